@@ -1,0 +1,34 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+# trainers/ and datasets/ stand at the top as in CoOp, and are installed inside splip, so that the wheel has
+# one top-level name and cannot clash with a host's or Hugging Face's packages.
+MAPPED = {"splip.trainers": "trainers", "splip.datasets": "datasets"}
+
+setup(
+    name="splip",
+    version="0.1.0",
+    description="SpLIP (ECCV 2024): multimodal prompt learning for zero-shot sketch-based image retrieval",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.9,<3.14",
+    packages=find_packages(include=["splip", "splip.*"]) + sorted(MAPPED),
+    package_dir=MAPPED,
+    package_data={"splip": ["assets/**/*"]},
+    install_requires=[
+        "torch>=2.1",
+        "torchvision>=0.16",
+        "openai-clip>=1.0.1",
+        "setuptools<81",  # openai-clip imports pkg_resources
+        "yacs>=0.1.8",
+        "gdown>=5",
+        "numpy",
+        "pillow>=9.1",
+        "tqdm",
+        "tensorboard",
+        "matplotlib",
+    ],
+    extras_require={"test": ["pytest>=7", "scikit-learn", "torchmetrics", "ruff"]},
+)

@@ -1,0 +1,116 @@
+"""The conditional cross-modal jigsaw: permutation bank, shuffling, solver F_js and loss L_cjs (PAPER)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def permutation_bank(grid: int = 3, size: int = 100, seed: int = 0) -> Tensor:
+    """Permutations of ``grid * grid`` tiles that lie far apart in Hamming distance, (size, grid^2) long.
+
+    Greedy: of a seeded pool, the next member is the permutation whose smallest distance to the members so
+    far (and to the identity, which is never a member) is largest.
+
+    Raises:
+        ValueError: there are not that many permutations.
+    """
+    tiles = grid * grid
+    possible = int(torch.arange(1, tiles + 1, dtype=torch.float64).prod()) - 1
+    if not 1 <= size <= possible:
+        raise ValueError(f"a {grid}x{grid} jigsaw has {possible} permutations besides the identity, asked for {size}")
+    generator = torch.Generator().manual_seed(seed)
+    if possible <= 5_000:
+        pool = torch.cartesian_prod(*[torch.arange(tiles)] * tiles).reshape(-1, tiles)
+        pool = pool[pool.sort(dim=1).values.eq(torch.arange(tiles)).all(dim=1)]
+        pool = pool[torch.randperm(len(pool), generator=generator)]
+    else:
+        draws = torch.rand(max(20 * size, 2_000), tiles, generator=generator).argsort(dim=1)
+        pool = torch.unique(draws, dim=0)
+        pool = pool[torch.randperm(len(pool), generator=generator)]
+    distance = (pool != torch.arange(tiles)).sum(dim=1)  # to the identity
+    bank = []
+    for _ in range(size):
+        best = int(distance.argmax())
+        bank.append(pool[best])
+        distance = torch.minimum(distance, (pool != pool[best]).sum(dim=1))
+    return torch.stack(bank)
+
+
+def shuffle(images: Tensor, permutation: Tensor, grid: int = 3) -> Tensor:
+    """Cut images into grid x grid tiles and put tile ``permutation[i]`` at place i.
+
+    Where the side is no multiple of ``grid`` (224 and 3), the image is resized to the next one, shuffled
+    and resized back.
+
+    Args:
+        images: (3, H, W) or (B, 3, H, W), floating point.
+        permutation: (grid^2,), or (B, grid^2) with one for each image.
+
+    Raises:
+        ValueError: the permutation does not have grid^2 entries.
+    """
+    if permutation.shape[-1] != grid * grid:
+        got = permutation.shape[-1]
+        raise ValueError(f"a {grid}x{grid} jigsaw has {grid * grid} tiles, got a permutation of {got}")
+    batch = images if images.dim() == 4 else images.unsqueeze(0)
+    permutation = permutation.expand(len(batch), -1).to(batch.device)
+    height, width = batch.shape[-2:]
+    divisible = (-(-height // grid) * grid, -(-width // grid) * grid)
+    if divisible != (height, width):
+        batch = F.interpolate(batch, size=divisible, mode="bilinear", align_corners=False)
+    b, c = batch.shape[:2]
+    h, w = divisible[0] // grid, divisible[1] // grid
+    tiles = batch.reshape(b, c, grid, h, grid, w).permute(0, 2, 4, 1, 3, 5).reshape(b, grid * grid, c, h, w)
+    tiles = tiles[torch.arange(b, device=batch.device)[:, None], permutation]  # (B, g*g, C, h, w)
+    out = tiles.reshape(b, grid, grid, c, h, w).permute(0, 3, 1, 4, 2, 5).reshape(b, c, *divisible)
+    if divisible != (height, width):
+        out = F.interpolate(out, size=(height, width), mode="bilinear", align_corners=False)
+    return out.reshape(images.shape)
+
+
+class JigsawSolver(nn.Module):
+    """F_js: a pair of image features -> which permutation was applied to the second; used in training only.
+
+    A transformer encoder over the two-token sequence [whole, shuffled] and a linear classifier on both
+    outputs. Learned role embeddings tell the two apart (docs/FIDELITY.md#f_js).
+    """
+
+    def __init__(self, embed_dim: int, num_permutations: int, layers: int = 2) -> None:
+        super().__init__()
+        heads = max(1, embed_dim // 64)
+        while embed_dim % heads:
+            heads -= 1
+        self.role = nn.Parameter(0.02 * torch.randn(2, embed_dim))
+        block = nn.TransformerEncoderLayer(
+            embed_dim, heads, dim_feedforward=2 * embed_dim, dropout=0.0, activation="gelu",
+            batch_first=True, norm_first=True,
+        )
+        self.encoder = nn.TransformerEncoder(block, layers, enable_nested_tensor=False)
+        self.classifier = nn.Linear(2 * embed_dim, num_permutations)
+
+    def forward(self, whole: Tensor, shuffled: Tensor) -> Tensor:
+        """(B, d), (B, d) -> logits over permutations (B, P). Only the features' directions matter."""
+        pair = torch.stack([whole, shuffled], dim=1).float()  # (B, 2, d)
+        pair = F.normalize(pair, dim=-1) * pair.shape[-1] ** 0.5  # unit variance, as the encoder expects
+        return self.classifier(self.encoder(pair + self.role).flatten(1))
+
+
+def conditional_jigsaw_loss(
+    solver: nn.Module, sketch: Tensor, shuffled: Tensor, positive: Tensor, negative: Tensor, permutation: Tensor
+) -> Tensor:
+    """The jigsaw of a sketch must be easier to solve beside its positive photo than beside a negative one.
+
+        L_cjs = mean_i CE(F_js(r), y) + [ CE(F_js(r+), y) - CE(F_js(r-), y) ]_+
+        r = [s, s'],  r+ = [p+, s'],  r- = [p-, s'],  y = index of the permutation that made s'
+
+    Args:
+        solver: F_js, called as ``solver(whole, shuffled)``.
+        sketch, shuffled, positive, negative: features (B, d) of s, s', p+, p-.
+        permutation: y, (B,) long.
+    """
+    whole = torch.cat([sketch, positive, negative])
+    logits = solver(whole, shuffled.repeat(3, 1))
+    own, near, far = F.cross_entropy(logits.float(), permutation.repeat(3), reduction="none").chunk(3)
+    return (own + F.relu(near - far)).mean()

@@ -1,0 +1,255 @@
+"""SpLIP: multimodal prompts between the towers of a frozen CLIP (Singha et al., ECCV 2024)."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from splip.backbone import clip_dims, tokenize
+from splip.config import SpLIPConfig
+from splip.encoders import encode_patches, encode_text, patch_embeddings
+from splip.jigsaw import JigsawSolver, conditional_jigsaw_loss
+from splip.losses import class_loss, class_similarity, triplet_loss
+from splip.prompts import StatesToVision, TextToVision, VisionToText
+
+MODALITIES = ("sketch", "photo")
+
+
+class Prototypes(nn.Module):
+    """Running mean of B_t's pooled state for each modality; stands for "the batch" at inference."""
+
+    def __init__(self, width: int, momentum: float) -> None:
+        super().__init__()
+        self.momentum = momentum
+        for modality in MODALITIES:
+            self.register_buffer(modality, torch.zeros(width))
+        self.register_buffer("updates", torch.zeros(len(MODALITIES), dtype=torch.long))
+
+    @torch.no_grad()
+    def update(self, modality: str, pooled: Tensor) -> None:
+        """Move the mean of ``modality`` towards ``pooled`` (width,); the first call sets it."""
+        index = MODALITIES.index(modality)
+        weight = 1.0 if self.updates[index] == 0 else 1.0 - self.momentum
+        getattr(self, modality).lerp_(pooled.detach().float(), weight)
+        self.updates[index] += 1
+
+
+class SpLIP(nn.Module):
+    """The method around one CLIP, for one list of seen classes.
+
+    The CLIP is taken over: its parameters are frozen except the LayerNorms that ``config.layernorm``
+    names, and those are trained in place.
+
+    Args:
+        clip: float32, OpenAI layout (``splip.load_clip``).
+        classnames: the seen classes, in label order. Retrieval needs no other class name.
+        config: see :class:`splip.SpLIPConfig`.
+
+    Attributes:
+        trainable: holds exactly what is trained, and the prototypes; its ``state_dict`` is the checkpoint.
+    """
+
+    def __init__(self, clip: nn.Module, classnames: Sequence[str], config: SpLIPConfig = SpLIPConfig()) -> None:
+        super().__init__()
+        dims = clip_dims(clip)
+        self.clip = clip.eval()
+        self.config = config
+        self.classnames = list(classnames)
+        names = [name.replace("_", " ") for name in classnames]
+        templates = {"sketch": config.sketch_template, "photo": config.photo_template}
+        device = clip.visual.conv1.weight.device
+        for modality, template in templates.items():
+            class_tokens = tokenize([f"{template} {name}" for name in names]).to(device)
+            words = tokenize([template])[0, 1:-1].to(device)  # without start and end of text
+            self.register_buffer(f"{modality}_class_tokens", class_tokens, persistent=False)
+            self.register_buffer(f"{modality}_words", words, persistent=False)
+        with torch.no_grad():  # before any LayerNorm moves: mu comes from the untouched text encoder
+            features, _ = encode_text(clip, self.photo_class_tokens)
+        self.register_buffer("class_similarity", class_similarity(features), persistent=False)
+
+        self.trainable = nn.ModuleDict()
+        clip.requires_grad_(False)
+        layernorms = trained_layernorms(clip, config.layernorm)
+        if layernorms:
+            self.trainable["layernorms"] = nn.ModuleDict(layernorms).requires_grad_(True)
+        if config.use_bt:
+            self.trainable["b_t"] = VisionToText(dims.vision_width, dims.text_width, config.text_prompts)
+            if config.text_conditioning == "batch":
+                self.trainable["prototypes"] = Prototypes(dims.text_width, config.prototype_momentum)
+        if config.use_bv:
+            self.trainable["b_v"] = TextToVision(dims.text_width, dims.vision_width)
+        if config.use_bvt:
+            self.trainable["b_vt"] = StatesToVision(dims.text_width, dims.vision_width, config.visual_prompts)
+        if config.beta > 0:
+            self.trainable["jigsaw"] = JigsawSolver(dims.embed_dim, config.permutations, config.jigsaw_layers)
+        self.trainable.to(device)
+        self._cache: Dict[str, Tuple[tuple, List[Optional[Tensor]]]] = {}
+
+    def train(self, mode: bool = True) -> SpLIP:
+        super().train(mode)
+        self.clip.eval()  # the backbone is frozen in every sense
+        return self
+
+    # ------------------------------------------------------------------ training
+
+    def forward(self, batch: Dict[str, Tensor]) -> Tuple[Tensor, Dict[str, Tensor]]:
+        """L = L_triplet + alpha * L_class + beta * L_cjs for a batch.
+
+        Args:
+            batch: ``sketch``, ``shuffled``, ``positive``, ``negative`` (B, 3, H, W); ``permutation``,
+                ``label``, ``negative_label`` (B,) long. ``shuffled`` and ``permutation`` are read only
+                where beta > 0.
+
+        Returns:
+            The loss, and its unweighted terms, detached.
+        """
+        config, label, negative_label = self.config, batch["label"], batch["negative_label"]
+        size = len(label)
+        sketches = [batch["sketch"], batch["shuffled"]] if config.beta > 0 else [batch["sketch"]]
+        sketch_features, sketch_texts = self._encode("sketch", torch.cat(sketches), size)
+        photos = torch.cat([batch["positive"], batch["negative"]])
+        photo_features, photo_texts = self._encode("photo", photos, 2 * size)
+
+        with torch.autocast(label.device.type, enabled=False):
+            sketch, (positive, negative) = sketch_features[:size], photo_features.split(size)
+            terms, weights = {}, {"triplet": 1.0, "class": config.alpha, "jigsaw": config.beta}
+            if config.triplet:
+                terms["triplet"] = triplet_loss(sketch, positive, negative, self.margin(label, negative_label))
+            if config.alpha > 0:
+                if sketch_texts.dim() == 3:  # one set of class embeddings for each image
+                    sketch_texts = sketch_texts[:size]
+                labels = [label, torch.cat([label, negative_label])]
+                groups = [sketch, photo_features], [sketch_texts, photo_texts]
+                terms["class"] = class_loss(*groups, labels, self.clip.logit_scale.exp())
+            if config.beta > 0:
+                terms["jigsaw"] = conditional_jigsaw_loss(
+                    self.trainable["jigsaw"], sketch, sketch_features[size:], positive, negative, batch["permutation"]
+                )
+            loss = sum(weights[name] * value for name, value in terms.items())
+        return loss, {name: value.detach() for name, value in terms.items()}
+
+    def margin(self, label: Tensor, negative_label: Tensor) -> Tensor:
+        """mu(c+, c-) of each triplet, (B,): adaptive or fixed, ``same_class_margin`` where c+ = c-."""
+        config = self.config
+        if config.margin == "fixed":
+            return torch.full(label.shape, config.fixed_margin, device=label.device)
+        mu = config.margin_scale * self.class_similarity[label, negative_label] + config.margin_shift
+        return torch.where(label == negative_label, torch.full_like(mu, config.same_class_margin), mu)
+
+    def margin_summary(self) -> Dict[str, float]:
+        """Distribution of mu over pairs of different seen classes: mean, std, min, max.
+
+        Worth a look for each backbone: OpenAI's CLIPs give 0.6 to 0.9 for most pairs, others differ.
+        """
+        labels = torch.arange(len(self.classnames), device=self.class_similarity.device)
+        first, second = torch.meshgrid(labels, labels, indexing="ij")
+        mu = self.margin(first[first != second], second[first != second])
+        return {"mean": mu.mean().item(), "std": mu.std().item(), "min": mu.min().item(), "max": mu.max().item()}
+
+    # ----------------------------------------------------------------- inference
+
+    @torch.no_grad()
+    def encode(self, images: Tensor, modality: str) -> Tensor:
+        """Embeddings to rank by cosine: images (B, 3, H, W), CLIP-normalised -> (B, d) float32, unit length.
+
+        An embedding depends on its image and its modality only, never on the rest of the batch. With batch
+        conditioning the text side runs once and is cached until a weight changes.
+
+        Raises:
+            ValueError: ``modality`` is neither ``"sketch"`` nor ``"photo"``.
+        """
+        patches = patch_embeddings(self.clip.visual, images)
+        if self._per_image:
+            prompts, _ = self._prompts(modality, self.trainable["b_t"](self.trainable["b_t"].pool(patches)))
+        else:
+            prompts = self.prepare_inference(modality)
+        return F.normalize(encode_patches(self.clip.visual, patches, prompts).float(), dim=-1)
+
+    @torch.no_grad()
+    def prepare_inference(self, modality: str) -> List[Optional[Tensor]]:
+        """Visual prompts of every layer for ``modality`` from the prototype, computed once and cached."""
+        if modality not in MODALITIES:
+            raise ValueError(f"modality must be one of {MODALITIES}, got {modality!r}")
+        # an optimiser step or load_state_dict raises a tensor's version counter
+        version = tuple(t._version for t in self.trainable.state_dict(keep_vars=True).values())
+        if modality not in self._cache or self._cache[modality][0] != version:
+            with torch.autocast(self.class_similarity.device.type, enabled=False):
+                text_prompts = None
+                if self.config.use_bt:
+                    text_prompts = self.trainable["b_t"](getattr(self.trainable["prototypes"], modality))
+                self._cache[modality] = version, self._prompts(modality, text_prompts)[0]
+        return self._cache[modality][1]
+
+    # ----------------------------------------------------------------- internals
+
+    @property
+    def _per_image(self) -> bool:
+        return self.config.use_bt and self.config.text_conditioning == "instance"
+
+    def _encode(self, modality: str, images: Tensor, anchors: int) -> Tuple[Tensor, Tensor]:
+        """Image features (B, d) and class embeddings (C, d), or (B, C, d) with instance conditioning.
+
+        Only the first ``anchors`` images speak for the batch: a shuffled sketch is no sketch.
+        """
+        patches = patch_embeddings(self.clip.visual, images)
+        text_prompts = None
+        if self.config.use_bt:
+            b_t = self.trainable["b_t"]
+            if self._per_image:
+                text_prompts = b_t(b_t.pool(patches))  # (B, m, Dt)
+            else:
+                pooled = b_t.pool(patches[:anchors]).mean(dim=0)
+                if self.training:
+                    self.trainable["prototypes"].update(modality, pooled)
+                text_prompts = b_t(pooled)  # (m, Dt)
+        prompts, texts = self._prompts(modality, text_prompts)
+        return encode_patches(self.clip.visual, patches, prompts), texts
+
+    def _prompts(self, modality: str, text_prompts: Optional[Tensor]) -> Tuple[List[Optional[Tensor]], Tensor]:
+        """Visual prompts [V^tg, V^ms_l] of each layer and the prompted class embeddings.
+
+        Args:
+            text_prompts: T, (m, Dt), or (B, m, Dt) with one for each image, or None.
+
+        Returns:
+            a list of (P, Dv) or (B, P, Dv) or None, and (C, d) or (B, C, d).
+        """
+        tokens = getattr(self, f"{modality}_class_tokens")
+        batch = None
+        if text_prompts is not None and text_prompts.dim() == 3:
+            batch, classes = len(text_prompts), len(tokens)
+            tokens = tokens.repeat(batch, 1)  # every class for image 0, then for image 1, ...
+            text_prompts = text_prompts.repeat_interleave(classes, dim=0)
+        texts, states = encode_text(self.clip, tokens, text_prompts, self.config.text_depth)
+        if batch is not None:
+            texts = texts.unflatten(0, (batch, classes))
+            states = [state.unflatten(0, (batch, classes)) for state in states]
+
+        vision_layers = len(self.clip.visual.transformer.resblocks)
+        fixed = None
+        if self.config.use_bv:
+            words = getattr(self, f"{modality}_words")
+            fixed = self.trainable["b_v"](self.clip.token_embedding(words))  # (words, Dv)
+            if batch is not None:
+                fixed = fixed.expand(batch, -1, -1)
+        layers: List[Optional[Tensor]] = []
+        for layer in range(min(self.config.vision_depth, vision_layers)):
+            parts = [] if fixed is None else [fixed]
+            if self.config.use_bvt:
+                # towers of different depth: visual layer l reads the text layer at the same relative depth
+                parts.append(self.trainable["b_vt"](states[layer * len(states) // vision_layers]))
+            layers.append(torch.cat(parts, dim=-2) if parts else None)
+        return layers, texts
+
+
+def trained_layernorms(clip: nn.Module, towers: str) -> Dict[str, nn.Module]:
+    """LayerNorms of the named towers (``both | vision | text | none``), by a name without dots."""
+    wanted = {"both": ("vision", "text"), "none": ()}.get(towers, (towers,))
+    return {
+        name.replace(".", "_"): module
+        for name, module in clip.named_modules()
+        if isinstance(module, nn.LayerNorm) and ("vision" if name.startswith("visual.") else "text") in wanted
+    }

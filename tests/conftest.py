@@ -1,0 +1,64 @@
+"""A CLIP small enough for every test, with unequal widths and depths so that no mix-up can pass."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+CLASSNAMES = ["cat", "fire engine", "wine_bottle", "dog", "tree"]
+
+
+def build_clip(embed=32, resolution=48, patch=16, vision=(128, 3), text=(64, 2), seed=0):
+    """A CLIP of OpenAI's own class with random weights, float32; vision and text are (width, layers)."""
+    from clip.model import CLIP
+
+    torch.manual_seed(seed)
+    (vision_width, vision_layers), (text_width, text_layers) = vision, text
+    clip = CLIP(
+        embed, resolution, vision_layers, vision_width, patch, 77, 49408, text_width, text_width // 64, text_layers
+    )
+    for name, parameter in clip.named_parameters():  # a fresh LayerNorm is the identity and would hide mistakes
+        if "ln_" in name:
+            torch.nn.init.normal_(parameter, mean=1.0 if name.endswith("weight") else 0.0, std=0.1)
+    return clip.float().eval()
+
+
+def make_tiny_clip_file(path):
+    """Write the tiny CLIP as a state dict in OpenAI's layout; returns ``path``."""
+    torch.save(build_clip().state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def _tiny_clip():
+    return build_clip()
+
+
+@pytest.fixture
+def tiny_clip(_tiny_clip):
+    """A copy for each test: SpLIP trains LayerNorms in place."""
+    return copy.deepcopy(_tiny_clip)
+
+
+@pytest.fixture
+def tiny_batch():
+    return make_batch(size=6, side=48, classes=len(CLASSNAMES), permutations=10)
+
+
+def make_batch(size, side, classes, permutations, seed=0):
+    """A training batch of noise in the trainer's layout."""
+    generator = torch.Generator().manual_seed(seed)
+    label = torch.randint(classes, (size,), generator=generator)
+    shift = torch.randint(1, classes, (size,), generator=generator)
+    images = {
+        name: torch.randn(size, 3, side, side, generator=generator)
+        for name in ("sketch", "shuffled", "positive", "negative")
+    }
+    return {
+        **images,
+        "permutation": torch.randint(permutations, (size,), generator=generator),
+        "label": label,
+        "negative_label": (label + shift) % classes,
+    }

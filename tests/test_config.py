@@ -1,0 +1,47 @@
+import pytest
+from yacs.config import CfgNode
+
+import splip
+from splip.config import SpLIPConfig, config_from_cfg
+
+
+def host_cfg():
+    """The nodes of a Dassl config that SpLIP adds to."""
+    cfg = CfgNode({"TRAINER": {}, "DATASET": {}})
+    splip.extend_cfg(cfg)
+    return cfg
+
+
+def test_yacs_and_dataclass_agree_on_names_and_defaults():
+    assert config_from_cfg(host_cfg()) == SpLIPConfig()
+
+
+def test_a_key_reaches_the_dataclass():
+    cfg = host_cfg()
+    node = "TRAINER.SPLIP."
+    cfg.merge_from_list([node + "ALPHA", "0.5", node + "MARGIN", "fixed", node + "USE_BT", "False"])
+    config = config_from_cfg(cfg)
+    assert (config.alpha, config.margin, config.use_bt) == (0.5, "fixed", False)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"layernorm": "some"}, r"LAYERNORM must be one of \('both', 'vision', 'text', 'none'\), got 'some'"),
+        ({"text_conditioning": "x"}, "TEXT_CONDITIONING must be one of"),
+        ({"margin": "wide"}, r"MARGIN must be one of \('adaptive', 'fixed'\), got 'wide'"),
+        ({"text_prompts": 0}, "TEXT_PROMPTS must be at least 1, got 0"),
+        ({"vision_depth": -1}, "VISION_DEPTH must be at least 0, got -1"),
+        ({"grid": 1}, "GRID must be at least 2, got 1"),
+        ({"beta": -0.1}, "BETA must be at least 0, got -0.1"),
+        ({"prototype_momentum": 1.0}, r"PROTOTYPE_MOMENTUM must lie in \[0, 1\), got 1.0"),
+    ],
+)
+def test_values_are_checked_at_the_door(setting, message):
+    with pytest.raises(ValueError, match=message):
+        SpLIPConfig(**setting)
+
+
+def test_a_config_that_was_not_extended_is_named():
+    with pytest.raises(ValueError, match=r"call splip.extend_cfg\(cfg\)"):
+        config_from_cfg(CfgNode({"TRAINER": {}}))

@@ -1,0 +1,107 @@
+"""Without prompts both encoders are CLIP; with prompts they equal a literal reading that carries every token."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import build_clip
+
+from splip.backbone import load_clip, tokenize
+from splip.encoders import encode_patches, encode_text, patch_embeddings
+
+TEXTS = ["a photo of a cat", "a sketch of a hot-air balloon over the sea", "dog"]
+
+
+def close(actual, expected, atol=1e-6):
+    torch.testing.assert_close(actual, expected, rtol=0, atol=atol)
+
+
+@pytest.fixture(scope="module", params=["tiny", "TinyCLIP", "ViT-B/32 shape"])
+def any_clip(request):
+    if request.param == "tiny":
+        return build_clip()
+    if request.param == "TinyCLIP":
+        return load_clip("TinyCLIP")
+    return build_clip(embed=512, resolution=224, patch=32, vision=(768, 12), text=(512, 12))
+
+
+@torch.no_grad()
+def test_without_prompts_the_vision_encoder_is_clip(any_clip):
+    side = any_clip.visual.input_resolution
+    images = torch.randn(2, 3, side, side)
+    close(encode_patches(any_clip.visual, patch_embeddings(any_clip.visual, images)), any_clip.encode_image(images))
+
+
+@torch.no_grad()
+def test_without_prompts_the_text_encoder_is_clip(any_clip):
+    import clip
+
+    tokens = clip.tokenize(TEXTS).long()
+    close(encode_text(any_clip, tokens)[0], any_clip.encode_text(tokens))
+
+
+@torch.no_grad()
+def test_text_cut_to_length_gives_the_features_of_77_tokens(any_clip):
+    import clip
+
+    tokens = tokenize(TEXTS)
+    assert tokens.shape[1] < 77
+    full = any_clip.encode_text(clip.tokenize(TEXTS))
+    # as directions, which is all that cosines see: kernels sum sequences of other lengths in another order
+    close(F.normalize(encode_text(any_clip, tokens)[0], dim=-1), F.normalize(full, dim=-1))
+
+
+@torch.no_grad()
+def test_prompted_text_does_not_depend_on_padding(tiny_clip):
+    import clip
+
+    prompts = torch.randn(4, 64)
+    cut, cut_states = encode_text(tiny_clip, tokenize(TEXTS), prompts)
+    full, full_states = encode_text(tiny_clip, clip.tokenize(TEXTS).long(), prompts)
+    close(cut, full, atol=5e-6)
+    close(torch.stack(cut_states), torch.stack(full_states), atol=5e-6)
+
+
+@torch.no_grad()
+def test_vision_prompts_equal_carrying_them_through_the_blocks(tiny_clip):
+    visual, images = tiny_clip.visual, torch.randn(2, 3, 48, 48)
+    shared, own = torch.randn(5, 128), torch.randn(2, 3, 128)
+    layers = [shared, own, None]  # shared by the batch, one for each image, none
+
+    patches = patch_embeddings(visual, images)
+    x = torch.cat([visual.class_embedding.expand(2, 1, -1), patches], dim=1) + visual.positional_embedding
+    x = visual.ln_pre(x).transpose(0, 1)
+    for block, prompts in zip(visual.transformer.resblocks, layers):
+        length = len(x)
+        if prompts is not None:
+            prompts = prompts.expand(2, -1, -1) if prompts.dim() == 2 else prompts
+            x = torch.cat([x, prompts.transpose(0, 1)])
+        x = block(x)[:length]
+    literal = visual.ln_post(x[0]) @ visual.proj
+    close(encode_patches(visual, patches, layers), literal)
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2, None])
+@pytest.mark.parametrize("per_text", [False, True])
+@torch.no_grad()
+def test_text_prompts_equal_carrying_them_behind_the_start_token(tiny_clip, depth, per_text):
+    tokens = tokenize(TEXTS)
+    prompts = torch.randn(3, 4, 64) if per_text else torch.randn(4, 64)
+    x = tiny_clip.token_embedding(tokens) + tiny_clip.positional_embedding[: tokens.shape[1]]
+    expected_states = []
+    for layer, block in enumerate(tiny_clip.transformer.resblocks):
+        inside = depth is None or layer < depth
+        if inside:
+            x = torch.cat([x[:, :1], prompts.expand(3, -1, -1), x[:, 1:]], dim=1)
+        block.attn_mask = torch.full((x.shape[1],) * 2, float("-inf")).triu_(1)
+        x = block(x.transpose(0, 1)).transpose(0, 1)
+        if inside:
+            x = torch.cat([x[:, :1], x[:, 5:]], dim=1)
+        expected_states.append(x[torch.arange(3), tokens.argmax(-1)])
+    features, states = encode_text(tiny_clip, tokens, prompts, depth)
+    close(torch.stack(states), torch.stack(expected_states), atol=5e-6)
+    close(features, tiny_clip.ln_final(expected_states[-1]) @ tiny_clip.text_projection, atol=5e-6)
+
+
+def test_wrong_resolution_is_refused(tiny_clip):
+    with pytest.raises(ValueError, match=r"takes 48x48 images, got \(64, 64\)"):
+        patch_embeddings(tiny_clip.visual, torch.zeros(1, 3, 64, 64))

@@ -1,0 +1,77 @@
+import pytest
+import torch
+
+from splip.jigsaw import JigsawSolver, permutation_bank, shuffle
+
+
+@pytest.mark.parametrize(("grid", "size"), [(3, 100), (2, 23), (4, 30)])
+def test_bank_holds_distinct_permutations_without_the_identity(grid, size):
+    bank = permutation_bank(grid, size, seed=1)
+    identity = torch.arange(grid * grid)
+    assert bank.shape == (size, grid * grid)
+    assert torch.equal(bank.sort(dim=1).values, identity.expand(size, -1))
+    assert len(torch.unique(bank, dim=0)) == size and not (bank == identity).all(dim=1).any()
+
+
+def test_bank_is_fixed_by_its_seed_and_spread_out():
+    bank = permutation_bank(3, 100, seed=0)
+    assert torch.equal(bank, permutation_bank(3, 100, seed=0))
+    assert not torch.equal(bank, permutation_bank(3, 100, seed=1))
+    distance = (bank[:, None] != bank[None]).sum(-1).fill_diagonal_(9)
+    chance = torch.stack([torch.randperm(9) for _ in range(100)])
+    chance_distance = (chance[:, None] != chance[None]).sum(-1).fill_diagonal_(9)
+    assert distance.min() >= 6 and distance.min() > chance_distance.min(), (distance.min(), chance_distance.min())
+
+
+def test_too_large_a_bank_is_refused():
+    with pytest.raises(ValueError, match="a 2x2 jigsaw has 23 permutations besides the identity, asked for 24"):
+        permutation_bank(2, 24)
+
+
+def test_shuffle_puts_tile_p_i_at_place_i():
+    images = torch.randn(2, 3, 9, 12)
+    permutations = torch.stack([torch.randperm(9), torch.randperm(9)])
+    out = shuffle(images, permutations)
+    for b in range(2):
+        for place, source in enumerate(permutations[b].tolist()):
+            (r, c), (sr, sc) = divmod(place, 3), divmod(source, 3)
+            got = out[b, :, 3 * r : 3 * r + 3, 4 * c : 4 * c + 4]
+            want = images[b, :, 3 * sr : 3 * sr + 3, 4 * sc : 4 * sc + 4]
+            assert torch.equal(got, want), f"image {b}: place {place} does not hold tile {source}"
+
+
+def test_shuffle_of_a_side_that_is_no_multiple_of_the_grid():
+    image = torch.rand(3, 224, 224)
+    identity = shuffle(image, torch.arange(9))
+    assert identity.shape == image.shape
+    smooth = torch.linspace(0, 1, 224).expand(3, 224, 224).contiguous()
+    torch.testing.assert_close(shuffle(smooth, torch.arange(9)), smooth, rtol=0, atol=5e-3)
+
+
+def test_shuffle_of_one_image_equals_its_row_in_a_batch():
+    images, permutations = torch.rand(4, 3, 48, 48), permutation_bank(3, 4)
+    batch = shuffle(images, permutations)
+    assert all(torch.equal(shuffle(images[i], permutations[i]), batch[i]) for i in range(4))
+
+
+def test_a_permutation_of_another_grid_is_refused():
+    with pytest.raises(ValueError, match="3x3 jigsaw has 9 tiles, got a permutation of 4"):
+        shuffle(torch.rand(3, 8, 8), torch.arange(4))
+
+
+def test_solver_tells_the_whole_from_the_shuffled_and_learns_a_toy():
+    torch.manual_seed(0)
+    solver = JigsawSolver(16, num_permutations=3)
+    a, b = torch.randn(5, 16), torch.randn(5, 16)
+    assert not torch.allclose(solver(a, b), solver(b, a), atol=1e-4)
+    y, directions = torch.arange(48) % 3, torch.randn(3, 16)
+    whole = torch.randn(48, 16)
+    shuffled = whole + directions[y]
+    optimiser = torch.optim.Adam(solver.parameters(), 3e-3)
+    losses = []
+    for _ in range(60):
+        losses.append(torch.nn.functional.cross_entropy(solver(whole, shuffled), y))
+        optimiser.zero_grad()
+        losses[-1].backward()
+        optimiser.step()
+    assert losses[-1] < 0.3 * losses[0], (float(losses[0]), float(losses[-1]))

@@ -1,0 +1,81 @@
+"""Each loss against a slow reading of its equation, one item at a time in plain floats."""
+
+import math
+
+import pytest
+import torch
+
+from splip.jigsaw import JigsawSolver, conditional_jigsaw_loss
+from splip.losses import class_loss, class_similarity, triplet_loss
+
+
+def cos(a, b):
+    dot = sum(x * y for x, y in zip(a.tolist(), b.tolist()))
+    return dot / math.sqrt(sum(x * x for x in a.tolist()) * sum(y * y for y in b.tolist()))
+
+
+def cross_entropy(logits, target):
+    logits = logits.tolist()
+    top = max(logits)
+    return top + math.log(sum(math.exp(x - top) for x in logits)) - logits[target]
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+def test_triplet_loss():
+    s, p, n, mu = torch.randn(9, 7), torch.randn(9, 7), torch.randn(9, 7), torch.rand(9)
+    slow = [max(0.0, float(m) + (1 - cos(a, b)) - (1 - cos(a, c))) for a, b, c, m in zip(s, p, n, mu)]
+    assert 0 < sum(v > 0 for v in slow) < 9, "both sides of the hinge must be tested"
+    assert float(triplet_loss(s, p, n, mu)) == pytest.approx(sum(slow) / 9, abs=1e-6)
+
+
+def test_triplet_loss_at_zero_is_still_a_graph():
+    s = torch.eye(4, requires_grad=True)
+    loss = triplet_loss(s, torch.eye(4), -torch.eye(4), torch.zeros(4))
+    loss.backward()
+    assert loss == 0 and torch.equal(s.grad, torch.zeros(4, 4))
+
+
+@pytest.mark.parametrize("per_image", [False, True])
+def test_class_loss(per_image):
+    images, labels = [torch.randn(4, 7), torch.randn(6, 7)], [torch.randint(5, (4,)), torch.randint(5, (6,))]
+    texts = [torch.randn(4, 5, 7), torch.randn(6, 5, 7)] if per_image else [torch.randn(5, 7), torch.randn(5, 7)]
+    slow = []
+    for group, text, target in zip(images, texts, labels):
+        for i, (image, y) in enumerate(zip(group, target)):
+            own = text[i] if per_image else text
+            slow.append(cross_entropy(torch.tensor([10.0 * cos(image, t) for t in own], dtype=torch.float64), int(y)))
+    fast = class_loss(images, texts, labels, torch.tensor(10.0))
+    assert float(fast) == pytest.approx(sum(slow) / 10, abs=1e-5)
+
+
+def test_class_similarity():
+    texts = torch.randn(4, 7)
+    slow = torch.tensor([[cos(a, b) for b in texts] for a in texts])
+    torch.testing.assert_close(class_similarity(texts), slow, rtol=0, atol=1e-6)
+
+
+def test_conditional_jigsaw_loss():
+    solver = JigsawSolver(16, num_permutations=6)
+    torch.nn.init.normal_(solver.classifier.weight)  # at its start the solver is too flat to reach both hinge sides
+    s, shuffled, p, n = (torch.randn(8, 16) for _ in range(4))
+    y = torch.randint(6, (8,))
+    slow, active = [], 0
+    with torch.no_grad():
+        for i in range(8):
+            logits = [solver(whole[i : i + 1], shuffled[i : i + 1])[0].double() for whole in (s, p, n)]
+            own, near, far = (cross_entropy(row, int(y[i])) for row in logits)
+            active += near > far
+            slow.append(own + max(0.0, near - far))
+        fast = conditional_jigsaw_loss(solver, s, shuffled, p, n, y)
+    assert 0 < active < 8, "both sides of the hinge must be tested"
+    assert float(fast) == pytest.approx(sum(slow) / 8, abs=1e-5)
+
+
+def test_losses_are_float32_for_half_precision_features():
+    half = [torch.randn(4, 8).bfloat16() for _ in range(3)]
+    assert triplet_loss(*half, torch.full((4,), 0.2)).dtype == torch.float32
+    assert class_loss([half[0]], [half[1]], [torch.arange(4)], torch.tensor(1.0)).dtype == torch.float32

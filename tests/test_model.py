@@ -1,0 +1,253 @@
+"""SpLIP as a whole: what moves, what stays, what each switch changes."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import CLASSNAMES, build_clip, make_batch
+
+from splip import SpLIP, SpLIPConfig
+from splip.backbone import tokenize
+
+SMALL = {"permutations": 10}  # the size of the bank in `tiny_batch`
+OFF = {"use_bt": False, "use_bv": False, "use_bvt": False}
+
+
+def build(clip, **settings):
+    torch.manual_seed(0)
+    return SpLIP(clip, CLASSNAMES, SpLIPConfig(**{**SMALL, **settings})).train()
+
+
+def step(model, batch, lr=1e-3):
+    optimiser = torch.optim.Adam(model.trainable.parameters(), lr)
+    loss, terms = model(batch)
+    loss.backward()
+    optimiser.step()
+    return loss, terms
+
+
+def snapshot(module):
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+LAYERNORMS = {
+    "vision": [f"visual.transformer.resblocks.{i}.ln_{j}" for i in range(3) for j in (1, 2)]
+    + ["visual.ln_pre", "visual.ln_post"],
+    "text": [f"transformer.resblocks.{i}.ln_{j}" for i in range(2) for j in (1, 2)] + ["ln_final"],
+    "none": [],
+}
+LAYERNORMS["both"] = LAYERNORMS["vision"] + LAYERNORMS["text"]
+
+
+@pytest.mark.parametrize("towers", LAYERNORMS)
+def test_exactly_the_whitelisted_parameters_move(tiny_clip, tiny_batch, towers):
+    model = build(tiny_clip, layernorm=towers)
+    allowed = {f"{name}.{kind}" for name in LAYERNORMS[towers] for kind in ("weight", "bias")}
+    assert {n for n, p in model.clip.named_parameters() if p.requires_grad} == allowed
+    clip_before, ours_before = snapshot(model.clip), snapshot(model.trainable)
+    for _ in range(2):  # the mappers' first layers hardly move while their last ones are near zero
+        step(model, tiny_batch)
+    moved = {name for name, old in clip_before.items() if not torch.equal(old, model.clip.state_dict()[name])}
+    assert moved == allowed
+    still = {name for name, old in ours_before.items() if torch.equal(old, model.trainable.state_dict()[name])}
+    assert still == set(), f"trainable but not moved: {still}"
+
+
+def test_trainable_names_are_the_documented_ones(tiny_clip):
+    assert set(build(tiny_clip).trainable) == {"layernorms", "b_t", "prototypes", "b_v", "b_vt", "jigsaw"}
+    bare = build(copy.deepcopy(tiny_clip), **OFF, layernorm="none", beta=0.0)
+    assert not list(bare.trainable.parameters()) and not bare.config.learns
+
+
+@torch.no_grad()
+def test_with_all_parts_off_an_embedding_is_clips(tiny_clip):
+    images = torch.randn(3, 3, 48, 48)
+    expected = F.normalize(tiny_clip.encode_image(images), dim=-1)
+    model = build(tiny_clip, **OFF, layernorm="none").eval()
+    torch.testing.assert_close(model.encode(images, "photo"), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("conditioning", ["batch", "instance"])
+@pytest.mark.parametrize("modality", ["sketch", "photo"])
+def test_an_embedding_does_not_depend_on_its_batch(tiny_clip, tiny_batch, conditioning, modality):
+    model = build(tiny_clip, text_conditioning=conditioning)
+    step(model, tiny_batch, lr=1e-2)
+    model.eval()
+    images = torch.randn(5, 3, 48, 48)
+    together = model.encode(images, modality)
+    alone = torch.cat([model.encode(image[None], modality) for image in images])
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-6)
+    assert together.dtype == torch.float32 and torch.allclose(together.norm(dim=-1), torch.ones(5))
+
+
+def test_instance_conditioning_gives_each_image_its_own_prompts(tiny_clip, tiny_batch):
+    """Against a loop that encodes one image at a time with the T that its own patches give."""
+    model = build(tiny_clip, text_conditioning="instance")
+    step(model, tiny_batch, lr=1e-2)
+    images = torch.randn(3, 3, 48, 48)
+    features, texts = model._encode("photo", images, 3)
+    assert texts.shape == (3, len(CLASSNAMES), 32)
+    assert not torch.allclose(texts[0], texts[1], atol=1e-4)
+    for i in range(3):
+        one, one_text = model._encode("photo", images[i : i + 1], 1)
+        torch.testing.assert_close(features[i : i + 1], one, rtol=0, atol=5e-6)
+        torch.testing.assert_close(texts[i : i + 1], one_text, rtol=0, atol=5e-6)
+
+
+def test_the_text_side_is_cached_until_a_weight_changes(tiny_clip, tiny_batch, monkeypatch):
+    import splip.model as module
+
+    model, calls, images = build(tiny_clip), [], torch.randn(2, 3, 48, 48)
+    step(model, tiny_batch)
+    model.eval()
+    encode_text = module.encode_text
+    monkeypatch.setattr(module, "encode_text", lambda *a, **k: calls.append(1) or encode_text(*a, **k))
+    first = model.encode(images, "sketch")
+    assert torch.equal(first, model.encode(images, "sketch")) and len(calls) == 1
+    step(model.train(), tiny_batch, lr=1e-2)
+    calls.clear()
+    assert not torch.allclose(first, model.eval().encode(images, "sketch"), atol=1e-4) and len(calls) == 1
+
+
+def test_the_checkpoint_carries_all_that_an_embedding_needs(tiny_clip, tiny_batch):
+    model, images = build(copy.deepcopy(tiny_clip)), torch.randn(2, 3, 48, 48)
+    for _ in range(2):
+        step(model, tiny_batch, lr=1e-2)
+    other = build(tiny_clip).eval()
+    other.encode(images, "photo")  # fills the cache that loading must void
+    other.trainable.load_state_dict(model.trainable.state_dict())
+    assert torch.equal(model.eval().encode(images, "photo"), other.encode(images, "photo"))
+
+
+def test_prototypes_follow_the_batches(tiny_clip, tiny_batch):
+    model = build(tiny_clip, prototype_momentum=0.5)
+    b_t, visual = model.trainable["b_t"], model.clip.visual
+    from splip.encoders import patch_embeddings
+
+    with torch.no_grad():
+        photos = torch.cat([tiny_batch["positive"], tiny_batch["negative"]])
+        means = [b_t.pool(patch_embeddings(visual, x)).mean(0) for x in (photos, photos.flip(-1) * 0.5)]
+        model(tiny_batch)
+        torch.testing.assert_close(model.trainable["prototypes"].photo, means[0])
+        model({**tiny_batch, **{k: tiny_batch[k].flip(-1) * 0.5 for k in ("positive", "negative")}})
+    torch.testing.assert_close(model.trainable["prototypes"].photo, (means[0] + means[1]) / 2)
+    before = snapshot(model.trainable["prototypes"])
+    model.eval()(tiny_batch)
+    assert all(torch.equal(before[k], v) for k, v in model.trainable["prototypes"].state_dict().items())
+
+
+# Each row: a setting, and what it must change relative to the full method.
+SWITCHES = [
+    ({"use_bt": False}, "b_t"), ({"use_bv": False}, "b_v"), ({"use_bvt": False}, "b_vt"), ({"beta": 0.0}, "jigsaw"),
+    ({"layernorm": "none"}, "layernorms"),
+]
+
+
+@pytest.mark.parametrize(("setting", "part"), SWITCHES)
+def test_a_part_that_is_off_is_not_there(tiny_clip, tiny_batch, setting, part):
+    full, model = build(copy.deepcopy(tiny_clip)), build(tiny_clip, **setting)
+    assert part in full.trainable and part not in model.trainable
+    loss, _ = step(model, tiny_batch)
+    assert torch.isfinite(loss)
+
+
+CHANGES = [
+    {"use_bt": False}, {"use_bv": False}, {"use_bvt": False}, {"use_bv": False, "use_bvt": False}, OFF,
+    {"text_prompts": 2}, {"visual_prompts": 3}, {"text_depth": 0}, {"text_depth": 1}, {"vision_depth": 0},
+    {"vision_depth": 2}, {"text_conditioning": "instance"}, {"sketch_template": "a drawing of the"},
+    {"photo_template": "a"}, {"alpha": 0.0}, {"alpha": 2.0}, {"beta": 0.0}, {"beta": 0.5}, {"triplet": False},
+    {"margin": "fixed"}, {"margin": "fixed", "fixed_margin": 0.5}, {"margin_scale": 0.5}, {"margin_shift": 0.1},
+    {"jigsaw_layers": 1}, {"permutations": 12},
+]
+
+
+@pytest.mark.parametrize("setting", CHANGES, ids=str)
+def test_every_switch_takes_a_step_and_changes_the_loss(tiny_clip, tiny_batch, setting):
+    full, _ = build(copy.deepcopy(tiny_clip))(tiny_batch)
+    loss, terms = step(build(tiny_clip, **setting), tiny_batch)
+    assert torch.isfinite(loss) and abs(float(loss) - float(full)) > 1e-7, (float(loss), float(full), terms)
+
+
+@pytest.mark.parametrize("setting", [{"layernorm": t} for t in LAYERNORMS] + [{"prototype_momentum": 0.5}], ids=str)
+def test_switches_of_training_change_the_embedding(tiny_clip, tiny_batch, setting):
+    """These leave the first loss as it is; what two steps make of the model must differ."""
+    results = []
+    for extra in ({"layernorm": "both"}, setting):
+        model = build(copy.deepcopy(tiny_clip), **extra)
+        step(model, tiny_batch, lr=1e-2), step(model, {**tiny_batch, "sketch": -tiny_batch["sketch"]}, lr=1e-2)
+        results.append(model.eval().encode(tiny_batch["sketch"], "sketch"))
+    assert torch.allclose(*results, atol=1e-7) == (setting == {"layernorm": "both"})
+
+
+def test_terms_are_weighted_as_written(tiny_clip, tiny_batch):
+    loss, terms = build(tiny_clip, alpha=0.3, beta=0.7)(tiny_batch)
+    expected = terms["triplet"] + 0.3 * terms["class"] + 0.7 * terms["jigsaw"]
+    assert float(loss) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_the_margin_is_the_cosine_of_untouched_class_names(tiny_clip, tiny_batch):
+    with torch.no_grad():
+        texts = tiny_clip.encode_text(tokenize_77(f"a photo of a {name.replace('_', ' ')}" for name in CLASSNAMES))
+        expected = F.cosine_similarity(texts[tiny_batch["label"]], texts[tiny_batch["negative_label"]])
+    model = build(tiny_clip, margin_scale=2.0, margin_shift=-0.5)
+    step(model, tiny_batch, lr=1e-1)
+    mu = model.margin(tiny_batch["label"], tiny_batch["negative_label"])
+    torch.testing.assert_close(mu, 2.0 * expected - 0.5, rtol=0, atol=1e-5)
+
+
+def test_the_margin_of_a_pair_in_one_class_is_a_setting(tiny_clip):
+    same = torch.tensor([0, 1, 2])
+    assert build(tiny_clip, same_class_margin=0.25).margin(same, same).tolist() == [0.25] * 3
+    mixed = build(copy.deepcopy(tiny_clip), same_class_margin=0.25).margin(same, torch.tensor([0, 2, 2]))
+    assert mixed[0] == mixed[2] == 0.25 != mixed[1]
+
+
+def test_margin_summary_leaves_the_diagonal_out(tiny_clip):
+    summary = build(tiny_clip, same_class_margin=99.0).margin_summary()
+    assert summary["min"] <= summary["mean"] <= summary["max"] < 1.5
+
+
+def test_bf16_has_finite_float32_losses_near_those_of_fp32(tiny_clip, tiny_batch):
+    model = build(tiny_clip)
+    exact, _ = model(tiny_batch)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss, terms = model(tiny_batch)
+    assert loss.dtype == torch.float32 and all(t.dtype == torch.float32 for t in terms.values())
+    assert float(loss) == pytest.approx(float(exact), rel=0.05)
+    loss.backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.trainable.parameters())
+
+
+@pytest.mark.parametrize(("vision", "text"), [((128, 2), (64, 4)), ((64, 5), (128, 2)), ((64, 3), (64, 3))])
+def test_towers_of_any_depth_and_width(vision, text):
+    model = build(build_clip(vision=vision, text=text))
+    loss, _ = step(model, make_batch(4, 48, len(CLASSNAMES), 10))
+    assert torch.isfinite(loss)
+
+
+def test_visual_layer_l_reads_the_text_layer_at_its_relative_depth():
+    model = build(build_clip(vision=(64, 5), text=(64, 2)), use_bv=False, use_bt=False)
+    from splip.encoders import encode_text
+
+    with torch.no_grad():
+        _, states = encode_text(model.clip, model.photo_class_tokens)
+        layers, _ = model._prompts("photo", None)
+        for layer, source in enumerate([0, 0, 0, 1, 1]):  # floor(l * 2 / 5)
+            torch.testing.assert_close(layers[layer], model.trainable["b_vt"](states[source]))
+
+
+def test_an_unknown_modality_is_refused(tiny_clip):
+    with pytest.raises(ValueError, match=r"modality must be one of \('sketch', 'photo'\), got 'painting'"):
+        build(tiny_clip).encode(torch.zeros(1, 3, 48, 48), "painting")
+
+
+def tokenize_77(texts):
+    import clip
+
+    return clip.tokenize(list(texts)).long()
+
+
+def test_template_words_are_the_tokens_between_start_and_end(tiny_clip):
+    model = build(tiny_clip)
+    assert torch.equal(model.sketch_words, tokenize(["a sketch of a"])[0, 1:5]) and len(model.photo_words) == 4
