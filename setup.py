@@ -25,10 +25,10 @@ setup(
         "yacs>=0.1.8",
         "gdown>=5",
         "numpy",
-        "pillow>=9.1",
+        "pillow>=10.1",
         "tqdm",
         "tensorboard",
-        "matplotlib",
+        "matplotlib>=3.6",
     ],
     extras_require={"test": ["pytest>=7", "scikit-learn", "torchmetrics", "ruff"]},
 )

@@ -1,0 +1,226 @@
+"""Category-level and fine-grained retrieval metrics. Every convention has a name: docs/METRICS.md."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from typing import Dict, Optional, Sequence, Tuple, Union
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .inputs import (
+    Labels,
+    check_choice,
+    check_cutoffs,
+    check_embeddings,
+    label_list,
+    pick_device,
+    shared_codes,
+)
+from .ranking import ABSENT, TIES, ExactScores, mark_relevant, relevant_ranks
+
+logger = logging.getLogger(__name__)
+Device = Optional[Union[str, torch.device]]
+
+
+@dataclass(frozen=True)
+class Convention:
+    """What AP@k and P@k mean. R: relevant items in the gallery; hits: those in the top k."""
+
+    ap_divisor: str  # "hits" | "min(R, k)"
+    interpolated: bool  # precision at a hit = the best precision there or at any later hit of the top k
+    p_depth: str  # "k" | "min(k, R)": P@k looks at so many items, and divides by as many
+
+
+CONVENTIONS = {
+    "prefix": Convention(ap_divisor="hits", interpolated=False, p_depth="k"),
+    "min_r_k": Convention(ap_divisor="min(R, k)", interpolated=False, p_depth="k"),
+    "voc": Convention(ap_divisor="min(R, k)", interpolated=True, p_depth="min(k, R)"),
+}
+
+
+def retrieval_metrics(
+    query: Tensor,
+    gallery: Tensor,
+    query_labels: Labels,
+    gallery_labels: Labels,
+    cutoffs: Sequence[int] = (100, 200),
+    conventions: Sequence[str] = ("prefix", "min_r_k", "voc"),
+    ties: str = "pessimistic",
+    chunk_size: Optional[int] = None,
+    device: Device = None,
+) -> Dict[str, Dict[str, float]]:
+    """Mean average precision and precision of a cosine ranking, under each convention.
+
+    query: (Q, d), gallery: (G, d) float tensors of any float dtype, normalised or not.
+    query_labels, gallery_labels: (Q,), (G,) integers or strings; an item is relevant to a query of
+        the same label.
+    cutoffs: the k of mAP@k and P@k. k may exceed G: the ranking then simply ends at G, and P@k is
+        still divided by k ("voc": by min(k, R)).
+    conventions: names from CONVENTIONS.
+    ties: among items of equal score, "pessimistic" ranks irrelevant ones first, "optimistic"
+        relevant ones. The order of the gallery never matters.
+    chunk_size: queries ranked at a time; default from a memory bound. It never changes a result.
+    device: where to rank; default the queries' own.
+
+    Returns {convention: {"mAP@all", "mAP@100", "mAP@200", "P@100", "P@200"}}, fractions in [0, 1].
+    A query without any relevant item scores 0 everywhere; how many there are is logged as a warning.
+    Raises ValueError for shapes or lengths that do not fit, empty sets, NaN, infinite or all-zero
+    embeddings, and unknown conventions.
+    """
+    scores = per_query_metrics(
+        query, gallery, query_labels, gallery_labels, cutoffs, conventions, ties, chunk_size, device
+    )
+    return {convention: {name: _mean(values) for name, values in named.items()} for convention, named in scores.items()}
+
+
+@torch.no_grad()
+def per_query_metrics(
+    query: Tensor,
+    gallery: Tensor,
+    query_labels: Labels,
+    gallery_labels: Labels,
+    cutoffs: Sequence[int] = (100, 200),
+    conventions: Sequence[str] = ("prefix", "min_r_k", "voc"),
+    ties: str = "pessimistic",
+    chunk_size: Optional[int] = None,
+    device: Device = None,
+) -> Dict[str, Dict[str, Tensor]]:
+    """As `retrieval_metrics`, before the mean over queries: each value is a (Q,) float64 tensor.
+
+    For tables by class, tests of significance, and queries that are split over processes.
+    """
+    query, gallery = check_embeddings(query, gallery)
+    sizes = (len(query), len(gallery))
+    codes = shared_codes(query_labels, gallery_labels, sizes, ("query_labels", "gallery_labels"))
+    cutoffs = check_cutoffs(cutoffs)
+    conventions = (conventions,) if isinstance(conventions, str) else tuple(conventions)
+    for name in conventions:
+        check_choice("convention", name, tuple(CONVENTIONS))
+    check_choice("ties", ties, TIES)
+    device = pick_device(device, query)
+
+    columns = ["mAP@all", *(f"mAP@{k}" for k in cutoffs), *(f"P@{k}" for k in cutoffs)]
+    out = {c: {name: torch.zeros(len(query), dtype=torch.float64) for name in columns} for c in conventions}
+    without = 0
+    for rows, ranks in relevant_ranks(query, gallery, *codes, ties, chunk_size, device):
+        without += int((ranks[:, 0] == ABSENT).sum())
+        for name in conventions:
+            for column, values in _scores(ranks, CONVENTIONS[name], cutoffs).items():
+                out[name][column][rows] = torch.from_numpy(values)
+    if without:
+        logger.warning("%d of %d queries have no relevant item in the gallery: they score 0", without, len(query))
+    return out
+
+
+def _scores(ranks: np.ndarray, convention: Convention, cutoffs: Tuple[int, ...]):
+    """ranks: (C, R) as `relevant_ranks` yields them -> {column: (C,) float64}."""
+    relevant = (ranks != ABSENT).sum(axis=1)  # R of each query
+    scores = {"mAP@all": _average_precision(ranks, relevant, None, convention)}
+    for k in cutoffs:
+        scores[f"mAP@{k}"] = _average_precision(ranks, relevant, k, convention)
+    for k in cutoffs:
+        depth = np.full_like(relevant, k)
+        if convention.p_depth == "min(k, R)":
+            depth = np.minimum(relevant, k)
+        hits = (ranks[:, :k] <= depth[:, None]).sum(axis=1)
+        scores[f"P@{k}"] = hits / np.maximum(depth, 1)  # R = 0 scores 0
+    return scores
+
+
+def _average_precision(ranks, relevant, k, convention) -> np.ndarray:
+    """AP@k of each row (k None: of the whole ranking), (C,)."""
+    ranks = ranks[:, :k]  # the j-th relevant item has rank >= j: later ones are not hits
+    hit = ranks < ABSENT if k is None else ranks <= k  # (C, R)
+    order = np.arange(1, ranks.shape[1] + 1)
+    precision = np.where(hit, order / ranks, 0.0)
+    if convention.interpolated:
+        precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    # A running sum adds from left to right: trailing zeros, hence chunk mates, change no bit of it.
+    total = precision.cumsum(axis=1)[:, -1]
+    divisor = hit.sum(axis=1)
+    if convention.ap_divisor == "min(R, k)":
+        divisor = relevant if k is None else np.minimum(relevant, k)
+    return total / np.maximum(divisor, 1)  # no hit scores 0
+
+
+@torch.no_grad()
+def instance_accuracy(
+    query: Tensor,
+    gallery: Tensor,
+    query_ids: Labels,
+    gallery_ids: Labels,
+    query_groups: Optional[Labels] = None,
+    gallery_groups: Optional[Labels] = None,
+    ks: Sequence[int] = (1, 5),
+    ties: str = "pessimistic",
+    chunk_size: Optional[int] = None,
+    device: Device = None,
+) -> Dict[str, Dict[str, float]]:
+    """Fine-grained retrieval: the share of queries whose own instance is among the top k.
+
+    query: (Q, d), gallery: (G, d) float tensors; ids (Q,), (G,) integers or strings name the instance.
+    An instance with several photos counts by its best one.
+    groups: (Q,), (G,) category of each item. With them, "category" ranks each query among the photos
+        of its own category alone, besides "all", the whole gallery.
+    ties: "pessimistic" ranks other instances of equal score before the right one, "optimistic" after.
+
+    Returns {"all": {"Acc@1", "Acc@5"}, "category": {...}} as fractions in [0, 1].
+    Raises ValueError as `retrieval_metrics` does, and where a query's instance has no photo in the
+    gallery (or none in the query's category), since no ranking could then be right.
+    """
+    query, gallery = check_embeddings(query, gallery)
+    sizes = (len(query), len(gallery))
+    ids = shared_codes(query_ids, gallery_ids, sizes, ("query_ids", "gallery_ids"))
+    ks = check_cutoffs(ks, "ks")
+    check_choice("ties", ties, TIES)
+    if (query_groups is None) != (gallery_groups is None):
+        raise ValueError("query_groups and gallery_groups go together: only one was given")
+    query_names = label_list(query_ids, "query_ids")
+    _require_instance(*ids, query_names, "in the gallery")
+    groups = None
+    if query_groups is not None:
+        groups = shared_codes(query_groups, gallery_groups, sizes, ("query_groups", "gallery_groups"))
+        n = 1 + int(max(g.max() for g in groups))
+        pairs = [i.long() * n + g for i, g in zip(ids, groups)]
+        _require_instance(*pairs, query_names, "of the query's own group in the gallery")
+
+    device = pick_device(device, query)
+    ids, groups = _to(device, ids), groups and _to(device, groups)
+    ranks = {name: [] for name in (("all", "category") if groups else ("all",))}
+    for rows, keys in ExactScores(query, gallery, device, chunk_size):
+        right = ids[0][rows, None] == ids[1]  # (C, G)
+        mark_relevant(keys, right, ties)
+        ranks["all"].append(_best_rank(keys, right))
+        if groups:
+            keys.masked_fill_(groups[0][rows, None] != groups[1], math.inf)
+            ranks["category"].append(_best_rank(keys, right))
+    ranks = {name: torch.cat(parts) for name, parts in ranks.items()}
+    return {name: {f"Acc@{k}": int((rank <= k).sum()) / len(rank) for k in ks} for name, rank in ranks.items()}
+
+
+def _best_rank(keys: Tensor, right: Tensor) -> Tensor:
+    """Rank, from 1, of the best right item of each row. keys, right: (C, G) -> (C,) on the CPU."""
+    best = keys.masked_fill(~right, math.inf).amin(dim=1, keepdim=True)
+    return 1 + (keys < best).sum(dim=1).cpu()
+
+
+def _require_instance(query: Tensor, gallery: Tensor, names: Sequence, where: str) -> None:
+    missing = (~torch.isin(query, gallery)).nonzero().flatten().tolist()
+    if missing:
+        raise ValueError(
+            f"instance {names[missing[0]]!r} of query {missing[0]} has no photo {where} "
+            f"({len(missing)} of {len(query)} queries)"
+        )
+
+
+def _to(device: torch.device, pair: Tuple[Tensor, Tensor]) -> Tuple[Tensor, Tensor]:
+    return pair[0].to(device), pair[1].to(device)
+
+
+def _mean(values: Tensor) -> float:
+    """Correctly rounded, so that the order of the queries does not matter."""
+    return math.fsum(values.tolist()) / len(values)

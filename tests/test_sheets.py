@@ -1,0 +1,137 @@
+"""Contact sheets and training curves: what is drawn where, and what is refused."""
+
+from __future__ import annotations
+
+import colorsys
+import re
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+from splip.retrieval import contact_sheet, training_curve
+from splip.retrieval.sheets import RIGHT, WRONG, Row
+
+BLUE, PINK = (0, 0, 255), (255, 0, 200)
+
+
+def picture(colour=BLUE, size=(48, 48), mode="RGB"):
+    return Image.new("RGB", size, colour).convert(mode)
+
+
+def where(path, colour):
+    """Left, top, right, bottom of the pixels of one colour, and how many there are."""
+    pixels = np.asarray(Image.open(path).convert("RGB"))
+    rows, columns = np.nonzero((pixels == colour).all(axis=2))
+    assert len(rows), f"no pixel of {colour} in {path}"
+    return columns.min(), rows.min(), columns.max(), rows.max(), len(rows)
+
+
+def test_query_stands_left_of_its_hits(tmp_path):
+    path = contact_sheet(
+        [(picture(PINK), [(picture(), True, "cat"), (picture(), False, "dog")], "cat")], tmp_path / "s.png"
+    )
+    query, hits = where(path, PINK), where(path, BLUE)
+    assert query[2] < hits[0]
+    assert where(path, RIGHT)[0] < where(path, WRONG)[0]
+
+
+def test_right_and_wrong_differ_without_colour(tmp_path):
+    """A solid frame against a dashed one: on their top lines, all pixels or about half of them."""
+    path = contact_sheet(
+        [(picture(), [(picture(), True, ""), (picture(), False, "")], "")], tmp_path / "s.png", tile=120
+    )
+    pixels = np.asarray(Image.open(path).convert("RGB"))
+    for colour, low, high in ((RIGHT, 1.0, 1.0), (WRONG, 0.4, 0.75)):
+        top = where(path, colour)[1]
+        columns = np.nonzero((pixels[top] == colour).all(axis=1))[0]
+        share = len(columns) / (columns.max() - columns.min() + 1)
+        assert low <= share <= high, (colour, share)
+    hues = [colorsys.rgb_to_hsv(*(v / 255 for v in colour))[0] for colour in (RIGHT, WRONG)]
+    assert abs(hues[0] - hues[1]) > 0.25
+
+
+def test_two_methods_share_one_query(tmp_path):
+    query, hits = picture(PINK), [(picture(), True, "cat")] * 3
+    two = contact_sheet([(query, hits, "cat", "frozen"), (query, hits, "cat", "SpLIP")], tmp_path / "two.png")
+    apart = contact_sheet(
+        [(query, hits, "cat", "frozen"), (query.copy(), hits, "cat", "SpLIP")], tmp_path / "apart.png"
+    )
+    assert 2 * where(two, PINK)[4] == where(apart, PINK)[4]
+    assert where(two, BLUE)[4] == where(apart, BLUE)[4]
+
+
+def test_any_image_mode_and_shape(tmp_path):
+    clear = Image.new("RGBA", (48, 48), (0, 0, 0, 0))
+    images = [
+        clear,
+        picture(mode="L"),
+        picture(mode="P"),
+        picture(mode="1"),
+        picture(size=(300, 20)),
+        picture(size=(1, 90)),
+    ]
+    hits = [(image, True, "a name far too long for one tile, cut with an ellipsis") for image in images]
+    path = contact_sheet(
+        [Row(clear, hits, "title " * 20), Row(clear, hits[:2])], tmp_path / "new folder" / "s.png", heading="h " * 900
+    )
+    width, height = Image.open(path).size
+    assert width < 7 * 200 and height < 3 * 250
+    black = (np.asarray(Image.open(path).convert("RGB")) == 0).all(axis=2)
+    assert not black[:, 200:320].any(), "transparent must show white, not black"
+
+
+def test_same_rows_same_file(tmp_path):
+    rows = [(picture(PINK), [(picture(), i % 2 == 0, str(i)) for i in range(10)], "cat")]
+    one, two = contact_sheet(rows, tmp_path / "1.png"), contact_sheet(rows, tmp_path / "2.png")
+    assert one.read_bytes() == two.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "rows, more, message",
+    [
+        ([], {}, "contact_sheet got no rows"),
+        ([(picture(), [], "cat")], {}, r"row 0 \('cat'\) has no hits"),
+        ([(picture(), [("a.png", True, "")], "cat")], {}, r"row 0 \('cat'\) holds a str, PIL images are wanted"),
+        ([(picture(), [picture()])], {}, "row 0 must be"),
+        ([picture()], {}, "row 0 must be"),
+        ([(picture(), [(picture(), True, "")])], {"tile": 8}, "tile must be at least 32 pixels, got 8"),
+    ],
+)
+def test_bad_sheets_are_refused(tmp_path, rows, more, message):
+    with pytest.raises(ValueError, match=message):
+        contact_sheet(rows, tmp_path / "s.png", **more)
+
+
+def test_training_curve_draws_terms_and_validation(tmp_path):
+    history = [{"epoch": e, "loss": 3 / e, "triplet": 1 / e, "class": 2 / e} for e in range(1, 6)]
+    backend = matplotlib.get_backend(auto_select=False)
+    plain = Image.open(training_curve(history, tmp_path / "new folder" / "plain.png"))
+    history[1]["val_mAP"], history[3]["val_mAP"] = 0.2, 0.3
+    both = Image.open(training_curve(history, tmp_path / "both.png", title="a title"))
+    assert both.height > plain.height and both.width == plain.width
+    text = training_curve(history, tmp_path / "both.svg").read_text(encoding="utf-8")
+    for words in ("training loss", "triplet", "class", "validation mAP@all (%)", "best 30.0 (epoch 4)"):
+        assert f"<!-- {words} -->" in text, words
+    assert matplotlib.get_backend(auto_select=False) == backend
+
+
+def test_training_curve_of_one_epoch_has_a_whole_number_on_its_axis(tmp_path):
+    text = training_curve([{"epoch": 7, "loss": float("nan"), "val_mAP": 0.5}], tmp_path / "c.svg").read_text("utf-8")
+    drawn = re.findall("<!-- (.*?) -->", text)
+    assert "7" in drawn and not any(label.startswith(("6.", "7.")) for label in drawn), drawn
+
+
+@pytest.mark.parametrize(
+    "history, message",
+    [
+        ([], "empty history"),
+        ([{"epoch": 1, "loss": 1.0}, {"epoch": 2}], "entry 1 of the history has no 'loss'"),
+        ([{"loss": 1.0}], "entry 0 of the history has no 'epoch'"),
+        ([{"epoch": 1, "loss": "low"}], "entry 0 of the history: loss must be a number, got 'low'"),
+    ],
+)
+def test_bad_histories_are_refused(tmp_path, history, message):
+    with pytest.raises(ValueError, match=message):
+        training_curve(history, tmp_path / "c.png")
