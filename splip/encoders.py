@@ -1,8 +1,13 @@
 """Deep-prompted vision and text encoders over a plain CLIP (PAPER: visual input of layer l; T in every text layer).
 
-Prompts enter a layer, are attended to, and their outputs are dropped before the next layer takes its own.
-A token whose output is dropped needs no query and no MLP: prompts are keys and values only, which gives
-the same numbers as carrying them through the block (tests/test_encoders.py) for less work.
+Prompts enter a layer, are attended to, and their outputs are dropped before the next layer takes its own. Three things
+make that cheap without changing a number (tests/test_encoders.py compares with a literal reading):
+
+- a token whose output is dropped needs no query and no MLP: prompts are keys and values only, and those that
+  a batch shares are projected once;
+- under the causal mask, the words that all class prompts begin with ("a sketch of a") have the same states in every
+  prompt: they run once, and only what differs runs for each class;
+- the last layer is asked for one token (class token, end of text), so only that one has a query there.
 """
 
 from __future__ import annotations
@@ -10,6 +15,7 @@ from __future__ import annotations
 from typing import List, Optional, Sequence, Tuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -34,69 +40,133 @@ def encode_patches(visual: nn.Module, patches: Tensor, prompts: Sequence[Optiona
             Layers past the end get none. Prompts carry no position embedding and pass no ``ln_pre``.
 
     Returns:
-        (B, embed_dim); with no prompts exactly ``visual(images)``.
+        (B, embed_dim); with no prompts ``visual(images)``.
     """
     class_token = visual.class_embedding.to(patches).expand(len(patches), 1, -1)
     x = torch.cat([class_token, patches], dim=1)  # (B, 1 + N, D)
     x = visual.ln_pre(x + visual.positional_embedding.to(x))
-    x = x.transpose(0, 1)  # (L, B, D), the order of CLIP's attention
+    last = len(visual.transformer.resblocks) - 1
     for layer, block in enumerate(visual.transformer.resblocks):
-        x = _prompted_block(block, x, _entry(prompts, layer))
-    return visual.ln_post(x[0]) @ visual.proj
+        h = block.ln_1(x)
+        keys = [_keys(block.attn, h)]
+        if layer < len(prompts) and prompts[layer] is not None:
+            own = _keys(block.attn, block.ln_1(prompts[layer].to(x)))
+            keys.append(tuple(t.expand(len(x), -1, -1) for t in own))
+        if layer == last:
+            x, h = x[:, :1], h[:, :1]
+        x = _finish(block, x, _attend(block.attn, h, keys))
+    return visual.ln_post(x[:, 0]) @ visual.proj
 
 
 def encode_text(
-    clip: nn.Module, tokens: Tensor, prompts: Optional[Tensor] = None, depth: Optional[int] = None
+    clip: nn.Module,
+    tokens: Tensor,
+    prompts: Optional[Tensor] = None,
+    depth: Optional[int] = None,
+    share_prefix: bool = True,
 ) -> Tuple[Tensor, List[Tensor]]:
     """Text features, and the state of the end-of-text token after each layer (W_l of the paper).
 
     Args:
         tokens: (n, L) long; L may be shorter than CLIP's 77 (``splip.backbone.tokenize``).
-        prompts: T, (m, D) shared by all texts or (n, m, D). It stands between the start token and the
-            first word, so under the causal mask every word sees it, and words keep CLIP's own positions.
+        prompts: T, (m, D), or (B, m, D): then every text is encoded with each of the B sets. T stands
+            between the start token and the first word, so under the causal mask every word sees it, and words
+            keep CLIP's own positions.
         depth: number of layers, from the first, that get ``prompts`` (default: all).
+        share_prefix: run the tokens that all texts begin with once. Off, every text runs whole; the
+            results agree to rounding.
 
     Returns:
-        features (n, embed_dim), not normalised, and a list of (n, D), one for each layer. With no prompts
-        the features are exactly ``clip.encode_text``'s.
+        features, not normalised, and a list of states, one for each layer: (n, embed_dim) and (n, D), or
+        (B, n, embed_dim) and (B, n, D). With no prompts the features are ``clip.encode_text``'s.
     """
-    length = tokens.shape[1]
     eot = tokens.argmax(dim=-1)  # the end-of-text token has the highest id
-    rows = torch.arange(len(tokens), device=tokens.device)
-    x = clip.token_embedding(tokens) + clip.positional_embedding[:length]
-    x = x.transpose(0, 1)  # (L, n, D)
-    plain_mask = _causal_mask(length, 0, x)
-    prompted_mask = None if prompts is None else _causal_mask(length, prompts.shape[-2], x)
+    start = _shared_length(tokens) if share_prefix else 0
+    embedded = clip.token_embedding(tokens) + clip.positional_embedding[: tokens.shape[1]]
+    sets = 1 if prompts is None else len(prompts) if prompts.dim() == 3 else 1
+    prefix = embedded[:1, :start].expand(sets, -1, -1)  # (B, start, D)
+    rest = embedded[None, :, start:].expand(sets, -1, -1, -1)  # (B, n, L - start, D)
+    texts, position = torch.arange(len(tokens), device=tokens.device), eot - start
+
+    visible = _Visible(tokens.shape[1], start, tokens.device)
     states = []
-    for layer, block in enumerate(clip.transformer.resblocks):
-        here = prompts if depth is None or layer < depth else None
-        x = _prompted_block(block, x, here, plain_mask if here is None else prompted_mask)
-        states.append(x[eot, rows])  # (n, D)
+    blocks = clip.transformer.resblocks
+    for layer, block in enumerate(blocks):
+        here = prompts if prompts is not None and (depth is None or layer < depth) else None
+        shared = []
+        if here is not None:
+            own = _keys(block.attn, block.ln_1(here.to(embedded.dtype)))
+            shared.append(tuple(t.expand(sets, -1, -1) for t in own))  # (B, m, D)
+        count = 0 if here is None else here.shape[-2]
+        if start:
+            h = block.ln_1(prefix)
+            keys = _keys(block.attn, h)
+            mixed = _attend(block.attn, h, [*shared, keys], visible.prefix(count))
+            shared.append(keys)
+            prefix = _finish(block, prefix, mixed)
+        h = block.ln_1(rest)
+        keys = [tuple(t.unsqueeze(1).expand(-1, len(tokens), -1, -1) for t in pair) for pair in shared]
+        keys.append(_keys(block.attn, h))
+        mask = visible.rest(count)  # (L - start, keys)
+        if layer == len(blocks) - 1:
+            rest, h, mask = rest[:, texts, position, None], h[:, texts, position, None], mask[position][:, None, None]
+            position = torch.zeros_like(position)
+        rest = _finish(block, rest, _attend(block.attn, h, keys, mask))
+        states.append(rest[:, texts, position])  # (B, n, D)
+    if prompts is None or prompts.dim() == 2:
+        states = [state[0] for state in states]
     return clip.ln_final(states[-1]) @ clip.text_projection, states
 
 
-def _entry(prompts: Sequence[Optional[Tensor]], layer: int) -> Optional[Tensor]:
-    return prompts[layer] if layer < len(prompts) else None
+class _Visible:
+    """Boolean masks "query may see key", keys in the order [T, prefix, own tokens]."""
+
+    def __init__(self, length: int, start: int, device: torch.device) -> None:
+        self.causal = torch.ones(length, length, dtype=torch.bool, device=device).tril_()
+        self.start = start
+
+    def _with_prompts(self, mask: Tensor, first_row: int, count: int) -> Tensor:
+        rows = torch.arange(first_row, first_row + len(mask), device=mask.device)
+        sees_prompts = (rows > 0)[:, None].expand(-1, count)  # T stands behind the start token
+        return torch.cat([sees_prompts, mask], dim=1)
+
+    def prefix(self, count: int) -> Tensor:
+        return self._with_prompts(self.causal[: self.start, : self.start], 0, count)
+
+    def rest(self, count: int) -> Tensor:
+        return self._with_prompts(self.causal[self.start :], self.start, count)
 
 
-def _causal_mask(length: int, num_prompts: int, like: Tensor) -> Tensor:
-    """Additive mask (length, length + num_prompts): words as in CLIP, prompts seen by all but the start token."""
-    mask = torch.full((length, length), float("-inf"), device=like.device, dtype=like.dtype).triu_(1)
-    seen = torch.zeros(length, num_prompts, device=like.device, dtype=like.dtype)
-    seen[0] = float("-inf")
-    return torch.cat([mask, seen], dim=1)
+def _shared_length(tokens: Tensor) -> int:
+    """How many leading tokens all texts have in common, (n, L) -> at most L - 1."""
+    same = (tokens == tokens[:1]).all(dim=0)[:-1]
+    return int(same.long().cumprod(dim=0).sum())
 
 
-def _prompted_block(block: nn.Module, x: Tensor, prompts: Optional[Tensor], mask: Optional[Tensor] = None) -> Tensor:
-    """One residual attention block of CLIP; x: (L, B, D), prompts: (P, D) or (B, P, D) or None -> (L, B, D)."""
-    query = block.ln_1(x)
-    keys = query
-    if prompts is not None:
-        prompts = block.ln_1(prompts.to(x.dtype))
-        if prompts.dim() == 2:
-            prompts = prompts.expand(x.shape[1], -1, -1)
-        keys = torch.cat([query, prompts.transpose(0, 1)], dim=0)  # (L + P, B, D)
-    if mask is not None:
-        mask = mask.to(query.dtype)
-    x = x + block.attn(query, keys, keys, need_weights=False, attn_mask=mask)[0]
+def _keys(attn: nn.MultiheadAttention, h: Tensor) -> Tuple[Tensor, Tensor]:
+    """Keys and values of normalised tokens: (..., K, D) -> two of the same shape."""
+    width = h.shape[-1]
+    both = F.linear(h, attn.in_proj_weight[width:], attn.in_proj_bias[width:])
+    return both[..., :width], both[..., width:]
+
+
+def _attend(
+    attn: nn.MultiheadAttention, h: Tensor, keys: Sequence[Tuple[Tensor, Tensor]], mask: Optional[Tensor] = None
+) -> Tensor:
+    """Multi-head attention of normalised queries (..., Q, D) over the concatenated keys (..., K, D) -> (..., Q, D).
+
+    Args:
+        mask: boolean, True where a query may see a key; broadcast over heads.
+    """
+    width, heads = h.shape[-1], attn.num_heads
+    query = F.linear(h, attn.in_proj_weight[:width], attn.in_proj_bias[:width])
+    key, value = (torch.cat(parts, dim=-2) for parts in zip(*keys))
+    query, key, value = (t.unflatten(-1, (heads, -1)).transpose(-2, -3) for t in (query, key, value))
+    mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)  # (..., heads, Q, D / heads)
+    return attn.out_proj(mixed.transpose(-2, -3).flatten(-2))
+
+
+def _finish(block: nn.Module, x: Tensor, mixed: Tensor) -> Tensor:
+    """What follows the attention in a residual block of CLIP."""
+    x = x + mixed
     return x + block.mlp(block.ln_2(x))

@@ -218,23 +218,15 @@ class SpLIP(nn.Module):
             a list of (P, Dv) or (B, P, Dv) or None, and (C, d) or (B, C, d).
         """
         tokens = getattr(self, f"{modality}_class_tokens")
-        batch = None
-        if text_prompts is not None and text_prompts.dim() == 3:
-            batch, classes = len(text_prompts), len(tokens)
-            tokens = tokens.repeat(batch, 1)  # every class for image 0, then for image 1, ...
-            text_prompts = text_prompts.repeat_interleave(classes, dim=0)
         texts, states = encode_text(self.clip, tokens, text_prompts, self.config.text_depth)
-        if batch is not None:
-            texts = texts.unflatten(0, (batch, classes))
-            states = [state.unflatten(0, (batch, classes)) for state in states]
 
         vision_layers = len(self.clip.visual.transformer.resblocks)
         fixed = None
         if self.config.use_bv:
             words = getattr(self, f"{modality}_words")
             fixed = self.trainable["b_v"](self.clip.token_embedding(words))  # (words, Dv)
-            if batch is not None:
-                fixed = fixed.expand(batch, -1, -1)
+            if texts.dim() == 3:
+                fixed = fixed.expand(len(texts), -1, -1)
         layers: List[Optional[Tensor]] = []
         for layer in range(min(self.config.vision_depth, vision_layers)):
             parts = [] if fixed is None else [fixed]

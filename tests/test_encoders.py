@@ -15,6 +15,12 @@ def close(actual, expected, atol=1e-6):
     torch.testing.assert_close(actual, expected, rtol=0, atol=atol)
 
 
+def same_embedding(actual, expected):
+    """Equal to 1e-6 as unit vectors, which is what cosines see, and to rounding as they are (entries around 1)."""
+    close(F.normalize(actual, dim=-1), F.normalize(expected, dim=-1))
+    close(actual, expected, atol=1e-5)
+
+
 @pytest.fixture(scope="module", params=["tiny", "TinyCLIP", "ViT-B/32 shape"])
 def any_clip(request):
     if request.param == "tiny":
@@ -28,7 +34,8 @@ def any_clip(request):
 def test_without_prompts_the_vision_encoder_is_clip(any_clip):
     side = any_clip.visual.input_resolution
     images = torch.randn(2, 3, side, side)
-    close(encode_patches(any_clip.visual, patch_embeddings(any_clip.visual, images)), any_clip.encode_image(images))
+    ours = encode_patches(any_clip.visual, patch_embeddings(any_clip.visual, images))
+    same_embedding(ours, any_clip.encode_image(images))
 
 
 @torch.no_grad()
@@ -36,7 +43,7 @@ def test_without_prompts_the_text_encoder_is_clip(any_clip):
     import clip
 
     tokens = clip.tokenize(TEXTS).long()
-    close(encode_text(any_clip, tokens)[0], any_clip.encode_text(tokens))
+    same_embedding(encode_text(any_clip, tokens, share_prefix=False)[0], any_clip.encode_text(tokens))
 
 
 @torch.no_grad()
@@ -46,8 +53,8 @@ def test_text_cut_to_length_gives_the_features_of_77_tokens(any_clip):
     tokens = tokenize(TEXTS)
     assert tokens.shape[1] < 77
     full = any_clip.encode_text(clip.tokenize(TEXTS))
-    # as directions, which is all that cosines see: kernels sum sequences of other lengths in another order
-    close(F.normalize(encode_text(any_clip, tokens)[0], dim=-1), F.normalize(full, dim=-1))
+    for share_prefix in (False, True):
+        same_embedding(encode_text(any_clip, tokens, share_prefix=share_prefix)[0], full)
 
 
 @torch.no_grad()
@@ -80,26 +87,48 @@ def test_vision_prompts_equal_carrying_them_through_the_blocks(tiny_clip):
     close(encode_patches(visual, patches, layers), literal)
 
 
+PREFIXED = [f"a sketch of a {name}" for name in ("cat", "hot air balloon", "dog")]
+
+
+@pytest.mark.parametrize("share_prefix", [False, True])
+@pytest.mark.parametrize("texts", [TEXTS, PREFIXED, PREFIXED[:1]], ids=["no prefix", "prefix", "one text"])
 @pytest.mark.parametrize("depth", [0, 1, 2, None])
-@pytest.mark.parametrize("per_text", [False, True])
 @torch.no_grad()
-def test_text_prompts_equal_carrying_them_behind_the_start_token(tiny_clip, depth, per_text):
-    tokens = tokenize(TEXTS)
-    prompts = torch.randn(3, 4, 64) if per_text else torch.randn(4, 64)
-    x = tiny_clip.token_embedding(tokens) + tiny_clip.positional_embedding[: tokens.shape[1]]
-    expected_states = []
-    for layer, block in enumerate(tiny_clip.transformer.resblocks):
+def test_text_prompts_equal_carrying_them_behind_the_start_token(tiny_clip, depth, texts, share_prefix):
+    tokens, prompts = tokenize(texts), torch.randn(4, 64)
+    expected, expected_states = literal_text(tiny_clip, tokens, prompts, depth)
+    features, states = encode_text(tiny_clip, tokens, prompts, depth, share_prefix)
+    close(torch.stack(states), torch.stack(expected_states), atol=5e-6)
+    close(features, expected, atol=5e-6)
+
+
+@pytest.mark.parametrize("share_prefix", [False, True])
+@torch.no_grad()
+def test_sets_of_text_prompts_equal_one_set_at_a_time(tiny_clip, share_prefix):
+    tokens, prompts = tokenize(PREFIXED), torch.randn(5, 4, 64)
+    features, states = encode_text(tiny_clip, tokens, prompts, share_prefix=share_prefix)
+    assert features.shape == (5, 3, 32) and states[0].shape == (5, 3, 64)
+    for i in range(5):
+        expected, expected_states = literal_text(tiny_clip, tokens, prompts[i], None)
+        close(features[i], expected, atol=5e-6)
+        close(torch.stack([state[i] for state in states]), torch.stack(expected_states), atol=5e-6)
+
+
+def literal_text(clip, tokens, prompts, depth):
+    """Every token of every text through CLIP's own blocks; prompts put in and taken out at each layer."""
+    n, rows = len(tokens), torch.arange(len(tokens))
+    x = clip.token_embedding(tokens) + clip.positional_embedding[: tokens.shape[1]]
+    states = []
+    for layer, block in enumerate(clip.transformer.resblocks):
         inside = depth is None or layer < depth
         if inside:
-            x = torch.cat([x[:, :1], prompts.expand(3, -1, -1), x[:, 1:]], dim=1)
+            x = torch.cat([x[:, :1], prompts.expand(n, -1, -1), x[:, 1:]], dim=1)
         block.attn_mask = torch.full((x.shape[1],) * 2, float("-inf")).triu_(1)
         x = block(x.transpose(0, 1)).transpose(0, 1)
         if inside:
-            x = torch.cat([x[:, :1], x[:, 5:]], dim=1)
-        expected_states.append(x[torch.arange(3), tokens.argmax(-1)])
-    features, states = encode_text(tiny_clip, tokens, prompts, depth)
-    close(torch.stack(states), torch.stack(expected_states), atol=5e-6)
-    close(features, tiny_clip.ln_final(expected_states[-1]) @ tiny_clip.text_projection, atol=5e-6)
+            x = torch.cat([x[:, :1], x[:, 1 + prompts.shape[-2] :]], dim=1)
+        states.append(x[rows, tokens.argmax(-1)])
+    return clip.ln_final(states[-1]) @ clip.text_projection, states
 
 
 def test_wrong_resolution_is_refused(tiny_clip):

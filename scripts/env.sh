@@ -1,0 +1,25 @@
+# Sourced by the other scripts: leaves in $PYTHON a Python that has SpLIP installed.
+#
+# Set PYTHON to use an environment of your own (then nothing is installed). Otherwise one is made in
+# $SPLIP_ENV (default: .venv beside this folder), once, and again when setup.py has changed.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+SPLIP_ENV=${SPLIP_ENV:-$ROOT/.venv}
+
+# use_environment [EXTRA]: EXTRA is one of setup.py's extras
+use_environment() {
+    if [ -n "${PYTHON:-}" ]; then
+        return
+    fi
+    local stamp wanted
+    PYTHON=$SPLIP_ENV/bin/python
+    stamp=$SPLIP_ENV/installed${1:+-$1}
+    wanted=$(cksum < "$ROOT/setup.py")
+    if [ -x "$PYTHON" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
+        return
+    fi
+    echo "Installing SpLIP into $SPLIP_ENV (a few minutes the first time) ..." >&2
+    [ -x "$PYTHON" ] || python3 -m venv "$SPLIP_ENV"
+    "$PYTHON" -m pip install --quiet --disable-pip-version-check -e "$ROOT${1:+[$1]}"
+    echo "$wanted" > "$stamp"
+}
