@@ -6,7 +6,7 @@ make that cheap without changing a number (tests/test_encoders.py compares with 
 - a token whose output is dropped needs no query and no MLP: prompts are keys and values only, and those that
   a batch shares are projected once;
 - under the causal mask, the words that all class prompts begin with ("a sketch of a") have the same states in every
-  prompt: they run once, and only what differs runs for each class;
+  prompt: they run once, and of each class only its own tokens run, without padding;
 - the last layer is asked for one token (class token, end of text), so only that one has a query there.
 """
 
@@ -54,7 +54,7 @@ def encode_patches(visual: nn.Module, patches: Tensor, prompts: Sequence[Optiona
             keys.append(tuple(t.expand(len(x), -1, -1) for t in own))
         if layer == last:
             x, h = x[:, :1], h[:, :1]
-        x = _finish(block, x, _attend(block.attn, h, keys))
+        x = _finish(block, x, _mix(block.attn, _queries(block.attn, h), keys))
     return visual.ln_post(x[:, 0]) @ visual.proj
 
 
@@ -82,37 +82,47 @@ def encode_text(
     """
     eot = tokens.argmax(dim=-1)  # the end-of-text token has the highest id
     start = _shared_length(tokens) if share_prefix else 0
+    n, length = tokens.shape[0], tokens.shape[1] - start
     embedded = clip.token_embedding(tokens) + clip.positional_embedding[: tokens.shape[1]]
-    sets = 1 if prompts is None else len(prompts) if prompts.dim() == 3 else 1
+    sets = len(prompts) if prompts is not None and prompts.dim() == 3 else 1
     prefix = embedded[:1, :start].expand(sets, -1, -1)  # (B, start, D)
-    rest = embedded[None, :, start:].expand(sets, -1, -1, -1)  # (B, n, L - start, D)
-    texts, position = torch.arange(len(tokens), device=tokens.device), eot - start
+    # Behind its end-of-text token a text is padding: the rest of all texts runs as one line of R real tokens,
+    # and takes its padded form (n, length) only inside the attention.
+    real = torch.arange(start, tokens.shape[1], device=tokens.device) <= eot[:, None]
+    ends = real.sum(dim=1).cumsum(dim=0) - 1  # (n,), the end-of-text tokens among the R
+    real = real.flatten().nonzero().squeeze(1)
+    rest = embedded[:, start:].flatten(0, 1)[real].expand(sets, -1, -1)  # (B, R, D)
 
-    visible = _Visible(tokens.shape[1], start, tokens.device)
-    states = []
+    def pad(line: Tensor) -> Tensor:
+        padded = line.new_zeros(sets, n * length, line.shape[-1]).index_copy(1, real, line)
+        return padded.unflatten(1, (n, length))  # (B, n, length, D)
+
+    visible, states = _Visible(tokens.shape[1], start, tokens.device), []
     blocks = clip.transformer.resblocks
     for layer, block in enumerate(blocks):
-        here = prompts if prompts is not None and (depth is None or layer < depth) else None
-        shared = []
-        if here is not None:
-            own = _keys(block.attn, block.ln_1(here.to(embedded.dtype)))
+        attn, shared, count = block.attn, [], 0
+        if prompts is not None and (depth is None or layer < depth):
+            count = prompts.shape[-2]
+            own = _keys(attn, block.ln_1(prompts.to(embedded.dtype)))
             shared.append(tuple(t.expand(sets, -1, -1) for t in own))  # (B, m, D)
-        count = 0 if here is None else here.shape[-2]
         if start:
             h = block.ln_1(prefix)
-            keys = _keys(block.attn, h)
-            mixed = _attend(block.attn, h, [*shared, keys], visible.prefix(count))
+            keys = _keys(attn, h)
+            mixed = _mix(attn, _queries(attn, h), [*shared, keys], visible.prefix(count))
             shared.append(keys)
             prefix = _finish(block, prefix, mixed)
         h = block.ln_1(rest)
-        keys = [tuple(t.unsqueeze(1).expand(-1, len(tokens), -1, -1) for t in pair) for pair in shared]
-        keys.append(_keys(block.attn, h))
-        mask = visible.rest(count)  # (L - start, keys)
+        keys = [tuple(t.unsqueeze(1).expand(-1, n, -1, -1) for t in pair) for pair in shared]
+        keys.append(tuple(pad(t) for t in _keys(attn, h)))
+        mask = visible.rest(count)  # (length, keys)
         if layer == len(blocks) - 1:
-            rest, h, mask = rest[:, texts, position, None], h[:, texts, position, None], mask[position][:, None, None]
-            position = torch.zeros_like(position)
-        rest = _finish(block, rest, _attend(block.attn, h, keys, mask))
-        states.append(rest[:, texts, position])  # (B, n, D)
+            rest, ends_mask = rest[:, ends], mask[eot - start][:, None, None]  # (n, 1, 1, keys)
+            mixed = _mix(attn, _queries(attn, h[:, ends]).unsqueeze(2), keys, ends_mask).squeeze(2)
+            ends = torch.arange(n, device=tokens.device)
+        else:
+            mixed = _mix(attn, pad(_queries(attn, h)), keys, mask).flatten(1, 2)[:, real]
+        rest = _finish(block, rest, mixed)
+        states.append(rest[:, ends])  # (B, n, D)
     if prompts is None or prompts.dim() == 2:
         states = [state[0] for state in states]
     return clip.ln_final(states[-1]) @ clip.text_projection, states
@@ -150,23 +160,27 @@ def _keys(attn: nn.MultiheadAttention, h: Tensor) -> Tuple[Tensor, Tensor]:
     return both[..., :width], both[..., width:]
 
 
-def _attend(
-    attn: nn.MultiheadAttention, h: Tensor, keys: Sequence[Tuple[Tensor, Tensor]], mask: Optional[Tensor] = None
+def _queries(attn: nn.MultiheadAttention, h: Tensor) -> Tensor:
+    """Queries of normalised tokens: (..., Q, D) -> the same shape."""
+    width = h.shape[-1]
+    return F.linear(h, attn.in_proj_weight[:width], attn.in_proj_bias[:width])
+
+
+def _mix(
+    attn: nn.MultiheadAttention, query: Tensor, keys: Sequence[Tuple[Tensor, Tensor]], mask: Optional[Tensor] = None
 ) -> Tensor:
-    """Multi-head attention of normalised queries (..., Q, D) over the concatenated keys (..., K, D) -> (..., Q, D).
+    """Multi-head attention of queries (..., Q, D) over the concatenated keys and values (..., K, D), before ``out_proj``.
 
     Args:
         mask: boolean, True where a query may see a key; broadcast over heads.
     """
-    width, heads = h.shape[-1], attn.num_heads
-    query = F.linear(h, attn.in_proj_weight[:width], attn.in_proj_bias[:width])
     key, value = (torch.cat(parts, dim=-2) for parts in zip(*keys))
-    query, key, value = (t.unflatten(-1, (heads, -1)).transpose(-2, -3) for t in (query, key, value))
-    mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)  # (..., heads, Q, D / heads)
-    return attn.out_proj(mixed.transpose(-2, -3).flatten(-2))
+    split = (t.unflatten(-1, (attn.num_heads, -1)).transpose(-2, -3) for t in (query, key, value))
+    mixed = F.scaled_dot_product_attention(*split, attn_mask=mask)  # (..., heads, Q, D / heads)
+    return mixed.transpose(-2, -3).flatten(-2)
 
 
 def _finish(block: nn.Module, x: Tensor, mixed: Tensor) -> Tensor:
-    """What follows the attention in a residual block of CLIP."""
-    x = x + mixed
+    """What follows the mixing of values in a residual block of CLIP."""
+    x = x + block.attn.out_proj(mixed)
     return x + block.mlp(block.ln_2(x))
