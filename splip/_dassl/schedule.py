@@ -1,0 +1,65 @@
+"""Learning-rate schedules by epoch, with warm-up.
+
+Used with either engine: Dassl's own warm-up passes an argument that torch 2.7 removed. The rates are
+Dassl's (its config keys, its meaning of them), written as a function of the epoch.
+"""
+from __future__ import annotations
+
+import math
+from typing import Callable
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+SCHEDULERS = ("single_step", "multi_step", "cosine")
+WARMUPS = ("linear", "constant")
+
+
+def build_lr_scheduler(optimizer: Optimizer, optim_cfg) -> LambdaLR:
+    """A scheduler to step once an epoch; rates follow `optim_cfg` (cfg.OPTIM).
+
+    During the first WARMUP_EPOCH epochs the rate is WARMUP_CONS_LR (`constant`), or WARMUP_MIN_LR in
+    epoch 0 and LR * epoch / WARMUP_EPOCH after it (`linear`). Then the schedule starts, at its own epoch
+    0, or at epoch WARMUP_EPOCH (still from the full rate) if WARMUP_RECOUNT is off.
+
+    Raises:
+        ValueError: an unknown schedule or warm-up, a step size of the wrong kind, LR <= 0.
+    """
+    if optim_cfg.LR <= 0:
+        raise ValueError(f"OPTIM.LR must be above 0, got {optim_cfg.LR}")
+    decay = _decay(optim_cfg)
+    warmup = max(optim_cfg.WARMUP_EPOCH, 0)
+    if warmup and optim_cfg.WARMUP_TYPE not in WARMUPS:
+        raise ValueError(f"OPTIM.WARMUP_TYPE must be one of {WARMUPS}, got {optim_cfg.WARMUP_TYPE!r}")
+
+    def rate(epoch: int, base: float) -> float:
+        if epoch < warmup:
+            if optim_cfg.WARMUP_TYPE == "constant":
+                return optim_cfg.WARMUP_CONS_LR
+            return optim_cfg.WARMUP_MIN_LR if epoch == 0 else base * epoch / warmup
+        if optim_cfg.WARMUP_RECOUNT or not warmup:
+            return base * decay(epoch - warmup)
+        start = decay(warmup)
+        return base * decay(epoch) / start if start else 0.0
+
+    factors = [
+        lambda epoch, base=group["lr"]: rate(epoch, base) / base for group in optimizer.param_groups
+    ]
+    return LambdaLR(optimizer, factors)
+
+
+def _decay(optim_cfg) -> Callable[[int], float]:
+    """The schedule's factor on the base rate after a number of epochs."""
+    name, steps, gamma = optim_cfg.LR_SCHEDULER, optim_cfg.STEPSIZE, optim_cfg.GAMMA
+    if name == "cosine":
+        return lambda epoch: (1 + math.cos(math.pi * epoch / optim_cfg.MAX_EPOCH)) / 2
+    if name == "single_step":
+        step = steps[-1] if isinstance(steps, (list, tuple)) else steps
+        if not isinstance(step, int):
+            raise ValueError(f"OPTIM.STEPSIZE of single_step must be a whole number, got {step!r}")
+        return lambda epoch: gamma ** (epoch // (step if step > 0 else optim_cfg.MAX_EPOCH))
+    if name == "multi_step":
+        if not isinstance(steps, (list, tuple)):
+            raise ValueError(f"OPTIM.STEPSIZE of multi_step must be a list, got {steps!r}")
+        return lambda epoch: gamma ** sum(epoch >= step for step in steps)
+    raise ValueError(f"OPTIM.LR_SCHEDULER must be one of {SCHEDULERS}, got {name!r}")

@@ -1,0 +1,92 @@
+"""Train or test a retrieval model. CoOp's arguments; `python train.py --help` lists them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Optional, Sequence
+
+import torch
+
+import splip
+import splip.datasets
+import splip.trainers
+from splip.dassl_api import (
+    ENGINE,
+    build_trainer,
+    collect_env_info,
+    get_cfg_default,
+    set_random_seed,
+    setup_logger,
+)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Train or test a sketch-based image retrieval model.")
+    add = parser.add_argument
+    add("--root", default="", help="folder of the data sets (Sketchmoji needs none)")
+    add("--output-dir", default="", help="where checkpoints, results.json and log.txt go")
+    add("--seed", type=int, default=-1, help="0 or more; otherwise the config's, else another each run")
+    add("--trainer", default="", help="SpLIP, LayerNormCLIP or FrozenCLIP")
+    add("--backbone", default="", help="TinyCLIP, a name like ViT-B/32, or a file with CLIP's weights")
+    add("--dataset-config-file", default="", help="e.g. configs/datasets/sketchmoji.yaml")
+    add("--config-file", default="", help="e.g. configs/trainers/SpLIP/tinyclip.yaml")
+    add("--resume", default="", help="output folder of the run to continue")
+    add("--eval-only", action="store_true", help="test the model in --model-dir")
+    add("--model-dir", default="", help="output folder of a finished run")
+    add("--load-epoch", type=int, help="epoch of the checkpoint to test (default: best or last)")
+    add("--no-train", action="store_true", help="build everything, train nothing")
+    add("opts", nargs=argparse.REMAINDER, help="config keys and values, e.g. OPTIM.LR 0.001")
+    return parser
+
+
+def setup_cfg(args: argparse.Namespace):
+    """The run's frozen config: defaults, then data set file, method file, arguments, key-value pairs."""
+    cfg = get_cfg_default()
+    splip.extend_cfg(cfg)
+    for path in (args.dataset_config_file, args.config_file):
+        if path:
+            cfg.merge_from_file(path)
+    if args.root:
+        cfg.DATASET.ROOT = args.root
+    if args.output_dir or args.resume:
+        cfg.OUTPUT_DIR = args.output_dir or args.resume
+    if args.resume:
+        cfg.RESUME = args.resume
+    if args.seed >= 0:
+        cfg.SEED = args.seed
+    if args.trainer:
+        cfg.TRAINER.NAME = args.trainer
+    if args.backbone:
+        cfg.MODEL.BACKBONE.NAME = args.backbone
+    cfg.merge_from_list(args.opts)
+    cfg.freeze()
+    return cfg
+
+
+def main(argv: Optional[Sequence[str]] = None):
+    """Run one command line; returns the trainer."""
+    args = make_parser().parse_args(argv)
+    cfg = setup_cfg(args)
+    if cfg.SEED >= 0:
+        set_random_seed(cfg.SEED)
+    setup_logger(cfg.OUTPUT_DIR)
+    if torch.cuda.is_available() and cfg.USE_CUDA:
+        torch.backends.cudnn.benchmark = True
+    os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
+    path = os.path.join(cfg.OUTPUT_DIR, "config.yaml")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(cfg.dump())
+    print(f"{collect_env_info()}, engine: {ENGINE}, config: {path}")
+
+    trainer = build_trainer(cfg)
+    if args.eval_only:
+        trainer.load_model(args.model_dir, epoch=args.load_epoch)
+        trainer.test()
+    elif not args.no_train:
+        trainer.train()
+    return trainer
+
+
+if __name__ == "__main__":
+    main()
