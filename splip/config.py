@@ -39,6 +39,7 @@ class SpLIPConfig:
     margin_scale: float = 1.0  # mu -> margin_scale * mu + margin_shift (D)
     margin_shift: float = 0.0
     same_class_margin: float = 1.0  # where c+ = c- (fine-grained); the formula gives cos = 1 (D)
+    logit_scale: float = 0.0  # inverse temperature of L_class; 0 = the backbone's own (D)
     alpha: float = 1.0  # weight of L_class, 0 = off (D)
     beta: float = 1.0  # weight of L_cjs, 0 = off (D)
     # jigsaw
@@ -55,7 +56,7 @@ class SpLIPConfig:
                 raise ValueError(f"TRAINER.SPLIP.{name.upper()} must be one of {choices}, got {getattr(self, name)!r}")
         for name, least in (
             ("text_prompts", 1), ("visual_prompts", 1), ("text_depth", 0), ("vision_depth", 0), ("grid", 2),
-            ("permutations", 1), ("jigsaw_layers", 1), ("alpha", 0), ("beta", 0),
+            ("permutations", 1), ("jigsaw_layers", 1), ("alpha", 0), ("beta", 0), ("logit_scale", 0),
         ):
             if getattr(self, name) < least:
                 raise ValueError(f"TRAINER.SPLIP.{name.upper()} must be at least {least}, got {getattr(self, name)}")

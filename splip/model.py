@@ -123,7 +123,10 @@ class SpLIP(nn.Module):
                     sketch_texts = sketch_texts[:size]
                 labels = [label, torch.cat([label, negative_label])]
                 groups = [sketch, photo_features], [sketch_texts, photo_texts]
-                terms["class"] = class_loss(*groups, labels, self.clip.logit_scale.exp())
+                scale = self.clip.logit_scale.exp()
+                if config.logit_scale > 0:
+                    scale = torch.full_like(scale, config.logit_scale)
+                terms["class"] = class_loss(*groups, labels, scale)
             if config.beta > 0:
                 terms["jigsaw"] = conditional_jigsaw_loss(
                     self.trainable["jigsaw"], sketch, sketch_features[size:], positive, negative, batch["permutation"]

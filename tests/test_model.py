@@ -158,7 +158,7 @@ CHANGES = [
     {"vision_depth": 2}, {"text_conditioning": "instance"}, {"sketch_template": "a drawing of the"},
     {"photo_template": "a"}, {"alpha": 0.0}, {"alpha": 2.0}, {"beta": 0.0}, {"beta": 0.5}, {"triplet": False},
     {"margin": "fixed"}, {"margin": "fixed", "fixed_margin": 0.5}, {"margin_scale": 0.5}, {"margin_shift": 0.1},
-    {"jigsaw_layers": 1}, {"permutations": 12},
+    {"logit_scale": 50.0}, {"jigsaw_layers": 1}, {"permutations": 12},
 ]
 
 

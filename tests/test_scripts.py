@@ -10,6 +10,8 @@ import pytest
 from conftest import make_tiny_clip_file
 from PIL import Image
 
+from splip import search
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -40,7 +42,7 @@ def run(env, *seeds):
     return done.stdout
 
 
-def test_the_demo_trains_compares_and_keeps_what_is_finished(small_run):
+def test_the_demo_trains_compares_and_keeps_what_is_finished(small_run, capsys):
     out = run(small_run, "1")
     output = Path(small_run["OUTPUT"])
     for trainer in ("FrozenCLIP", "LayerNormCLIP", "SpLIP"):
@@ -49,7 +51,23 @@ def test_the_demo_trains_compares_and_keeps_what_is_finished(small_run):
     assert Image.open(output / "compare.png").width > 500
     assert (output / "SpLIP" / "seed1" / "training_curve.png").is_file()
 
+    photos = Path(small_run["OUTPUT"]).parent / "data" / "photo"
+    sketch = photos.parent / "sketch" / "cow" / "0.png"
+    search.main([str(sketch), "--run", str(output / "SpLIP" / "seed1"), "--photos", str(photos), "--top", "3",
+                 "--sheet", str(output / "found.png"), "--device", "cpu"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == str(sketch) and len(lines) == 5 and Image.open(output / "found.png").width > 200
+    cosines = [float(line.split()[0]) for line in lines[1:4]]
+    assert cosines == sorted(cosines, reverse=True) and all(Path(line.split()[1]).is_file() for line in lines[1:4])
+
     again = run(small_run, "1", "2")
     assert again.count("Finished before") == 3
     row = next(line for line in again.splitlines() if line.startswith("| SpLIP"))
     assert "1 2" in row and "±" in row
+
+
+def test_a_folder_without_run_or_photos_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no checkpoint in .*nowhere"):
+        search.load_run(str(tmp_path / "nowhere"))
+    with pytest.raises(ValueError, match="no image below"):
+        search.find_images(tmp_path)

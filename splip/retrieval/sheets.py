@@ -16,10 +16,10 @@ SCALE = 4  # marks are drawn this much larger and shrunk, for smooth edges
 
 
 class Hit(NamedTuple):
-    """One retrieved image: was it right, and what to write below it."""
+    """One retrieved image: was it right (None: nobody knows), and what to write below it."""
 
     image: Image.Image
-    correct: bool
+    correct: Optional[bool]
     caption: str = ""
 
 
@@ -27,7 +27,7 @@ class Row(NamedTuple):
     """A query and what it found, best first. Rows in sequence with one query image object share it."""
 
     query: Image.Image
-    hits: Sequence[Tuple[Image.Image, bool, str]]
+    hits: Sequence[Tuple[Image.Image, Optional[bool], str]]
     title: str = ""  # below the query: its class
     method: str = ""  # in front of the hits: whose ranking this is
 
@@ -41,7 +41,7 @@ def contact_sheet(
     """Draw rows of (query, hits[, title[, method]]) as a picture: query left, its hits to the right.
 
     hits: (image, correct, caption) each, best first. Right ones have a solid green frame and a tick,
-    wrong ones a dashed vermilion frame and a cross. For two methods side by side, give two rows in
+    wrong ones a dashed vermilion frame and a cross, and where `correct` is None neither. For two methods side by side, give two rows in
     sequence with the same query image: the query is drawn once, the methods one above the other.
     heading: a line above all. tile: side of an image in pixels (32 or more).
 
@@ -107,7 +107,8 @@ class _Sheet:
                 self._query(row, y, self._rows_of_query(i))
             self._hits(row, y)
             y += self.row_height
-        self._legend(y + self.gap // 2)
+        if any(hit.correct is not None for row in self.rows for hit in row.hits):
+            self._legend(y + self.gap // 2)
         path.parent.mkdir(parents=True, exist_ok=True)
         self.sheet.save(path)
         return path
@@ -139,8 +140,11 @@ class _Sheet:
         for rank, hit in enumerate(row.hits):
             x = self._hit_left(rank)
             self._image(hit.image, x, y)
-            self._frame(x, y, hit.correct)
-            self._mark(x + self.cell - self._mark_size(), y, hit.correct, self._mark_size())
+            if hit.correct is None:
+                self.pen.rectangle([x, y, x + self.cell - 1, y + self.cell - 1], outline=FAINT)
+            else:
+                self._frame(x, y, hit.correct)
+                self._mark(x + self.cell - self._mark_size(), y, hit.correct, self._mark_size())
             self._centred(x, y + self.cell + 1, hit.caption, INK)
 
     def _mark_size(self) -> int:
@@ -195,6 +199,8 @@ class _Sheet:
 
 
 def _tally(row: Row) -> str:
+    if any(hit.correct is None for hit in row.hits):
+        return ""
     return f"{sum(hit.correct for hit in row.hits)} of {len(row.hits)} right"
 
 
