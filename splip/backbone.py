@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Dict, List, Sequence, Union
@@ -119,22 +120,24 @@ def tokenize(texts: Sequence[str]) -> Tensor:
     Everything right of the last end-of-text token is padding that the causal mask hides, so the cut
     changes no feature and saves most of the text encoder's work.
     """
-    import clip
-
-    tokens = clip.tokenize(list(texts)).long()
+    tokens = _openai_clip().tokenize(list(texts)).long()
     return tokens[:, : int(tokens.argmax(dim=-1).max()) + 1]
 
 
 def _openai_clip():
     """The ``clip.clip`` module that is importable here: OpenAI's package or a host repository's copy."""
-    from clip import clip as module
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="pkg_resources is deprecated")  # setup.py pins what it needs
+        from clip import clip as module
 
     return module
 
 
 def _read_state_dict(path: Path, asked_for: str) -> Dict[str, Tensor]:
     try:
-        return torch.jit.load(str(path), map_location="cpu").state_dict()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="`torch.jit.load` is deprecated")  # OpenAI's files need it
+            return torch.jit.load(str(path), map_location="cpu").state_dict()
     except RuntimeError:  # no TorchScript archive, so a plain state dict
         pass
     try:

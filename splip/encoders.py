@@ -169,7 +169,7 @@ def _queries(attn: nn.MultiheadAttention, h: Tensor) -> Tensor:
 def _mix(
     attn: nn.MultiheadAttention, query: Tensor, keys: Sequence[Tuple[Tensor, Tensor]], mask: Optional[Tensor] = None
 ) -> Tensor:
-    """Multi-head attention of queries (..., Q, D) over the concatenated keys and values (..., K, D), before ``out_proj``.
+    """Multi-head attention of queries (..., Q, D) over all keys and values (..., K, D), before ``out_proj``.
 
     Args:
         mask: boolean, True where a query may see a key; broadcast over heads.

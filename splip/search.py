@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from splip.backbone import clip_dims, load_clip
+from splip.backbone import backbone_fingerprint, clip_dims, load_clip
 from splip.config import SpLIPConfig
 from splip.model import SpLIP
 from splip.retrieval import contact_sheet, topk
@@ -30,15 +30,16 @@ def load_run(folder: str, device: str = "cpu") -> SpLIP:
         FileNotFoundError: there is no checkpoint, or no ``config.yaml``. ValueError: the checkpoint is damaged, or
             of another backbone than the one that its config names.
     """
-    from splip.backbone import backbone_fingerprint
-    from splip.trainers import checkpoints
     from yacs.config import CfgNode
+
+    from splip.trainers import checkpoints
 
     directory = os.path.join(folder, "splip")
     best = os.path.join(directory, checkpoints.BEST)
     path = best if os.path.isfile(best) else checkpoints.newest(directory)
     if path is None:
-        raise FileNotFoundError(f"no checkpoint in {folder!r}: looked for {os.path.join(directory, checkpoints.POINTER)}")
+        wanted = os.path.join(directory, checkpoints.POINTER)
+        raise FileNotFoundError(f"no checkpoint in {folder!r}: looked for {wanted}")
     state = checkpoints.read(path, torch.device(device))
     with open(os.path.join(folder, "config.yaml"), encoding="utf-8") as file:
         backbone = CfgNode.load_cfg(file).MODEL.BACKBONE.NAME

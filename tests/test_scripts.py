@@ -67,7 +67,7 @@ def test_the_demo_trains_compares_and_keeps_what_is_finished(small_run, capsys):
 
 
 def test_a_folder_without_run_or_photos_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no checkpoint in .*nowhere"):
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint in .*nowhere"):
         search.load_run(str(tmp_path / "nowhere"))
     with pytest.raises(ValueError, match="no image below"):
         search.find_images(tmp_path)

@@ -23,8 +23,8 @@ collect = load("collect_results")
 def write_run(folder, trainer="SpLIP", seed=1, value=10.0, **change):
     metrics = {name: {"mAP@all": value + i} for i, name in enumerate(("prefix", "min_r_k", "voc"))}
     result = {
-        "trainer": trainer, "seed": seed, "dataset": "Toy", "setting": "zs", "gallery": "unseen", "backbone": "TinyCLIP",
-        "selection": "last", "split": {"name": "one"}, "metrics": metrics, **change,
+        "trainer": trainer, "seed": seed, "dataset": "Toy", "setting": "zs", "gallery": "unseen",
+        "backbone": "TinyCLIP", "selection": "last", "split": {"name": "one"}, "metrics": metrics, **change,
     }
     path = folder / trainer / f"seed{seed}" / "results.json"
     path.parent.mkdir(parents=True)
@@ -66,8 +66,8 @@ def test_a_repeated_seed_is_refused(tmp_path):
 
 
 def test_an_empty_folder_and_a_foreign_file_are_named(tmp_path):
-    with pytest.raises(SystemExit, match="no results.json below"):
+    with pytest.raises(SystemExit, match=r"no results\.json below"):
         collect.main([str(tmp_path)])
     (tmp_path / "results.json").write_text("{}")
-    with pytest.raises(SystemExit, match="results.json is not the results file of a run"):
+    with pytest.raises(SystemExit, match=r"results\.json is not the results file of a run"):
         collect.main([str(tmp_path)])

@@ -46,7 +46,7 @@ def summarise(results: List[dict], convention: str) -> List[Dict[str, str]]:
     """
     groups = defaultdict(list)
     for result in results:
-        groups[tuple(str(result[key]) for key in GROUP) + (result["split"]["name"],)].append(result)
+        groups[(*(str(result[key]) for key in GROUP), result["split"]["name"])].append(result)
     rows = []
     for key, runs in groups.items():
         seeds = sorted(run["seed"] for run in runs)

@@ -59,7 +59,7 @@ def compare(runs: List[dict], path: Path, queries: int) -> Path:
         for run in runs:
             row = sheet_row(dataset, position, run["retrieval"]["hits"][i])
             rows.append((image, *row[1:], run["trainer"]))
-    heading = f"{first['dataset']}, {first['setting']}: the first of {first['num_gallery']} photos of unseen classes"
+    heading = f"{first['dataset']}, {first['setting']}: query, and the first photos of {first['num_gallery']}"
     return contact_sheet(rows, path, heading=heading)
 
 
