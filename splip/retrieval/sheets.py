@@ -42,7 +42,8 @@ def contact_sheet(
 
     hits: (image, correct, caption) each, best first. Right ones have a solid green frame and a tick,
     wrong ones a dashed vermilion frame and a cross, and where `correct` is None neither.
-    For two methods side by side, give two rows in sequence with the same query image: the query is drawn once, the methods one above the other.
+    For two methods side by side, give two rows in sequence with the same query image: the query is drawn once,
+    the methods one above the other.
     heading: a line above all. tile: side of an image in pixels (32 or more).
 
     Writes `path` (its folder is made; the suffix names the format, e.g. .png) and returns it.
