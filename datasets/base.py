@@ -30,6 +30,7 @@ class SBIRDatum(Datum):
         instance: in the fine-grained setting, which object of the class this is (a sketch and
             its photo share it); "" elsewhere.
         spec: whatever the data set's `load_image` needs beyond `impath` (small, picklable).
+        listed: `impath` comes out of a directory's listing, so the file is not looked for again.
 
     Raises:
         ValueError: no file at `impath`, or an unknown domain.
@@ -43,8 +44,9 @@ class SBIRDatum(Datum):
         instance: str = "",
         spec: Any = None,
         label: int = -1,
+        listed: bool = False,
     ) -> None:
-        if not os.path.isfile(impath):
+        if not (listed or os.path.isfile(impath)):
             raise ValueError(f"no image file at {impath!r} (class {classname!r})")
         if domain not in (SKETCH, PHOTO):
             raise ValueError(f"domain must be {SKETCH} (sketch) or {PHOTO} (photo), got {domain!r}")
@@ -98,6 +100,7 @@ class SBIRDataset(DatasetBase):
             `train_x` and become `val_queries` and `val_gallery` (with the photos of the
             training classes beside them in the generalised setting). Otherwise all seen classes
             are trained on, and the two are empty.
+        overlap: whether test classes may be seen ones (cross-data set gallery `all_unseen`).
 
     Attributes:
         train_x: labels index `classnames`, the sorted classes in training.
@@ -126,12 +129,13 @@ class SBIRDataset(DatasetBase):
         setting: str = "zs",
         pseudo_unseen: Sequence[str] = (),
         hold_out: bool = False,
+        overlap: bool = False,
     ) -> None:
         if setting not in SETTINGS:
             raise ValueError(f"DATASET.SETTING must be one of {SETTINGS}, got {setting!r}")
         self.setting, self.gallery_name = setting, gallery_name
         self.split = describe_split(split_name, seen, unseen)
-        _check_lists(seen, unseen, pseudo_unseen, setting)
+        _check_lists(seen, unseen, pseudo_unseen, setting, overlap)
 
         held = set(pseudo_unseen) if hold_out else set()
         if hold_out and not held:
@@ -180,11 +184,11 @@ def _label(*lists: Sequence[SBIRDatum]):
     return [[d.with_label(index[d.classname]) for d in items] for items in lists], classnames
 
 
-def _check_lists(seen, unseen, pseudo_unseen, setting: str) -> None:
+def _check_lists(seen, unseen, pseudo_unseen, setting: str, overlap: bool) -> None:
     if len(set(seen)) < (1 if setting == "fg" else 2):
         raise ValueError(f"too few seen classes to train on: {sorted(seen)}")
     both = sorted(set(seen) & set(unseen))
-    if both:
+    if both and not overlap:
         raise ValueError(f"classes both seen and unseen: {both}")
     strangers = sorted(set(pseudo_unseen) - set(seen))
     if strangers:

@@ -9,6 +9,8 @@ from PIL import Image
 
 from splip.dassl_api import DATASET_REGISTRY
 from splip.datasets.base import PHOTO, SKETCH, SBIRDataset, SBIRDatum
+from splip.datasets.classes import read_split
+from splip.datasets.galleries import GALLERIES, divide, name_gallery, settle
 
 FOLDERS = {SKETCH: "sketch", PHOTO: "photo"}
 
@@ -19,7 +21,7 @@ class SBIRFolder(SBIRDataset):
 
     ``DATASET.SPLIT`` is a text file with the unseen classes, one a line (``#`` starts a comment). A line
     ``pseudo: <class>`` marks a seen class that ``TEST.FINAL_MODEL best_val`` may hold out. Settings: ``zs``
-    and ``gzs``, whose gallery also holds every seen photo.
+    and ``gzs`` with its galleries (:mod:`splip.datasets.galleries`).
 
     Raises:
         ValueError: a folder or the split file is missing, the split names a class that is not there, the
@@ -27,30 +29,21 @@ class SBIRFolder(SBIRDataset):
     """
 
     def __init__(self, cfg) -> None:
-        root, setting = Path(cfg.DATASET.ROOT).expanduser(), cfg.DATASET.SETTING
-        if setting not in ("zs", "gzs"):
-            raise ValueError(f"SBIRFolder has the settings zs and gzs, got DATASET.SETTING {setting!r}")
-        gallery_name = {"zs": "unseen", "gzs": "all_seen"}[setting]
-        if cfg.DATASET.GALLERY not in ("", gallery_name):
-            raise ValueError(f"SBIRFolder's {setting} gallery is {gallery_name!r}, got {cfg.DATASET.GALLERY!r}")
+        root = Path(cfg.DATASET.ROOT).expanduser()
+        setting, gallery = settle(cfg, "SBIRFolder", {name: GALLERIES[name] for name in ("zs", "gzs")})
         items = [item for domain in (SKETCH, PHOTO) for item in _scan(root, domain)]
         classes = {item.classname for item in items}
         split = Path(cfg.DATASET.SPLIT).expanduser()
-        unseen, pseudo = _read_split(split)
+        unseen, pseudo = read_split(split)
         strangers = sorted((set(unseen) | set(pseudo)) - classes)
         if strangers:
             raise ValueError(f"{split} names classes that are not below {root}: {strangers}")
-        train = [item for item in items if item.classname not in unseen]
-        test = [item for item in items if item.classname in unseen]
-        seen_photos = [item for item in train if item.domain == PHOTO] if setting == "gzs" else []
         super().__init__(
-            train=train,
-            queries=[item for item in test if item.domain == SKETCH],
-            gallery=[item for item in test if item.domain == PHOTO] + seen_photos,
+            **divide(items, unseen, gallery, cfg.DATASET.GALLERY_SEED),
             seen=sorted(classes - set(unseen)),
             unseen=unseen,
             split_name=split.stem,
-            gallery_name=gallery_name,
+            gallery_name=name_gallery(gallery, cfg.DATASET.GALLERY_SEED),
             setting=setting,
             pseudo_unseen=pseudo,
             hold_out=cfg.TEST.FINAL_MODEL == "best_val",
@@ -67,14 +60,3 @@ def _scan(root: Path, domain: int) -> List[SBIRDatum]:
         for path in sorted(folder.glob("*/*"))  # sorted: a listing's order differs between machines
         if path.suffix.lower() in readable
     ]
-
-
-def _read_split(path: Path) -> tuple:
-    if not path.is_file():
-        raise ValueError(f"DATASET.SPLIT must be a text file with the unseen classes, one a line; no file at {path}")
-    lines = [line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    pseudo = [line.split(":", 1)[1].strip() for line in lines if line.startswith("pseudo:")]
-    unseen = sorted({line for line in lines if line and not line.startswith("pseudo:")})
-    if not unseen:
-        raise ValueError(f"{path} names no unseen class")
-    return unseen, pseudo

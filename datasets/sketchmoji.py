@@ -10,12 +10,13 @@ from PIL import Image
 import splip
 from splip.dassl_api import DATASET_REGISTRY
 from splip.datasets.base import PHOTO, SKETCH, SBIRDataset, SBIRDatum
+from splip.datasets.galleries import divide, settle
 from splip.scenes import compose, read_drawing, read_scenes
 
 EMBEDDED = Path(splip.__file__).parent / "assets" / "sketchmoji"
 SKETCH_ARTISTS = ("openmoji", "fluent", "emojione")
 PHOTO_ARTISTS = ("noto", "twemoji", "fxemoji")
-GALLERIES = {"zs": "unseen", "gzs": "all_seen", "fg": "one_photo"}
+GALLERIES = {"zs": ("unseen",), "gzs": ("all_seen",), "fg": ("one_photo",)}
 
 
 class Row(NamedTuple):
@@ -49,13 +50,7 @@ class Sketchmoji(SBIRDataset):
     """
 
     def __init__(self, cfg) -> None:
-        setting = cfg.DATASET.SETTING
-        if setting not in GALLERIES:
-            raise ValueError(f"Sketchmoji has the settings {', '.join(GALLERIES)}, got DATASET.SETTING {setting!r}")
-        if cfg.DATASET.GALLERY not in ("", GALLERIES[setting]):
-            raise ValueError(
-                f"Sketchmoji's {setting} gallery is {GALLERIES[setting]!r}, got DATASET.GALLERY {cfg.DATASET.GALLERY!r}"
-            )
+        setting, gallery = settle(cfg, "Sketchmoji", GALLERIES)
         given = Path(cfg.DATASET.ROOT).expanduser() / "sketchmoji"
         self.embedded = not (cfg.DATASET.ROOT and given.is_dir())
         self.root = EMBEDDED if self.embedded else given
@@ -77,17 +72,12 @@ class Sketchmoji(SBIRDataset):
                 f"{self.root}: classes.tsv and splits/{prefix}all.txt differ in {sorted(set(held) ^ set(known))}"
             )
         items = [d for row, name in zip(rows, held) for d in self._images(row, name, scenes, fine, name in ranked)]
-        train = [item for item in items if item.classname not in unseen]
-        test = [item for item in items if item.classname in unseen]
-        seen_photos = [item for item in train if item.domain == PHOTO] if setting == "gzs" else []
         super().__init__(
-            train=train,
-            queries=[item for item in test if item.domain == SKETCH],
-            gallery=[item for item in test if item.domain == PHOTO] + seen_photos,
+            **divide(items, unseen, gallery),
             seen=sorted(set(known) - set(unseen)),
             unseen=unseen,
             split_name=split_name,
-            gallery_name=GALLERIES[setting],
+            gallery_name=gallery,
             setting=setting,
             pseudo_unseen=pseudo,
             hold_out=hold_out,

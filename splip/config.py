@@ -79,10 +79,16 @@ def extend_cfg(cfg: Any) -> None:
 
     cfg.TRAINER.SPLIP = CfgNode({name.upper(): value for name, value in asdict(SpLIPConfig()).items()})
     cfg.TRAINER.SPLIP.PREC = "fp32"  # fp32 | bf16 | fp16 (with gradient scaling, CUDA only)
+    cfg.TRAINER.SPLIP.RECOMPUTE = False  # run blocks again in the backward pass: less memory, one more forward pass
     cfg.DATASET.SETTING = "zs"  # zs | gzs | fg | cross
     cfg.DATASET.SPLIT = ""  # name of the class split; empty = the data set's default
     cfg.DATASET.GALLERY = ""  # gallery rule of the setting; empty = its default
+    cfg.DATASET.GALLERY_SEED = 0  # of the rules that draw from the seen classes
+    cfg.DATASET.TARGET = ""  # cross: the class list, and with it the data set, that is tested on
+    cfg.DATASET.PHOTOS = "once"  # once | zse: Sketchy's original photos twice, as in ZSE-SBIR's lists
+    cfg.DATASET.FILE_LISTS = ""  # empty = read folders; zse = ZSE-SBIR's lists below ROOT; else the folder of them
     cfg.DATASET.CACHE = False  # keep decoded images (uint8, input size) in memory after their first use
+    cfg.DATASET.PIXEL_CACHE = ""  # keep them in this folder instead, for later runs too; empty = nowhere
 
 
 def config_from_cfg(cfg: Any) -> SpLIPConfig:

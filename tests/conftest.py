@@ -31,6 +31,23 @@ def make_tiny_clip_file(path):
     return path
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Nothing is kept in the home of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPLIP_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def benchmark_root(tmp_path_factory):
+    """Sketchy, TUBerlin and QuickDraw in small, below one root; to be read only."""
+    from tiny_benchmarks import make_quickdraw, make_sketchy, make_tuberlin
+
+    root = tmp_path_factory.mktemp("benchmarks")
+    return make_quickdraw(make_tuberlin(make_sketchy(root)))
+
+
 @pytest.fixture(scope="session")
 def _tiny_clip():
     return build_clip()

@@ -22,6 +22,7 @@ def root(tmp_path):
 
 def config(root, split="unseen.txt", setting="zs", final="last_step", gallery=""):
     node = {"ROOT": str(root), "SPLIT": str(root.parent / split), "SETTING": setting, "GALLERY": gallery}
+    node["GALLERY_SEED"] = 3
     return SimpleNamespace(DATASET=SimpleNamespace(**node), TEST=SimpleNamespace(FINAL_MODEL=final))
 
 
@@ -39,6 +40,13 @@ def test_generalised_gallery_holds_seen_photos(root):
     assert {item.classname for item in data.test_queries} == {"cow", "dog"}
 
 
+def test_photos_can_be_held_out_of_training(root):
+    data = SBIRFolder(config(root, setting="gzs", gallery="held_out"))
+    assert data.gallery_name == "held_out, seed 3"
+    held = {item.impath for item in data.test_gallery if item.classname in ("ant", "bee")}
+    assert len(held) == 2 and not held & {item.impath for item in data.train_x}, held
+
+
 def test_pseudo_unseen_classes_select_the_model(root):
     (root.parent / "unseen.txt").write_text("dog\npseudo: bee\n")
     data = SBIRFolder(config(root, final="best_val"))
@@ -49,8 +57,8 @@ def test_pseudo_unseen_classes_select_the_model(root):
     ("change", "message"),
     [
         ({"split": "nowhere.txt"}, "must be a text file with the unseen classes.*no file at .*nowhere.txt"),
-        ({"setting": "fg"}, "settings zs and gzs, got DATASET.SETTING 'fg'"),
-        ({"gallery": "sampled_20"}, "zs gallery is 'unseen', got 'sampled_20'"),
+        ({"setting": "fg"}, "settings zs, gzs, got DATASET.SETTING 'fg'"),
+        ({"gallery": "sampled_20"}, "zs gallery is one of unseen, got DATASET.GALLERY 'sampled_20'"),
     ],
 )
 def test_wrong_settings_are_refused(root, change, message):

@@ -1,0 +1,69 @@
+"""Class names and class lists: one spelling for each class, whatever an archive calls its folder."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import List, Tuple
+
+import splip
+
+SPLITS = Path(splip.__file__).parent / "assets" / "splits"
+
+# Spellings that differ in more than case and separators: misspelt folders of some copies of the archives,
+# and names that one data set qualifies and another does not.
+ALIASES = {
+    "effiel tower": "eiffel tower",
+    "griaffe": "giraffe",
+    "chandeler": "chandelier",
+    "spidar": "spider",
+    "tromobone": "trombone",
+    "diamod": "diamond",
+    "hotdog": "hot dog",
+    "bear animal": "bear",
+    "mouse animal": "mouse",
+    "car sedan": "car",
+}
+
+
+def normalise(name: str) -> str:
+    """The one name of a class: lower case, words separated by one space, known variants made equal.
+
+    >>> normalise("Teddy-Bear"), normalise("car_(sedan)"), normalise("effiel_tower")
+    ('teddy bear', 'car', 'eiffel tower')
+    """
+    words = " ".join(re.split(r"[\s_()-]+", name.lower())).strip()
+    return ALIASES.get(words, words)
+
+
+def read_shipped(name: str) -> List[str]:
+    """The classes of a list in splip/assets/splits, sorted, in their one spelling.
+
+    Raises:
+        ValueError: no such list; those that there are are named.
+    """
+    path = SPLITS / f"{name}.txt"
+    if not path.is_file():
+        shipped = sorted(path.stem for path in SPLITS.glob("*.txt"))
+        raise ValueError(f"no class list {name!r}; there are {', '.join(shipped)}")
+    unseen, _ = read_split(path)
+    return sorted(map(normalise, unseen))
+
+
+def read_split(path: Path) -> Tuple[List[str], List[str]]:
+    """A user's split file -> (unseen classes, pseudo-unseen classes), as spelt there.
+
+    One unseen class a line, ``#`` starts a comment, ``pseudo: <class>`` names a seen class that
+    ``TEST.FINAL_MODEL best_val`` may hold out.
+
+    Raises:
+        ValueError: no such file, or it names no unseen class.
+    """
+    if not path.is_file():
+        raise ValueError(f"DATASET.SPLIT must be a text file with the unseen classes, one a line; no file at {path}")
+    lines = [line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    pseudo = [line.split(":", 1)[1].strip() for line in lines if line.startswith("pseudo:")]
+    unseen = sorted({line for line in lines if line and not line.startswith("pseudo:")})
+    if not unseen:
+        raise ValueError(f"{path} names no unseen class")
+    return unseen, pseudo

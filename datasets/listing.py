@@ -1,0 +1,100 @@
+"""Which images lie below a folder, remembered between runs.
+
+A listing is kept in a small file under ``$SPLIP_CACHE``, else ``$XDG_CACHE_HOME/splip``, else ``~/.cache/splip``;
+the data's own folders are never written to. What is kept of a class folder holds as long as the folder's
+times stand still: a file that is added, removed or renamed moves them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+import warnings
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional
+
+from PIL import Image
+
+FORMAT = 1  # of the kept file
+SETTLED = 2 * 10**9  # ns; a folder that changed later than this before its listing is listed again next time
+
+
+class Listing(NamedTuple):
+    """Files of one class folder, sorted by name."""
+
+    images: List[str]
+    others: List[str]  # what Pillow knows no format for; hidden files are in neither
+
+
+def list_classes(folder: Path) -> Dict[str, Listing]:
+    """{class folder: its files} of everything directly below ``folder``, sorted by folder name.
+
+    Raises:
+        OSError: a folder is missing or cannot be read.
+    """
+    kept_in = _cache_file(folder)
+    kept = _read(kept_in)
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+    found, stamps, changed = {}, {}, set(kept) != set(names)
+    for name in names:
+        path = os.path.join(folder, name)
+        status, now = os.stat(path), time.time_ns()
+        stamps[name] = [status.st_mtime_ns, status.st_ctime_ns]
+        entry = kept.get(name)
+        if entry and entry["stamp"] == stamps[name]:
+            found[name] = Listing(entry["images"], entry["others"])
+            continue
+        found[name], changed = _list_files(path), True
+        if now - max(stamps[name]) < SETTLED:  # a second change may fall into the same tick of the clock
+            stamps[name] = None
+    if changed:
+        _write(kept_in, {n: {"stamp": stamps[n], **files._asdict()} for n, files in found.items()})
+    return found
+
+
+def _list_files(path: str) -> Listing:
+    readable = Image.registered_extensions()
+    with os.scandir(path) as entries:
+        files = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file())
+    is_image = [os.path.splitext(name)[1].lower() in readable for name in files]
+    return Listing(
+        [name for name, image in zip(files, is_image) if image],
+        [name for name, image in zip(files, is_image) if not image],
+    )
+
+
+def _cache_file(folder: Path) -> Optional[Path]:
+    """Where the listing of ``folder`` is kept; None where there is no home for it."""
+    try:
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:  # a user without a home
+        return None
+    root = Path(os.environ.get("SPLIP_CACHE") or Path(home, "splip"))
+    name = hashlib.sha256(os.path.abspath(folder).encode("utf-8", "surrogateescape")).hexdigest()
+    return root / "listings" / f"{name[:32]}.json"
+
+
+def _read(path: Optional[Path]) -> Dict[str, dict]:
+    """What was kept; nothing where it is missing, damaged or of another version."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8")) if path else {}
+        return content["classes"] if content.get("format") == FORMAT else {}
+    except (OSError, ValueError, KeyError, AttributeError):
+        return {}
+
+
+def _write(path: Optional[Path], classes: Dict[str, dict]) -> None:
+    """Replace the kept file, never change it; a place that cannot be written to costs time, not the run."""
+    if path is None:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(f".{os.getpid()}")
+        fresh.write_text(json.dumps({"format": FORMAT, "classes": classes}), encoding="utf-8")
+        os.replace(fresh, path)
+    except OSError as error:
+        warnings.warn(f"the list of images cannot be kept in {path.parent} ({error}): it is made anew each time; "
+                      "the environment variable SPLIP_CACHE names another folder", stacklevel=3)  # fmt: skip
