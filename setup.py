@@ -25,10 +25,15 @@ setup(
         "yacs>=0.1.8",
         "gdown>=5",
         "numpy",
+        "filelock",  # torch needs it too
         "pillow>=10.1",
         "tqdm",
         "tensorboard",
         "matplotlib>=3.6",
     ],
-    extras_require={"test": ["pytest>=7", "scikit-learn", "torchmetrics", "ruff"]},
+    entry_points={"console_scripts": ["splip=splip.cli:main"]},
+    extras_require={
+        "test": ["pytest>=7", "scikit-learn", "torchmetrics", "ruff"],
+        "export": ["onnx", "onnxruntime", "onnxscript"],  # splip export --format onnx
+    },
 )

@@ -88,15 +88,18 @@ def search(model: SpLIP, sketches: Sequence[Path], photos: Sequence[Path], top: 
     return topk(query, gallery, min(top, len(photos)))
 
 
-def main(argv=None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``splip search``."""
     parser.add_argument("sketches", type=Path, nargs="+", help="drawings, dark lines on white")
     parser.add_argument("--photos", type=Path, required=True, help="folder that is searched, with its sub-folders")
     parser.add_argument("--run", required=True, help="output folder of a training run")
     parser.add_argument("--top", type=int, default=10)
     parser.add_argument("--sheet", type=Path, default=Path("search.png"), help="picture of the results")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    args = parser.parse_args(argv)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Search, print and draw -> exit status 0; errors as :func:`load_run`, :func:`find_images` and :func:`embed`."""
     photos = find_images(args.photos.expanduser())
     scores, found = search(load_run(args.run, args.device), args.sketches, photos, args.top)
     rows = []
@@ -107,6 +110,13 @@ def main(argv=None) -> None:
         hits = [(_thumbnail(photos[i]), None, photos[i].name) for i in positions]
         rows.append((_thumbnail(sketch), hits, sketch.stem))
     print(contact_sheet(rows, args.sheet))
+    return 0
+
+
+def main(argv=None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    configure(parser)
+    run(parser.parse_args(argv))
 
 
 def _thumbnail(path: Path, side: int = 224) -> Image.Image:

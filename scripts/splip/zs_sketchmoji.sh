@@ -6,6 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 source scripts/env.sh
+source scripts/splip/runs.sh
 use_environment
 
 DATASET=${DATASET:-sketchmoji}
@@ -16,17 +17,7 @@ SEEDS=${*:-1}
 FIRST=${SEEDS%% *}
 
 train() {  # trainer, seed
-    local dir=$OUTPUT/$1/seed$2 resume=()
-    if [ -f "$dir/results.json" ]; then
-        echo "Finished before: $dir"
-        return
-    fi
-    [ -f "$dir/splip/checkpoint" ] && resume=(--resume "$dir")
-    # shellcheck disable=SC2086  # OPTS is a list of words
-    "$PYTHON" train.py --trainer "$1" --seed "$2" \
-        --dataset-config-file "configs/datasets/$DATASET.yaml" \
-        --config-file "configs/trainers/SpLIP/$CFG.yaml" \
-        --output-dir "$dir" ${resume[@]+"${resume[@]}"} $OPTS
+    run_once "$OUTPUT/$1/seed$2" "$1" "$2" "$DATASET"
 }
 
 train FrozenCLIP "$FIRST"

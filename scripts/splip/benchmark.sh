@@ -1,0 +1,113 @@
+# Sourced, with their arguments, by the scripts of the published benchmarks.
+#
+# Arguments: seeds (default: 1 2 3). Variables, each with a default:
+#   DATA      folder that holds Sketchy/, TUBerlin/, QuickDraw/ (data; seen from the repository's folder, as OUTPUT is)
+#   TRAINER   one or more of SpLIP, LayerNormCLIP, FrozenCLIP (SpLIP)
+#   CFG       a file of configs/trainers/SpLIP (vit_b32)
+#   OUTPUT    where runs go: $OUTPUT/<data set>/<trainer>/<CFG>/seed<n> (output)
+#   OPTS      further settings for train.py (none), e.g. OPTS="OPTIM.MAX_EPOCH 30"
+#   FAST=1    changes sizes only: TinyCLIP, one epoch, small batches. To try a script out; its numbers mean nothing.
+#   ANYWAY=1  goes on with data that differ from the published counts (FAST does, too)
+#   PYTHON    a Python that has SpLIP (one is made in .venv)
+#
+# Finished runs are kept, unfinished ones resumed, so a script that was stopped is just started again.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+source scripts/env.sh
+source scripts/splip/runs.sh
+use_environment
+
+SEEDS=${*:-1 2 3}
+OPTS=${OPTS:-}
+FAST=${FAST:-0}
+ANYWAY=${ANYWAY:-$FAST}
+if [ "$FAST" = 1 ]; then
+    OUTPUT=${OUTPUT:-output/fast}
+    OPTS="OPTIM.MAX_EPOCH 1 DATALOADER.TRAIN_X.BATCH_SIZE 64 DATALOADER.NUM_WORKERS 2 $OPTS"
+    OPTS="MODEL.BACKBONE.NAME TinyCLIP INPUT.SIZE (96,96) $OPTS"
+fi
+OUTPUT=${OUTPUT:-output}
+
+# need_data NAME ...: stop here unless each data set is as it was published
+need_data() {
+    local name
+    for name in "$@"; do
+        if ! "$PYTHON" -m splip data check "$name" --root "$DATA"; then
+            echo "DATA=$DATA does not hold $name as it was published. To get it (docs/REPRODUCE.md):" >&2
+            echo "  $PYTHON -m splip data download ${name%[12]} --root $DATA" >&2
+            [ "$ANYWAY" = 1 ] || exit 1
+        fi
+    done
+}
+
+# train NAME [KEY VALUE ...]: train and test every trainer with every seed
+#   NAME: <data set>, a file of configs/datasets, or <data set>-<variant> where settings follow
+train() {
+    each "$1" "" "${@:2}"
+}
+
+# retest NAME SOURCE [KEY VALUE ...]: test on NAME what `train SOURCE` has trained
+retest() {
+    each "$@"
+}
+
+each() {  # NAME, SOURCE or "", KEY VALUE ...
+    local name=$1 source=$2 trainer seed model
+    shift 2
+    for trainer in $TRAINER; do
+        for seed in $SEEDS; do
+            model=()
+            if [ "$trainer" = FrozenCLIP ]; then
+                [ "$seed" = "${SEEDS%% *}" ] || continue  # nothing is trained: every seed gives the same
+            elif [ -n "$source" ]; then
+                model=(--eval-only --model-dir "$OUTPUT/$source/$trainer/$CFG/seed$seed")
+            fi
+            check_settings "$OUTPUT/$name/$trainer/$CFG/seed$seed" "$*"
+            run_once "$OUTPUT/$name/$trainer/$CFG/seed$seed" "$trainer" "$seed" "${name%%-*}" \
+                --root "$DATA" ${model[@]+"${model[@]}"} "$@"
+        done
+    done
+}
+
+# check_settings DIR SETTINGS: stop rather than take a finished run for one with other settings
+check_settings() {
+    local settings="$2 $OPTS" before
+    before=$(cat "$1/settings.txt" 2>/dev/null || true)
+    if [ -f "$1/results.json" ] && [ "$before" != "$settings" ]; then
+        echo "$1 was made with the settings '$before', not '$settings': remove it, or set OUTPUT" >&2
+        exit 1
+    fi
+    mkdir -p "$1"
+    echo "$settings" > "$1/settings.txt"
+}
+
+# show_table NAME ...: ours, the paper's, the gap; also as <this script>.csv
+show_table() {
+    local folders=() name trainer
+    for name in "$@"; do
+        for trainer in $TRAINER; do
+            folders+=("$OUTPUT/$name/$trainer/$CFG")
+        done
+    done
+    echo
+    "$PYTHON" tools/collect_results.py "${folders[@]}" --paper --csv "$OUTPUT/$(basename "$0" .sh).csv"
+}
+
+# generalised DATASET: the models of the zero-shot setting, tested with seen photos in the gallery, by the rule $GALLERY
+generalised() {
+    if [ "$GALLERY" = held_out ]; then
+        train "$1_gzs-held_out" DATASET.GALLERY held_out  # seen photos leave training, so its models are others
+    else
+        train "$1"
+        retest "$1_gzs-$GALLERY" "$1" DATASET.GALLERY "$GALLERY"
+    fi
+}
+
+# ablation VARIANT [KEY VALUE ...]: a row of Table 5 or 6, zero-shot and fine-grained
+ablation() {
+    local dataset
+    for dataset in sketchy2 sketchy_fg; do
+        train "$dataset-$1" "${@:2}"
+        ROWS+=("$dataset-$1")
+    done
+}

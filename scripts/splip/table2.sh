@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Table 2: generalised zero-shot SBIR on Sketchy (split 2) and TU-Berlin.
+#   bash scripts/splip/table2.sh [SEED ...]        (default: seeds 1 2 3)
+# Other variables, and what is kept or resumed: benchmark.sh.
+DATA=${DATA:-data}
+TRAINER=${TRAINER:-SpLIP}
+CFG=${CFG:-vit_b32}
+GALLERY=${GALLERY:-all_seen}  # or sampled_20, classes_20, held_out (docs/DATASETS.md)
+source "$(dirname "$0")/benchmark.sh" "$@"
+
+need_data Sketchy2 TUBerlin
+generalised sketchy2
+generalised tuberlin
+show_table "sketchy2_gzs-$GALLERY" "tuberlin_gzs-$GALLERY"

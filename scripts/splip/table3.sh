@@ -1,0 +1,3 @@
+#!/usr/bin/env bash
+# Table 3: fine-grained zero-shot SBIR on Sketchy. Arguments and variables as fg_sketchy.sh.
+exec bash "$(dirname "$0")/fg_sketchy.sh" "$@"

@@ -1,0 +1,3 @@
+#!/usr/bin/env bash
+# Table 4: trained on Sketchy, tested on TU-Berlin and QuickDraw. Arguments and variables as cross_sketchy.sh.
+exec bash "$(dirname "$0")/cross_sketchy.sh" "$@"

@@ -1,0 +1,5 @@
+import sys
+
+from splip.cli import main
+
+sys.exit(main())

@@ -1,0 +1,46 @@
+"""The command line: quick to say what it can do, and plain about what went wrong."""
+
+import subprocess
+import sys
+
+import pytest
+
+import splip
+from splip import cli
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys; from splip.cli import main; status = main(['--help']); print(status, 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "0 False", done.stdout + done.stderr
+    for command in ("data check", "data download", "evaluate", "export", "search"):
+        assert f"  splip {command} " in done.stdout
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([*command.split(), "--help"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: splip {command} ")
+
+
+@pytest.mark.parametrize("words", [["data"], ["serch", "x.png"], []])
+def test_what_is_no_command_lists_those_that_are(words, capsys):
+    assert cli.main(words) == 2
+    said = capsys.readouterr().err
+    assert f"no command {' '.join(words)!r}" in said and "splip search" in said
+
+
+def test_what_the_user_can_mend_is_one_line(tmp_path, capsys):
+    words = ["data", "download", "Sketchy", "--root", str(tmp_path), "--archive", str(tmp_path / "gone.zip")]
+    assert cli.main(words) == 1
+    assert capsys.readouterr().err == f"splip data download: no archive at {tmp_path / 'gone.zip'}\n"
+
+
+def test_public_names_are_there_though_imported_late():
+    from splip.model import SpLIP
+
+    assert splip.SpLIP is SpLIP and all(getattr(splip, name) for name in splip.__all__)
+    with pytest.raises(AttributeError, match="module 'splip' has no attribute 'nothing'"):
+        splip.nothing  # noqa: B018
