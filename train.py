@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from typing import Optional, Sequence
 
 import torch
@@ -11,6 +10,7 @@ import torch
 import splip
 import splip.datasets
 import splip.trainers
+from splip import distributed
 from splip.dassl_api import (
     ENGINE,
     build_trainer,
@@ -65,19 +65,23 @@ def setup_cfg(args: argparse.Namespace):
 
 
 def main(argv: Optional[Sequence[str]] = None):
-    """Run one command line; returns the trainer."""
+    """Run one command line, alone or with the other processes that torchrun started; returns the trainer."""
     args = make_parser().parse_args(argv)
+    with distributed.processes():
+        return run(args)
+
+
+def run(args: argparse.Namespace):
+    """What the arguments ask for -> the trainer."""
     cfg = setup_cfg(args)
     if cfg.SEED >= 0:
         set_random_seed(cfg.SEED)
-    setup_logger(cfg.OUTPUT_DIR)
     if torch.cuda.is_available() and cfg.USE_CUDA:
         torch.backends.cudnn.benchmark = True
-    os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
-    path = os.path.join(cfg.OUTPUT_DIR, "config.yaml")
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(cfg.dump())
-    print(f"{collect_env_info()}, engine: {ENGINE}, config: {path}")
+    if distributed.is_main():
+        setup_logger(cfg.OUTPUT_DIR)
+    together = f", {distributed.world()} processes" if distributed.world() > 1 else ""
+    print(f"{collect_env_info()}, engine: {ENGINE}{together}")
 
     trainer = build_trainer(cfg)
     if args.eval_only:

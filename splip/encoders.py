@@ -8,15 +8,18 @@ make that cheap without changing a number (tests/test_encoders.py compares with 
 - under the causal mask, the words that all class prompts begin with ("a sketch of a") have the same states in every
   prompt: they run once, and of each class only its own tokens run, without padding;
 - the last layer is asked for one token (class token, end of text), so only that one has a query there.
+
+Where memory is short, ``recompute`` keeps only what enters a block and runs the block again in the backward pass.
 """
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence, Tuple
+from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 
 def patch_embeddings(visual: nn.Module, images: Tensor) -> Tensor:
@@ -31,31 +34,40 @@ def patch_embeddings(visual: nn.Module, images: Tensor) -> Tensor:
     return visual.conv1(images.to(visual.conv1.weight.dtype)).flatten(2).transpose(1, 2)
 
 
-def encode_patches(visual: nn.Module, patches: Tensor, prompts: Sequence[Optional[Tensor]] = ()) -> Tensor:
+def encode_patches(
+    visual: nn.Module, patches: Tensor, prompts: Sequence[Optional[Tensor]] = (), recompute: bool = False
+) -> Tensor:
     """Image features in CLIP's joint space, not normalised.
 
     Args:
         patches: (B, N, D) of :func:`patch_embeddings`.
         prompts: entry l goes into layer l: (P, D) shared by the batch, (B, P, D) for each image, or None.
             Layers past the end get none. Prompts carry no position embedding and pass no ``ln_pre``.
+        recompute: see the head of this file; the same numbers and gradients.
 
     Returns:
         (B, embed_dim); with no prompts ``visual(images)``.
     """
-    class_token = visual.class_embedding.to(patches).expand(len(patches), 1, -1)
+    class_token = visual.class_embedding.to(patches).expand(patches.shape[0], 1, -1)
     x = torch.cat([class_token, patches], dim=1)  # (B, 1 + N, D)
     x = visual.ln_pre(x + visual.positional_embedding.to(x))
-    last = len(visual.transformer.resblocks) - 1
-    for layer, block in enumerate(visual.transformer.resblocks):
-        h = block.ln_1(x)
-        keys = [_keys(block.attn, h)]
-        if layer < len(prompts) and prompts[layer] is not None:
-            own = _keys(block.attn, block.ln_1(prompts[layer].to(x)))
-            keys.append(tuple(t.expand(len(x), -1, -1) for t in own))
-        if layer == last:
-            x, h = x[:, :1], h[:, :1]
-        x = _finish(block, x, _mix(block.attn, _queries(block.attn, h), keys))
+    blocks = visual.transformer.resblocks
+    for layer, block in enumerate(blocks):
+        own = prompts[layer] if layer < len(prompts) else None
+        x = _run(recompute, _image_block, block, x, own, layer == len(blocks) - 1)
     return visual.ln_post(x[:, 0]) @ visual.proj
+
+
+def _image_block(block: nn.Module, x: Tensor, prompts: Optional[Tensor], last: bool) -> Tensor:
+    """One layer: (B, 1 + N, D) -> the same, or (B, 1, D) where only the class token is asked for."""
+    h = block.ln_1(x)
+    keys = [_keys(block.attn, h)]
+    if prompts is not None:
+        own = _keys(block.attn, block.ln_1(prompts.to(x)))
+        keys.append(tuple(t.expand(x.shape[0], -1, -1) for t in own))
+    if last:
+        x, h = x[:, :1], h[:, :1]
+    return _finish(block, x, _mix(block.attn, _queries(block.attn, h), keys))
 
 
 def encode_text(
@@ -64,6 +76,7 @@ def encode_text(
     prompts: Optional[Tensor] = None,
     depth: Optional[int] = None,
     share_prefix: bool = True,
+    recompute: bool = False,
 ) -> Tuple[Tensor, List[Tensor]]:
     """Text features, and the state of the end-of-text token after each layer (W_l of the paper).
 
@@ -75,6 +88,7 @@ def encode_text(
         depth: number of layers, from the first, that get ``prompts`` (default: all).
         share_prefix: run the tokens that all texts begin with once. Off, every text runs whole; the
             results agree to rounding.
+        recompute: see the head of this file; the same numbers and gradients.
 
     Returns:
         features, not normalised, and a list of states, one for each layer: (n, embed_dim) and (n, D), or
@@ -97,11 +111,12 @@ def encode_text(
         padded = line.new_zeros(sets, n * length, line.shape[-1]).index_copy(1, real, line)
         return padded.unflatten(1, (n, length))  # (B, n, length, D)
 
-    visible, states = _Visible(tokens.shape[1], start, tokens.device), []
-    blocks = clip.transformer.resblocks
-    for layer, block in enumerate(blocks):
+    visible = _Visible(tokens.shape[1], start, tokens.device)
+
+    def run_block(block: nn.Module, prefix: Tensor, rest: Tensor, prompts: Optional[Tensor], last: bool):
+        """One layer -> (prefix, rest), of ``rest`` only the end-of-text tokens (B, n, D) where it is the last."""
         attn, shared, count = block.attn, [], 0
-        if prompts is not None and (depth is None or layer < depth):
+        if prompts is not None:
             count = prompts.shape[-2]
             own = _keys(attn, block.ln_1(prompts.to(embedded.dtype)))
             shared.append(tuple(t.expand(sets, -1, -1) for t in own))  # (B, m, D)
@@ -115,14 +130,18 @@ def encode_text(
         keys = [tuple(t.unsqueeze(1).expand(-1, n, -1, -1) for t in pair) for pair in shared]
         keys.append(tuple(pad(t) for t in _keys(attn, h)))
         mask = visible.rest(count)  # (length, keys)
-        if layer == len(blocks) - 1:
+        if last:
             rest, ends_mask = rest[:, ends], mask[eot - start][:, None, None]  # (n, 1, 1, keys)
             mixed = _mix(attn, _queries(attn, h[:, ends]).unsqueeze(2), keys, ends_mask).squeeze(2)
-            ends = torch.arange(n, device=tokens.device)
         else:
             mixed = _mix(attn, pad(_queries(attn, h)), keys, mask).flatten(1, 2)[:, real]
-        rest = _finish(block, rest, mixed)
-        states.append(rest[:, ends])  # (B, n, D)
+        return prefix, _finish(block, rest, mixed)
+
+    blocks, states = clip.transformer.resblocks, []
+    for layer, block in enumerate(blocks):
+        own, last = prompts if depth is None or layer < depth else None, layer == len(blocks) - 1
+        prefix, rest = _run(recompute, run_block, block, prefix, rest, own, last)
+        states.append(rest if last else rest[:, ends])  # (B, n, D)
     if prompts is None or prompts.dim() == 2:
         states = [state[0] for state in states]
     return clip.ln_final(states[-1]) @ clip.text_projection, states
@@ -145,6 +164,13 @@ class _Visible:
 
     def rest(self, count: int) -> Tensor:
         return self._with_prompts(self.causal[self.start :], self.start, count)
+
+
+def _run(recompute: bool, block: Callable[..., Any], *inputs: Any) -> Any:
+    """``block(*inputs)``; with ``recompute`` nothing but the inputs is kept for the backward pass."""
+    if recompute and torch.is_grad_enabled():
+        return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)  # nothing here is random
+    return block(*inputs)
 
 
 def _shared_length(tokens: Tensor) -> int:
@@ -175,12 +201,26 @@ def _mix(
         mask: boolean, True where a query may see a key; broadcast over heads.
     """
     key, value = (torch.cat(parts, dim=-2) for parts in zip(*keys))
-    split = (t.unflatten(-1, (attn.num_heads, -1)).transpose(-2, -3) for t in (query, key, value))
-    mixed = F.scaled_dot_product_attention(*split, attn_mask=mask)  # (..., heads, Q, D / heads)
-    return mixed.transpose(-2, -3).flatten(-2)
+    query, key, value = (t.unflatten(-1, (attn.num_heads, -1)).transpose(-2, -3) for t in (query, key, value))
+    if query.dtype == torch.bfloat16 and query.device.type == "cpu":
+        # torch's fused CPU kernel is made for fp32: in bf16 its backward pass takes 2 to 5 times as long as this
+        scores = query * query.shape[-1] ** -0.5 @ key.transpose(-1, -2)
+        if mask is not None:
+            scores = scores.masked_fill(~mask, float("-inf"))
+        mixed = scores.softmax(dim=-1) @ value
+    else:
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    return mixed.transpose(-2, -3).flatten(-2)  # (..., heads, Q, D / heads) -> (..., Q, D)
 
 
 def _finish(block: nn.Module, x: Tensor, mixed: Tensor) -> Tensor:
     """What follows the mixing of values in a residual block of CLIP."""
     x = x + block.attn.out_proj(mixed)
-    return x + block.mlp(block.ln_2(x))
+    return x + _mlp(block.mlp, block.ln_2(x))
+
+
+def _mlp(mlp: nn.Module, x: Tensor) -> Tensor:
+    """``mlp(x)``, with its activation x * sigmoid(1.702 x) in a form that keeps one tensor for backward, not two."""
+    if type(mlp.gelu).__name__ != "QuickGELU":  # each host's copy of `clip` has its own class of that name
+        return mlp(x)
+    return mlp.c_proj(F.silu(1.702 * mlp.c_fc(x)) / 1.702)

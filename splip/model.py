@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from splip import distributed
 from splip.backbone import clip_dims, tokenize
 from splip.config import SpLIPConfig
 from splip.encoders import encode_patches, encode_text, patch_embeddings
@@ -47,16 +48,25 @@ class SpLIP(nn.Module):
         clip: float32, OpenAI layout (``splip.load_clip``).
         classnames: the seen classes, in label order. Retrieval needs no other class name.
         config: see :class:`splip.SpLIPConfig`.
+        recompute: run the blocks of both towers again in the backward pass rather than keep what they computed: the
+            same numbers for a fraction of the memory and one more forward pass.
 
     Attributes:
         trainable: holds exactly what is trained, and the prototypes; its ``state_dict`` is the checkpoint.
     """
 
-    def __init__(self, clip: nn.Module, classnames: Sequence[str], config: SpLIPConfig = SpLIPConfig()) -> None:
+    def __init__(
+        self,
+        clip: nn.Module,
+        classnames: Sequence[str],
+        config: SpLIPConfig = SpLIPConfig(),
+        recompute: bool = False,
+    ) -> None:
         super().__init__()
         dims = clip_dims(clip)
         self.clip = clip.eval()
         self.config = config
+        self.recompute = recompute
         self.classnames = list(classnames)
         names = [name.replace("_", " ") for name in classnames]
         templates = {"sketch": config.sketch_template, "photo": config.photo_template}
@@ -204,12 +214,12 @@ class SpLIP(nn.Module):
             if self._per_image:
                 text_prompts = b_t(b_t.pool(patches))  # (B, m, Dt)
             else:
-                pooled = b_t.pool(patches[:anchors]).mean(dim=0)
+                pooled = distributed.mean(b_t.pool(patches[:anchors]).mean(dim=0))
                 if self.training:
                     self.trainable["prototypes"].update(modality, pooled)
                 text_prompts = b_t(pooled)  # (m, Dt)
         prompts, texts = self._prompts(modality, text_prompts)
-        return encode_patches(self.clip.visual, patches, prompts), texts
+        return encode_patches(self.clip.visual, patches, prompts, self.recompute), texts
 
     def _prompts(self, modality: str, text_prompts: Optional[Tensor]) -> Tuple[List[Optional[Tensor]], Tensor]:
         """Visual prompts [V^tg, V^ms_l] of each layer and the prompted class embeddings.
@@ -221,7 +231,9 @@ class SpLIP(nn.Module):
             a list of (P, Dv) or (B, P, Dv) or None, and (C, d) or (B, C, d).
         """
         tokens = getattr(self, f"{modality}_class_tokens")
-        texts, states = encode_text(self.clip, tokens, text_prompts, self.config.text_depth)
+        texts, states = encode_text(
+            self.clip, tokens, text_prompts, self.config.text_depth, recompute=self.recompute
+        )
 
         vision_layers = len(self.clip.visual.transformer.resblocks)
         fixed = None

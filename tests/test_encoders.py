@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from conftest import build_clip
 
 from splip.backbone import load_clip, tokenize
-from splip.encoders import encode_patches, encode_text, patch_embeddings
+from splip.encoders import _mix, encode_patches, encode_text, patch_embeddings
 
 TEXTS = ["a photo of a cat", "a sketch of a hot-air balloon over the sea", "dog"]
 
@@ -44,6 +44,22 @@ def test_without_prompts_the_text_encoder_is_clip(any_clip):
 
     tokens = clip.tokenize(TEXTS).long()
     same_embedding(encode_text(any_clip, tokens, share_prefix=False)[0], any_clip.encode_text(tokens))
+
+
+@torch.no_grad()
+def test_in_float64_the_encoders_and_clip_agree_to_a_billionth(any_clip, monkeypatch):
+    """What float32 leaves between them (a few 1e-6 on entries around 1) is the order of sums and nothing else."""
+    import copy
+
+    import clip
+
+    monkeypatch.setattr("clip.model.LayerNorm.forward", torch.nn.LayerNorm.forward)  # CLIP's own goes by way of float32
+    exact, side = copy.deepcopy(any_clip).double(), any_clip.visual.input_resolution
+    images, tokens = torch.randn(2, 3, side, side, dtype=torch.float64), clip.tokenize(TEXTS).long()
+    close(encode_patches(exact.visual, patch_embeddings(exact.visual, images)), exact.encode_image(images), atol=1e-9)
+    for share_prefix in (False, True):
+        features, _ = encode_text(exact, tokenize(TEXTS), share_prefix=share_prefix)
+        close(features, exact.encode_text(tokens), atol=1e-9)
 
 
 @torch.no_grad()
@@ -129,6 +145,29 @@ def literal_text(clip, tokens, prompts, depth):
             x = torch.cat([x[:, :1], x[:, 1 + prompts.shape[-2] :]], dim=1)
         states.append(x[rows, tokens.argmax(-1)])
     return clip.ln_final(states[-1]) @ clip.text_projection, states
+
+
+@torch.no_grad()
+def test_an_activation_other_than_openais_is_kept(tiny_clip):
+    for block in tiny_clip.visual.transformer.resblocks:
+        block.mlp.gelu = torch.nn.GELU()
+    images = torch.randn(2, 3, 48, 48)
+    ours = encode_patches(tiny_clip.visual, patch_embeddings(tiny_clip.visual, images))
+    same_embedding(ours, tiny_clip.encode_image(images))
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3)], ids=["4-D", "5-D"])
+def test_attention_in_bf16_is_that_of_float32_to_rounding(tiny_clip, shape):
+    attn, masked = tiny_clip.transformer.resblocks[0].attn, torch.ones(4, 6, dtype=torch.bool).tril_(2)
+    query, key, value = (torch.randn(*shape, n, 64).bfloat16().requires_grad_() for n in (4, 6, 6))
+    exact = [t.detach().float().requires_grad_() for t in (query, key, value)]
+    for mask in (None, masked):
+        ours, expected = (_mix(attn, q, [(k, v)], mask) for q, k, v in ((query, key, value), exact))
+        assert ours.dtype == torch.bfloat16
+        close(ours.float(), expected, atol=0.03)
+        gradients = torch.autograd.grad(ours.sum(), (query, key, value))
+        for actual, wanted in zip(gradients, torch.autograd.grad(expected.sum(), exact)):
+            close(actual.float(), wanted, atol=0.05)
 
 
 def test_wrong_resolution_is_refused(tiny_clip):

@@ -219,6 +219,27 @@ def test_bf16_has_finite_float32_losses_near_those_of_fp32(tiny_clip, tiny_batch
     assert all(torch.isfinite(p.grad).all() for p in model.trainable.parameters())
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("conditioning", ["batch", "instance"])
+def test_recomputed_blocks_give_the_same_gradients_and_keep_less(tiny_clip, tiny_batch, conditioning, precision):
+    results = []
+    for recompute in (False, True):
+        model = build(copy.deepcopy(tiny_clip), text_conditioning=conditioning)
+        model.recompute, kept = recompute, []
+        count = lambda t, kept=kept: kept.append(t.numel()) or t  # noqa: E731
+        autocast = torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16")
+        with autocast, torch.autograd.graph.saved_tensors_hooks(count, lambda t: t):
+            loss, _ = model(tiny_batch)
+        kept = sum(kept)  # before the backward pass keeps what it runs again
+        loss.backward()
+        results.append((kept, loss.detach(), {n: p.grad for n, p in model.trainable.named_parameters()}))
+    (plain, loss, gradients), (less, same_loss, same) = results
+    assert less < plain / 3, f"{less:,} numbers kept for the backward pass, {plain:,} without recomputing"
+    assert torch.equal(loss, same_loss)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(same[name], gradient, rtol=0, atol=1e-7, msg=lambda m, n=name: f"{n}: {m}")
+
+
 @pytest.mark.parametrize(("vision", "text"), [((128, 2), (64, 4)), ((64, 5), (128, 2)), ((64, 3), (64, 3))])
 def test_towers_of_any_depth_and_width(vision, text):
     model = build(build_clip(vision=vision, text=text))

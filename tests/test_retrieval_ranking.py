@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from slow_retrieval import CONVENTIONS, assert_close, exact_scores, slow_metrics, tied_sets
 
 from splip.retrieval import instance_accuracy, per_query_metrics, retrieval_metrics, topk
-from splip.retrieval.ranking import STEPS, unit_grid
+from splip.retrieval.ranking import STEPS, OwnColumns, ranks_by_counting, ranks_by_sorting, unit_grid
 
 
 @pytest.fixture
@@ -62,6 +63,42 @@ def test_scores_are_exact_integers():
     rounding = (512**0.5) / STEPS
     cosine = torch.nn.functional.cosine_similarity(x[:, None].double(), x[None].double(), dim=2)
     assert (integers.double() / STEPS**2 - cosine).abs().max() < rounding
+
+
+def key_rows():
+    """Even sort keys of many shapes, with where the own items are."""
+    rng = np.random.default_rng(8)
+    top = 2 * STEPS**2  # the range ends at -top and top
+    spread = 2 * rng.integers(-(STEPS**2), STEPS**2, 500)
+    lumps = np.concatenate([2 * rng.integers(-60, 60, 490), [-top] * 3, [top] * 7])  # narrow, with far outliers
+    rows = {"spread": spread, "lumps": lumps, "all equal": np.full(500, 2 - top), "one item": spread[:1]}
+    for name, keys in rows.items():
+        for count in sorted({0, 1, 40, len(keys)}):
+            if count <= len(keys):
+                yield f"{name}, {count} own", keys.astype(np.float64), np.sort(rng.permutation(len(keys))[:count])
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_ranks_equal_counts(step):
+    """rank = 1 + others before it; an own item comes after (step 1) or before (-1) others of equal key."""
+    for name, keys, own in key_rows():
+        mine = np.isin(np.arange(len(keys)), own)
+        expected = []
+        for i, key in enumerate(np.sort(keys[own])):
+            others = keys[~mine]
+            expected.append(1 + i + int((others <= key if step == 1 else others < key).sum()))
+        counted = ranks_by_counting(keys.copy(), own, step).tolist()
+        by_sort = ranks_by_sorting(torch.from_numpy(keys.copy())[None], torch.from_numpy(mine)[None], step).tolist()
+        assert counted == expected, (name, counted, expected)
+        assert by_sort == expected, (name, by_sort, expected)
+
+
+def test_own_columns():
+    own = OwnColumns(torch.tensor([3, 9, 1, 3]), torch.tensor([1, 3, 0, 3, 1, 3]))
+    assert [own.of(i).tolist() for i in range(4)] == [[1, 3, 5], [], [0, 4], [1, 3, 5]]
+    columns, real = own.padded(slice(2, 4))
+    assert columns.tolist() == [[0, 4, 4], [1, 3, 5]]  # padded with its last
+    assert real.tolist() == [[True, True, False], [True, True, True]]
 
 
 def test_chunks_and_threads_change_no_bit(sets):

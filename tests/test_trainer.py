@@ -19,7 +19,7 @@ from splip.dassl_api import (
     get_cfg_default,
     set_random_seed,
 )
-from splip.trainers import progress, results
+from splip.trainers import progress, results, sbir
 from splip.trainers.transforms import normalize, to_pixels, to_tensor
 
 METRICS = {"mAP@all", "mAP@100", "mAP@200", "P@100", "P@200"}
@@ -65,6 +65,7 @@ def saved(trainer, name="results.json"):
 
 STEPS = {
     "bf16": ["TRAINER.SPLIP.PREC", "bf16"],
+    "recompute": ["TRAINER.SPLIP.RECOMPUTE", True],
     "adamw": ["OPTIM.NAME", "adamw"],
     "sgd": ["OPTIM.NAME", "sgd"],
     "single_step": ["OPTIM.LR_SCHEDULER", "single_step"],
@@ -125,6 +126,14 @@ def test_gradient_scaling_changes_no_step_and_is_resumed(config, no_drawings):
     again.scaler = torch.amp.GradScaler("cpu")
     again.train()
     assert again.scaler.get_scale() == 1024.0
+
+
+@pytest.mark.parametrize(("slowdown", "warns"), [(25.0, True), (0.4, False)])
+def test_bf16_on_a_cpu_that_is_slow_at_it_is_warned_of(config, monkeypatch, recwarn, slowdown, warns):
+    monkeypatch.setattr(sbir, "_bf16_slowdown", lambda: slowdown)
+    build(config("TRAINER.SPLIP.PREC", "bf16"))
+    said = [str(w.message) for w in recwarn if "PREC bf16" in str(w.message)]
+    assert len(said) == warns and all("25 times as slowly in bf16 as in fp32. Use fp32" in line for line in said), said
 
 
 REFUSED = {

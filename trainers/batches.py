@@ -1,26 +1,31 @@
 """Training triplets and evaluation batches from an `SBIRDataset`.
 
 A training item is a function of (seed, epoch, index) alone. So batches do not depend on the number of
-workers, and a resumed run sees what an unbroken one would have seen.
+workers or processes, and a resumed run sees what an unbroken one would have seen.
 """
 
 from __future__ import annotations
 
 import random
 from collections import defaultdict
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from functools import partial
+from typing import Dict, Iterator, List, Sequence, Tuple, Union
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
+from splip import distributed
 from splip.datasets.base import PHOTO, SKETCH, SBIRDataset, SBIRDatum
+from splip.trainers.pixel_cache import MappedPixels, PixelCache, describe
 from splip.trainers.transforms import Augmentation, to_pixels, to_tensor
+
+READ = 64  # images at a time, where they are read to be kept
 
 
 class Pictures(Dataset):
-    """The images of `items` at input size, uint8; `remember` keeps them all in memory.
+    """The images of `items` at input size, uint8; `remember` keeps them all in memory or on disk.
 
     Args:
         size: side in pixels.
@@ -28,7 +33,7 @@ class Pictures(Dataset):
 
     def __init__(self, dataset: SBIRDataset, items: Sequence[SBIRDatum], size: int) -> None:
         self.dataset, self.items, self.size = dataset, items, size
-        self.memory: Optional[np.ndarray] = None  # (n, size, size, 3) uint8
+        self.memory: Union[np.ndarray, MappedPixels, None] = None  # (n, size, size, 3) uint8
 
     def __len__(self) -> int:
         return len(self.items)
@@ -42,16 +47,30 @@ class Pictures(Dataset):
     def __getitem__(self, index: int) -> Tensor:
         return to_tensor(self.pixels(index))
 
-    def remember(self, num_workers: int = 0) -> None:
-        """Read every image once, now, and serve it from memory from then on."""
+    def remember(self, num_workers: int = 0, folder: str = "") -> None:
+        """Read every image once, now, and serve it from memory from then on.
+
+        Args:
+            folder: keep the images there instead (`PixelCache`), and read only those that it lacks.
+        """
         if self.memory is not None:
+            return
+        if folder:
+            kind = type(self.dataset).__name__
+            lines = [describe(kind, item.impath, item.spec) for item in self.items]
+            self.memory = PixelCache(folder, self.size).fill(lines, partial(self._read, num_workers))
             return
         memory = np.empty((len(self), self.size, self.size, 3), dtype=np.uint8)
         done = 0
-        for batch in loader(self, 64, num_workers):
-            memory[done : done + len(batch)] = batch.permute(0, 2, 3, 1).numpy()
+        for batch in self._read(num_workers, range(len(self))):
+            memory[done : done + len(batch)] = batch
             done += len(batch)
         self.memory = memory
+
+    def _read(self, num_workers: int, positions: Sequence[int]) -> Iterator[np.ndarray]:
+        """Batches (b, size, size, 3) of the images at these positions."""
+        for batch in loader(Subset(self, positions), READ, num_workers):
+            yield batch.permute(0, 2, 3, 1).numpy()
 
 
 class Triplets(Dataset):
@@ -128,18 +147,24 @@ def _draw_other(choices: Sequence, own, rng: random.Random):
 
 
 class EpochOrder(Sampler):
-    """(epoch, index) of every item, in an order seeded by (seed, epoch); set `epoch` before each pass."""
+    """(epoch, index) of every item, in an order seeded by (seed, epoch); set `epoch` before each pass.
 
-    def __init__(self, length: int, seed: int) -> None:
+    Args:
+        batch_size, part: keep only this part of each batch of the order, of whole batches.
+    """
+
+    def __init__(self, length: int, seed: int, batch_size: int = 1, part: slice = slice(None)) -> None:
         self.length, self.seed, self.epoch = length, seed, 0
+        whole = range(length - length % batch_size)
+        self.kept = [p for first in whole[::batch_size] for p in whole[first : first + batch_size][part]]
 
     def __len__(self) -> int:
-        return self.length
+        return len(self.kept)
 
     def __iter__(self) -> Iterator[Tuple[int, int]]:
         order = list(range(self.length))
         random.Random(f"{self.seed}/{self.epoch}").shuffle(order)
-        return iter([(self.epoch, index) for index in order])
+        return iter([(self.epoch, order[position]) for position in self.kept])
 
 
 def loader(dataset: Dataset, batch_size: int, num_workers: int, **options) -> DataLoader:
@@ -157,19 +182,28 @@ def loader(dataset: Dataset, batch_size: int, num_workers: int, **options) -> Da
 def triplet_loader(triplets: Triplets, batch_size: int, num_workers: int) -> DataLoader:
     """Batches in a new seeded order each epoch (`loader.sampler.epoch`); the incomplete last one is dropped.
 
+    Args:
+        batch_size: of all processes together; each gets its equal share of every batch.
+
     Raises:
-        ValueError: there are fewer sketches than a batch takes.
+        ValueError: there are fewer sketches than a batch takes, or it cannot be shared evenly.
     """
     if len(triplets) < batch_size:
         raise ValueError(
             f"DATALOADER.TRAIN_X.BATCH_SIZE is {batch_size}, but there are only {len(triplets)} "
             "training sketches"
         )
+    if batch_size % distributed.world():
+        raise ValueError(
+            f"DATALOADER.TRAIN_X.BATCH_SIZE is the batch of all processes together: {batch_size} "
+            f"cannot be shared evenly by {distributed.world()}"
+        )
+    part = distributed.share(batch_size)
     return loader(
         triplets,
-        batch_size,
+        part.stop - part.start,
         num_workers,
-        sampler=EpochOrder(len(triplets), triplets.seed),
+        sampler=EpochOrder(len(triplets), triplets.seed, batch_size, part),
         drop_last=True,
         persistent_workers=num_workers > 0,
     )

@@ -120,5 +120,5 @@ def restore_random_state(state: Dict[str, Any]) -> None:
     kind, keys, *rest = state["numpy"]
     np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
     torch.set_rng_state(state["torch"].cpu())
-    if state["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])
+    for device, one in zip(range(torch.cuda.device_count()), state["cuda"]):  # another machine may have fewer
+        torch.cuda.set_rng_state(one.cpu(), device)

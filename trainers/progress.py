@@ -8,6 +8,7 @@ import time
 
 from tqdm import tqdm
 
+from splip import distributed
 from splip.dassl_api import MetricMeter
 
 
@@ -23,7 +24,7 @@ class Progress:
         self.epochs, self.batches, self.every = epochs, batches, max(every, 1)
         self.left, self.done, self.began = (epochs - start) * batches, 0, time.time()
         self.bar = None
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and distributed.is_main():
             self.bar = tqdm(total=epochs * batches, initial=start * batches, dynamic_ncols=True)
 
     def step(self, epoch: int, batch: int, losses: MetricMeter, lr: float) -> None:

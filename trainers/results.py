@@ -14,12 +14,14 @@ import torchvision
 from torch import Tensor
 
 import splip
+from splip import distributed
 from splip.dassl_api import ENGINE
 from splip.datasets.base import SBIRDataset, SBIRDatum
 from splip.retrieval import (
     contact_sheet,
     instance_accuracy,
-    retrieval_metrics,
+    mean_over_queries,
+    per_query_metrics,
     topk,
     training_curve,
 )
@@ -33,6 +35,8 @@ def score(
 ) -> Tuple[Dict[str, Dict[str, float]], Tuple[str, str]]:
     """Metrics of one ranking in percent, and which of them speaks for it: (group, column).
 
+    Each process ranks its share of the queries; fine-grained ones, with their small galleries, all of them.
+
     Args:
         query, gallery: embeddings (Q, d) and (G, d) of the items.
     """
@@ -43,7 +47,12 @@ def score(
         metrics = instance_accuracy(query, gallery, *ids, query_labels, gallery_labels)
         headline = ("category", "Acc@1")
     else:
-        metrics = retrieval_metrics(query, gallery, query_labels, gallery_labels)
+        own, own_labels = distributed.own(query), distributed.own(query_labels)
+        values = per_query_metrics(own, gallery, own_labels, gallery_labels)
+        metrics = mean_over_queries({
+            convention: {name: distributed.gather(value, len(query)) for name, value in named.items()}
+            for convention, named in values.items()
+        })
         headline = ("prefix", "mAP@all")
     percent = {
         group: {name: 100.0 * value for name, value in named.items()} for group, named in metrics.items()

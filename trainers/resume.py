@@ -11,6 +11,7 @@ import os
 import shutil
 from typing import Any, Dict, Optional
 
+from splip import distributed
 from splip.backbone import backbone_fingerprint
 from splip.trainers import checkpoints
 
@@ -36,7 +37,9 @@ class ResumableTrainer:
         cfg = self.cfg
         keys = ("TRANSFORMS", "RRCROP_SCALE", "CROP_PADDING")
         return checkpoints.plain({
-            "DATASET": {"NAME": cfg.DATASET.NAME, "SETTING": self.dataset.setting},
+            "DATASET": {
+                "NAME": cfg.DATASET.NAME, "SETTING": self.dataset.setting, "gallery": self.dataset.gallery_name
+            },
             "split": self.dataset.split,
             "OPTIM": cfg.OPTIM,
             "DATALOADER.TRAIN_X.BATCH_SIZE": cfg.DATALOADER.TRAIN_X.BATCH_SIZE,
@@ -126,7 +129,8 @@ class ResumableTrainer:
         self.history, self.best_result = state["history"], state["best_result"]
         self.seed = state["seed"]
         self.train_loader_x.sampler.seed = self.train_loader_x.dataset.seed = self.seed
-        self._copy_best(directory)
+        if distributed.is_main():
+            self._copy_best(directory)
         print(f"Resuming from {path}: {state['epoch']} of {self.max_epoch} epochs are done")
         return state["epoch"]
 

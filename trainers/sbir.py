@@ -6,13 +6,16 @@ A subclass makes the model, an `nn.Module` with `forward(batch) -> (loss, terms)
 
 from __future__ import annotations
 
+import math
 import os
 import time
+import warnings
 from typing import Any, Dict, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
 
+from splip import distributed
 from splip.backbone import CLIP_MEAN, CLIP_STD, clip_dims, load_clip
 from splip.config import PRECISIONS
 from splip.dassl_api import (
@@ -23,7 +26,7 @@ from splip.dassl_api import (
     build_optimizer,
 )
 from splip.datasets.base import MODALITIES, SBIRDatum
-from splip.trainers import results
+from splip.trainers import checkpoints, results
 from splip.trainers.batches import Pictures, Triplets, loader, triplet_loader
 from splip.trainers.progress import Progress
 from splip.trainers.resume import ResumableTrainer
@@ -54,6 +57,14 @@ class SBIRTrainer(ResumableTrainer, TrainerX):
             raise ValueError(f"TRAINER.SPLIP.PREC must be one of {PRECISIONS}, got {precision!r}")
         if precision == "fp16" and not (torch.cuda.is_available() and cfg.USE_CUDA):
             raise ValueError("TRAINER.SPLIP.PREC fp16 needs a CUDA device: use fp32 or bf16 on the CPU")
+        if precision == "bf16" and not (torch.cuda.is_available() and cfg.USE_CUDA):
+            slowdown = _bf16_slowdown()
+            if slowdown > 1.5:
+                warnings.warn(
+                    f"TRAINER.SPLIP.PREC bf16: this CPU multiplies matrices {slowdown:.0f} times as slowly in bf16 as "
+                    "in fp32. Use fp32",
+                    stacklevel=2,
+                )
         if cfg.TEST.FINAL_MODEL not in FINAL_MODELS:
             raise ValueError(
                 f"TEST.FINAL_MODEL must be one of {FINAL_MODELS}, got {cfg.TEST.FINAL_MODEL!r}"
@@ -65,17 +76,19 @@ class SBIRTrainer(ResumableTrainer, TrainerX):
         for key, wanted in (("PIXEL_MEAN", CLIP_MEAN), ("PIXEL_STD", CLIP_STD)):
             if max(abs(a - b) for a, b in zip(cfg.INPUT[key], wanted)) > 1e-4:
                 raise ValueError(f"INPUT.{key} must be CLIP's {wanted}, got {tuple(cfg.INPUT[key])}")
+        distributed.check_launch(cuda=torch.cuda.is_available() and cfg.USE_CUDA)
 
     def build_data_loader(self) -> None:
         cfg = self.cfg
-        self.clip = load_clip(cfg.MODEL.BACKBONE.NAME, self.device)
+        with distributed.main_first():  # it may be a download
+            self.clip = load_clip(cfg.MODEL.BACKBONE.NAME, self.device)
         self.size = clip_dims(self.clip).resolution
         if tuple(cfg.INPUT.SIZE) != (self.size, self.size):
             raise ValueError(
                 f"INPUT.SIZE is {tuple(cfg.INPUT.SIZE)}, but backbone {cfg.MODEL.BACKBONE.NAME!r} takes "
                 f"{self.size} x {self.size} images"
             )
-        self.seed = cfg.SEED if cfg.SEED >= 0 else torch.seed() % 2**32
+        self.seed = cfg.SEED if cfg.SEED >= 0 else distributed.of_main(torch.seed() % 2**32)
         self.dataset = build_dataset(cfg)
         self.num_classes, self.lab2cname = self.dataset.num_classes, self.dataset.lab2cname
         self.pictures = Pictures(self.dataset, self.dataset.train_x, self.size)
@@ -92,6 +105,7 @@ class SBIRTrainer(ResumableTrainer, TrainerX):
     def build_model(self) -> None:
         cfg = self.cfg
         self.model = self.make_model()
+        distributed.copy_from_main(self.model.trainable.state_dict().values())  # an unseeded start differs
         trained = sum(p.numel() for p in self.model.trainable.parameters())
         print(f"{type(self).__name__}: {trained:,} trained parameters, {self.num_classes} classes, "
               f"{len(self.train_loader_x.dataset):,} training sketches")
@@ -104,17 +118,30 @@ class SBIRTrainer(ResumableTrainer, TrainerX):
     def set_model_mode(self, mode: str = "train", names=None) -> None:
         self.model.train(mode == "train")  # not only the registered part
 
+    def init_writer(self, log_dir: str) -> None:
+        if distributed.is_main():
+            super().init_writer(log_dir)
+
     # ----------------------------------------------------------------- training
 
     def before_train(self) -> None:
         os.makedirs(self.output_dir, exist_ok=True)
         super().before_train()
-        if self.cfg.DATASET.CACHE and self.start_epoch < self.max_epoch:
-            print(f"Reading {len(self.pictures):,} training images into memory")
-            self.pictures.remember(self.cfg.DATALOADER.NUM_WORKERS)
+        if distributed.is_main():  # for `splip search` and `splip evaluate`, also after training inside a host
+            checkpoints.write_text(os.path.join(self.output_dir, "config.yaml"), self.cfg.dump())
+        distributed.require_same(self.start_epoch, "the number of epochs done, as the output folder shows it,")
+        if self.start_epoch < self.max_epoch:
+            self._remember(self.pictures, "training images")
         self.progress = Progress(
             self.start_epoch, self.max_epoch, len(self.train_loader_x), self.cfg.TRAIN.PRINT_FREQ
         )
+
+    def _remember(self, pictures: Pictures, name: str) -> None:
+        """Decode once what is used in every epoch, where the config says so."""
+        folder = self.cfg.DATASET.PIXEL_CACHE
+        if folder or self.cfg.DATASET.CACHE:
+            print(f"Reading {len(pictures):,} {name} into {folder or 'memory'}")
+            pictures.remember(self.cfg.DATALOADER.NUM_WORKERS, folder)
 
     def run_epoch(self) -> None:
         self.set_model_mode("train")
@@ -141,14 +168,15 @@ class SBIRTrainer(ResumableTrainer, TrainerX):
         batch = self.parse_batch_train(batch)
         with self.autocast():
             loss, terms = self.model(batch)
-        names, values = ["loss", *terms], torch.stack([loss.detach(), *terms.values()])
+        names, values = ["loss", *terms], distributed.mean(torch.stack([loss.detach(), *terms.values()]))
         values = dict(zip(names, values.tolist()))
-        if not torch.isfinite(loss):
+        if not math.isfinite(values["loss"]):
             raise FloatingPointError(
                 f"the loss is not finite in epoch {self.epoch + 1}, batch {self.batch_idx + 1}: {values}"
             )
         self.optim.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
+        distributed.average_gradients(self.model.trainable.parameters())
         self.scaler.step(self.optim)
         self.scaler.update()
         if self.batch_idx + 1 == self.num_batches:
@@ -171,14 +199,16 @@ class SBIRTrainer(ResumableTrainer, TrainerX):
             done["val"] = self.test(split="val")
             is_best = done["val"] > self.best_result
             self.best_result = max(self.best_result, done["val"])
-        self.save_model(self.epoch, self.output_dir, is_best=is_best, val_result=done.get("val"))
-        results.write_json(os.path.join(self.output_dir, "history.json"), self.history)
+        if distributed.is_main():
+            self.save_model(self.epoch, self.output_dir, is_best=is_best, val_result=done.get("val"))
+            results.write_json(os.path.join(self.output_dir, "history.json"), self.history)
+        distributed.barrier()  # all may read it next
         shown = " ".join(f"{name} {value:.4g}" for name, value in done.items() if name != "epoch")
         self.progress.say(f"epoch [{self.epoch + 1}/{self.max_epoch}] done: {shown}")
 
     def after_train(self) -> None:
         self.progress.close()
-        if self.history:
+        if self.history and distributed.is_main():
             title = f"{type(self).__name__} on {self.cfg.DATASET.NAME}"
             path = os.path.join(self.output_dir, "training_curve.png")
             results.draw_curve(self.history, path, title, self.dataset.setting == "fg")
@@ -188,9 +218,15 @@ class SBIRTrainer(ResumableTrainer, TrainerX):
 
     @torch.no_grad()
     def encode(self, items: Sequence[SBIRDatum], pictures: Optional[Pictures] = None) -> Tensor:
-        """Embeddings (n, d) of sketches or of photos (all of one modality), float32, on the CPU."""
+        """Embeddings (n, d) of sketches or of photos (all of one modality), float32, on the CPU.
+
+        Each process embeds some of the batches that a single one would have formed, and gets all embeddings.
+
+        Args:
+            pictures: of the items that fall to this process (`_own`), where they are at hand.
+        """
         self.set_model_mode("eval")
-        pictures = pictures or Pictures(self.dataset, items, self.size)
+        pictures = pictures or Pictures(self.dataset, self._own(items), self.size)
         modality = MODALITIES[items[0].domain]
         batches = loader(
             pictures, self.cfg.DATALOADER.TEST.BATCH_SIZE, self.cfg.DATALOADER.NUM_WORKERS
@@ -200,7 +236,11 @@ class SBIRTrainer(ResumableTrainer, TrainerX):
                 self.model.encode(normalize(batch.to(self.device)), modality).float().cpu()
                 for batch in batches
             ]
-        return torch.cat(features)
+        return distributed.gather(torch.cat(features), len(items), self.cfg.DATALOADER.TEST.BATCH_SIZE)
+
+    def _own(self, items: Sequence[SBIRDatum]) -> Sequence[SBIRDatum]:
+        """Those that this process embeds, in whole batches."""
+        return distributed.own(items, self.cfg.DATALOADER.TEST.BATCH_SIZE)
 
     def test(self, split: Optional[str] = None) -> float:
         """Rank the gallery for every query; on the test split also write what a run leaves.
@@ -219,9 +259,11 @@ class SBIRTrainer(ResumableTrainer, TrainerX):
         metrics, (group, column) = results.score(
             query, gallery, *sets, fine_grained=self.dataset.setting == "fg"
         )
+        if self.cfg.DATASET.GALLERY in metrics:  # fine-grained galleries are measured together: this one speaks
+            group = self.cfg.DATASET.GALLERY
         for name, value in metrics[group].items():
             self.write_scalar(f"{split}/{name}", value, self.tested_epoch)
-        if split == "test":
+        if split == "test" and distributed.is_main():
             self._write_results(metrics, query, gallery, time.time() - began)
         return metrics[group][column]
 
@@ -233,15 +275,14 @@ class SBIRTrainer(ResumableTrainer, TrainerX):
         if split == "test":
             return sets, (None, None)
         if not hasattr(self, "_val_pictures"):
-            self._val_pictures = tuple(Pictures(self.dataset, items, self.size) for items in sets)
-            if self.cfg.DATASET.CACHE:
-                for pictures in self._val_pictures:
-                    pictures.remember(self.cfg.DATALOADER.NUM_WORKERS)
+            self._val_pictures = tuple(Pictures(self.dataset, self._own(items), self.size) for items in sets)
+            for pictures, name in zip(self._val_pictures, ("queries", "photos")):
+                self._remember(pictures, f"validation {name}")
         return sets, self._val_pictures
 
     def _write_results(self, metrics, query: Tensor, gallery: Tensor, seconds: float) -> None:
         cfg, data = self.cfg, self.dataset
-        name = type(self).__name__
+        name = cfg.TRAINER.NAME
         train_seconds = sum(epoch["seconds"] for epoch in self.history)
         best = cfg.TEST.FINAL_MODEL == "best_val"
         os.makedirs(self.output_dir, exist_ok=True)
@@ -266,6 +307,19 @@ class SBIRTrainer(ResumableTrainer, TrainerX):
         results.draw_sheet(data, query, gallery, self.output_dir, heading)
         print(f"{name} on {cfg.DATASET.NAME} ({data.setting}, {len(query)} queries, {len(gallery)} "
               f"photos, epoch {self.tested_epoch}), percent:\n{results.table(metrics)}")
+
+
+def _bf16_slowdown(size: int = 512) -> float:
+    """Seconds of a matrix product in bf16 on this CPU, as a multiple of those in fp32; best of three each."""
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        a, took = torch.ones(size, size, dtype=dtype), []
+        for _ in range(4):  # the first sets things up
+            began = time.perf_counter()
+            a @ a
+            took.append(time.perf_counter() - began)
+        seconds[dtype] = min(took[1:])
+    return seconds[torch.bfloat16] / seconds[torch.float32]
 
 
 def _grad_scaler(enabled: bool):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .curves import training_curve
-from .metrics import CONVENTIONS, instance_accuracy, per_query_metrics, retrieval_metrics
+from .metrics import CONVENTIONS, instance_accuracy, mean_over_queries, per_query_metrics, retrieval_metrics
 from .ranking import topk
 from .sheets import contact_sheet
 
@@ -11,6 +11,7 @@ __all__ = [
     "CONVENTIONS",
     "contact_sheet",
     "instance_accuracy",
+    "mean_over_queries",
     "per_query_metrics",
     "retrieval_metrics",
     "topk",

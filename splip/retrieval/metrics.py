@@ -20,7 +20,7 @@ from .inputs import (
     pick_device,
     shared_codes,
 )
-from .ranking import ABSENT, TIES, ExactScores, mark_relevant, relevant_ranks
+from .ranking import ABSENT, TIES, ExactScores, OwnColumns, relevant_ranks
 
 logger = logging.getLogger(__name__)
 Device = Optional[Union[str, torch.device]]
@@ -74,7 +74,7 @@ def retrieval_metrics(
     scores = per_query_metrics(
         query, gallery, query_labels, gallery_labels, cutoffs, conventions, ties, chunk_size, device
     )
-    return {convention: {name: _mean(values) for name, values in named.items()} for convention, named in scores.items()}
+    return mean_over_queries(scores)
 
 
 @torch.no_grad()
@@ -114,6 +114,14 @@ def per_query_metrics(
     if without:
         logger.warning("%d of %d queries have no relevant item in the gallery: they score 0", without, len(query))
     return out
+
+
+def mean_over_queries(scores: Dict[str, Dict[str, Tensor]]) -> Dict[str, Dict[str, float]]:
+    """Means of what `per_query_metrics` returns, correctly rounded: the order of the queries does not matter."""
+    return {
+        convention: {name: math.fsum(values.tolist()) / len(values) for name, values in named.items()}
+        for convention, named in scores.items()
+    }
 
 
 def _scores(ranks: np.ndarray, convention: Convention, cutoffs: Tuple[int, ...]):
@@ -181,31 +189,41 @@ def instance_accuracy(
         raise ValueError("query_groups and gallery_groups go together: only one was given")
     query_names = label_list(query_ids, "query_ids")
     _require_instance(*ids, query_names, "in the gallery")
-    groups = None
+    own = {"all": ids}
     if query_groups is not None:
         groups = shared_codes(query_groups, gallery_groups, sizes, ("query_groups", "gallery_groups"))
         n = 1 + int(max(g.max() for g in groups))
-        pairs = [i.long() * n + g for i, g in zip(ids, groups)]
-        _require_instance(*pairs, query_names, "of the query's own group in the gallery")
+        own["category"] = tuple(i.long() * n + g for i, g in zip(ids, groups))
+        _require_instance(*own["category"], query_names, "of the query's own group in the gallery")
 
     device = pick_device(device, query)
-    ids, groups = _to(device, ids), groups and _to(device, groups)
-    ranks = {name: [] for name in (("all", "category") if groups else ("all",))}
+    columns = {name: OwnColumns(*codes) for name, codes in own.items()}
+    gallery_groups = groups[1].to(device) if "category" in own else None
+    ranks = {name: [] for name in own}
     for rows, keys in ExactScores(query, gallery, device, chunk_size):
-        right = ids[0][rows, None] == ids[1]  # (C, G)
-        mark_relevant(keys, right, ties)
-        ranks["all"].append(_best_rank(keys, right))
-        if groups:
-            keys.masked_fill_(groups[0][rows, None] != groups[1], math.inf)
-            ranks["category"].append(_best_rank(keys, right))
+        for name in own:
+            rivals = groups[0][rows, None].to(device) == gallery_groups if name == "category" else None
+            ranks[name].append(_best_rank(keys, *columns[name].padded(rows), rivals, ties))
     ranks = {name: torch.cat(parts) for name, parts in ranks.items()}
     return {name: {f"Acc@{k}": int((rank <= k).sum()) / len(rank) for k in ks} for name, rank in ranks.items()}
 
 
-def _best_rank(keys: Tensor, right: Tensor) -> Tensor:
-    """Rank, from 1, of the best right item of each row. keys, right: (C, G) -> (C,) on the CPU."""
-    best = keys.masked_fill(~right, math.inf).amin(dim=1, keepdim=True)
-    return 1 + (keys < best).sum(dim=1).cpu()
+def _best_rank(keys: Tensor, columns: np.ndarray, real: np.ndarray, rivals: Optional[Tensor], ties: str) -> Tensor:
+    """Rank, from 1, of the best own item of each row -> (C,) on the CPU.
+
+    keys: (C, G). columns, real: (C, m) as from `OwnColumns.padded`. rivals: (C, G), which items count, own ones
+    among them; None for all.
+    """
+    columns, real = (torch.from_numpy(x).to(keys.device) for x in (columns, real))
+    own = keys.gather(1, columns)
+    best = own.amin(dim=1, keepdim=True)
+    ahead = keys <= best if ties == "pessimistic" else keys < best
+    if rivals is not None:
+        ahead &= rivals
+    rank = 1 + ahead.sum(dim=1, dtype=torch.int32)  # int32 sums a mask five times as fast as int64
+    if ties == "pessimistic":
+        rank -= ((own <= best) & real).sum(dim=1, dtype=torch.int32)  # own items are not ahead of themselves
+    return rank.cpu()
 
 
 def _require_instance(query: Tensor, gallery: Tensor, names: Sequence, where: str) -> None:
@@ -215,12 +233,3 @@ def _require_instance(query: Tensor, gallery: Tensor, names: Sequence, where: st
             f"instance {names[missing[0]]!r} of query {missing[0]} has no photo {where} "
             f"({len(missing)} of {len(query)} queries)"
         )
-
-
-def _to(device: torch.device, pair: Tuple[Tensor, Tensor]) -> Tuple[Tensor, Tensor]:
-    return pair[0].to(device), pair[1].to(device)
-
-
-def _mean(values: Tensor) -> float:
-    """Correctly rounded, so that the order of the queries does not matter."""
-    return math.fsum(values.tolist()) / len(values)

@@ -1,0 +1,273 @@
+"""A training step of SpLIP on ViT-B/32 (random weights) and Sketchy's 104 seen classes, beside two others.
+
+    python benchmarks/train_step.py [--small] [--json FILE]
+
+- *floor*: four image passes (s, s', p+, p-), forward and backward, through CLIP's own blocks with as many plain
+  learnable tokens as SpLIP has visual prompts, in the same precision. Nothing can train prompts for less.
+- *literal*: the paper as it reads, in fp32: every pass runs the text encoder itself, over 77 tokens of every class, and
+  prompts are carried through the blocks. The same loss (compared at the start, on a tiny CLIP). Its four graphs do not
+  fit into 8 GiB together: one pass is measured and counted four times; more images cost it what they cost the floor.
+
+Seconds and memory are measured at two batch sizes; figures at batch 192 continue the line through them.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
+
+import torch
+import torch.nn.functional as F
+from common import measure, parser, peak_memory, random_clip, report
+from torch import Tensor, nn
+
+from splip import SpLIP, SpLIPConfig
+from splip.datasets.classes import read_shipped
+from splip.jigsaw import conditional_jigsaw_loss, permutation_bank, shuffle
+from splip.losses import class_loss, triplet_loss
+
+TARGET = 192  # the paper's batch
+PRECISIONS = {"bf16": torch.bfloat16, "fp32": None}
+TIMED = {"bf16": (16, 48), "fp32": (16, 32)}  # batch sizes
+MEASURED = (8, 24)  # batch sizes whose memory is measured
+GIB = 1024  # MiB
+
+
+def seen_classes(small: bool) -> Sequence[str]:
+    unseen = set(read_shipped("sketchy_21_yelamarthi"))
+    names = [name for name in read_shipped("sketchy_all") if name not in unseen]
+    return names[:5] if small else names
+
+
+def autocast(precision: str):
+    dtype = PRECISIONS[precision]
+    return torch.autocast("cpu", dtype=dtype, enabled=dtype is not None)
+
+
+def make_batch(clip: nn.Module, size: int, classes: int, permutations: int) -> Dict[str, Tensor]:
+    """Noise in the trainer's layout, without the shuffled sketches."""
+    side, generator = clip.visual.input_resolution, torch.Generator().manual_seed(0)
+    names = ("sketch", "positive", "negative")
+    images = {name: torch.randn(size, 3, side, side, generator=generator) for name in names}
+    label = torch.randint(classes, (size,), generator=generator)
+    permutation = torch.randint(permutations, (size,), generator=generator)
+    return {**images, "permutation": permutation, "label": label, "negative_label": (label + 1) % classes}
+
+
+# ------------------------------------------------------------------------- the cases
+
+
+def splip_step(small: bool, recompute: bool = False) -> Callable[[str, int], None]:
+    """SpLIP's step as its trainer takes it -> function of precision and batch size."""
+    clip, config = random_clip(small), SpLIPConfig()
+    model = SpLIP(clip, seen_classes(small), config, recompute).train()
+    bank = permutation_bank(config.grid, config.permutations, config.jigsaw_seed)
+    optimiser = torch.optim.Adam(model.trainable.parameters(), 1e-3)
+
+    def step(precision: str, size: int) -> None:
+        batch = make_batch(clip, size, len(model.classnames), config.permutations)
+        batch["shuffled"] = shuffle(batch["sketch"], bank[batch["permutation"]], config.grid)
+        with autocast(precision):
+            loss, _ = model(batch)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+
+    return step
+
+
+def floor_step(small: bool) -> Callable[[str, int], None]:
+    """Four image passes with plain learnable tokens -> function of precision and batch size."""
+    clip, config = random_clip(small).requires_grad_(False), SpLIPConfig()
+    visual = clip.visual
+    count = len(config.sketch_template.split()) + config.visual_prompts
+    tokens = nn.Parameter(0.02 * torch.randn(count, visual.class_embedding.shape[0]))
+
+    def step(precision: str, size: int) -> None:
+        images = torch.randn(4 * size, 3, visual.input_resolution, visual.input_resolution)
+        with autocast(precision):
+            x = embed_patches(visual, visual.conv1(images).flatten(2).transpose(1, 2))
+            x = torch.cat([x, tokens.to(x).expand(len(x), -1, -1)], dim=1)  # (4B, 1 + N + count, D)
+            x = visual.transformer(x.transpose(0, 1))
+            features = visual.ln_post(x[0]) @ visual.proj
+        tokens.grad = None
+        features.float().sum().backward()
+
+    return step
+
+
+def literal_pass_step(small: bool) -> Callable[[str, int], None]:
+    """One of the literal reading's four passes, forward and backward, in fp32 -> function of precision, batch size."""
+    clip = random_clip(small)
+    model = SpLIP(clip, seen_classes(small), SpLIPConfig()).train()
+
+    def step(precision: str, size: int) -> None:
+        batch = make_batch(clip, size, len(model.classnames), 1)
+        features, texts = literal_pass(model, "sketch", batch["sketch"], batch["sketch"])
+        model.zero_grad(set_to_none=True)
+        (features.sum() + texts.sum()).backward()
+
+    return step
+
+
+def embed_patches(visual: nn.Module, patches: Tensor) -> Tensor:
+    """CLIP's own way from patches (B, N, D) to the first block's input (B, 1 + N, D)."""
+    x = torch.cat([visual.class_embedding.to(patches).expand(len(patches), 1, -1), patches], dim=1)
+    return visual.ln_pre(x + visual.positional_embedding.to(x))
+
+
+def literal_pass(model: SpLIP, modality: str, images: Tensor, anchors: Tensor) -> Tuple[Tensor, Tensor]:
+    """F_v of images (B, 3, H, W) and F_t of all classes (C, d); T comes from the ``anchors`` of the modality."""
+    clip, visual, parts = model.clip, model.clip.visual, model.trainable
+    b_t = parts["b_t"]
+    prompts = b_t(b_t.pool(visual.conv1(anchors).flatten(2).transpose(1, 2)).mean(dim=0))  # (m, Dt)
+    tokens = getattr(model, f"{modality}_class_tokens")
+    tokens = F.pad(tokens, (0, clip.positional_embedding.shape[0] - tokens.shape[1]))  # 77
+    x, states = clip.token_embedding(tokens) + clip.positional_embedding, []
+    mask = torch.full((tokens.shape[1] + len(prompts),) * 2, float("-inf")).triu_(1)
+    rows, end = torch.arange(len(tokens)), tokens.argmax(dim=-1)
+    for block in clip.transformer.resblocks:
+        x = torch.cat([x[:, :1], prompts.expand(len(x), -1, -1), x[:, 1:]], dim=1)
+        block.attn_mask = mask
+        x = block(x.transpose(0, 1)).transpose(0, 1)
+        x = torch.cat([x[:, :1], x[:, 1 + len(prompts) :]], dim=1)
+        states.append(x[rows, end])
+    texts = clip.ln_final(states[-1]) @ clip.text_projection
+
+    x = embed_patches(visual, visual.conv1(images).flatten(2).transpose(1, 2))
+    length, fixed = x.shape[1], parts["b_v"](clip.token_embedding(getattr(model, f"{modality}_words")))
+    for block, state in zip(visual.transformer.resblocks, states):
+        own = torch.cat([fixed, parts["b_vt"](state)])
+        x = torch.cat([x, own.expand(len(x), -1, -1)], dim=1)
+        x = block(x.transpose(0, 1)).transpose(0, 1)[:, :length]
+    return visual.ln_post(x[:, 0]) @ visual.proj, texts
+
+
+def literal_loss(model: SpLIP, batch: Dict[str, Tensor]) -> Tensor:
+    """The loss of a batch from four literal passes."""
+    photos = torch.cat([batch["positive"], batch["negative"]])
+    sketch, sketch_texts = literal_pass(model, "sketch", batch["sketch"], batch["sketch"])
+    shuffled, _ = literal_pass(model, "sketch", batch["shuffled"], batch["sketch"])
+    positive, photo_texts = literal_pass(model, "photo", batch["positive"], photos)
+    negative, _ = literal_pass(model, "photo", batch["negative"], photos)
+    label, negative_label, config = batch["label"], batch["negative_label"], model.config
+    groups = [sketch, positive, negative], [sketch_texts, photo_texts, photo_texts], [label, label, negative_label]
+    solver = model.trainable["jigsaw"]
+    return (
+        triplet_loss(sketch, positive, negative, model.margin(label, negative_label))
+        + config.alpha * class_loss(*groups, model.clip.logit_scale.exp())
+        + config.beta * conditional_jigsaw_loss(solver, sketch, shuffled, positive, negative, batch["permutation"])
+    )
+
+
+def check_literal() -> None:
+    """Stop where the literal reading does not give SpLIP's loss: the comparison would mean nothing."""
+    model = SpLIP(random_clip(small=True), seen_classes(small=True), SpLIPConfig())
+    batch = make_batch(model.clip, 4, len(model.classnames), 100)
+    batch["shuffled"] = batch["sketch"].flip(-1)
+    with torch.no_grad():
+        literal, ours = literal_loss(model, batch).item(), model(batch)[0].item()
+    print(f"loss of a batch, literal reading {literal:.6f}, SpLIP {ours:.6f}", flush=True)
+    if abs(literal - ours) > 1e-5 * abs(literal):
+        sys.exit("the literal reading and SpLIP differ")
+
+
+# ------------------------------------------------------------------------- figures
+
+CASES = {
+    "floor": floor_step,
+    "SpLIP": splip_step,
+    "SpLIP, recompute": partial(splip_step, recompute=True),
+    "literal": literal_pass_step,
+}
+
+
+def run_once(case: str, small: bool, precision: str, size: int) -> None:
+    """One step of a case, in a process of its own."""
+    CASES[case](small)(precision, size)
+
+
+def line(sizes: Sequence[int], values: Sequence[float]) -> Callable[[int], float]:
+    """The straight line through two points, as a function of the batch size."""
+    slope = (values[1] - values[0]) / (sizes[1] - sizes[0])
+    return lambda size: values[0] + slope * (size - sizes[0])
+
+
+def time_rows(small: bool, repeats: int) -> Sequence[Dict[str, Any]]:
+    """Seconds a step, for each precision and batch size, and at batch 192."""
+    steps = {case: make(small) for case, make in CASES.items()}
+    timed = dict.fromkeys(TIMED, (2, 3)) if small else TIMED
+    for case in steps:
+        steps[case]("bf16", 1)  # libraries and caches are set up
+    runs = {
+        (case, precision, size): partial(steps[case], precision, size)
+        for precision, sizes in timed.items()
+        for size in sizes
+        for case in ("floor", "SpLIP", "SpLIP, recompute")
+        if case != "SpLIP, recompute" or size == sizes[0]
+    }
+    first = timed["fp32"][0]
+    runs["literal", "fp32", first] = partial(steps["literal"], "fp32", first)
+    seconds = measure(runs, repeats, warm_up=False)
+
+    def at(case: str, precision: str) -> Callable[[int], float]:
+        return line(timed[precision], [seconds[case, precision, size] for size in timed[precision]])
+
+    rows = []
+    for precision, sizes in timed.items():
+        for size in (*sizes, TARGET):
+            floor, ours = (at(case, precision)(size) for case in ("floor", "SpLIP"))
+            literal = 4 * seconds["literal", "fp32", first] + at("floor", "fp32")(size) - at("floor", "fp32")(first)
+            again: Optional[float] = seconds.get(("SpLIP, recompute", precision, size))
+            rows.append({
+                "precision": precision,
+                "batch": size,
+                "from": "line" if size == TARGET else "measured",
+                "floor s": floor,
+                "SpLIP s": ours,
+                "SpLIP / floor": ours / floor,
+                "recompute / SpLIP": again and again / ours,
+                "literal fp32 s": literal,
+                "literal / SpLIP": literal / ours,
+            })
+    return rows
+
+
+def memory_rows(small: bool) -> Sequence[Dict[str, Any]]:
+    """Peak MiB of a process that takes one step, at two batch sizes and at batch 192."""
+    cases = [("bf16", "floor"), ("bf16", "SpLIP"), ("bf16", "SpLIP, recompute"), ("fp32", "SpLIP")]
+    sizes, rows = (2, 3) if small else MEASURED, []
+    for precision, case in cases[-1:] if small else cases:
+        peaks = [peak_memory(run_once, case, small, precision, size) for size in sizes]
+        rows.append(memory_row(precision, case, sizes, peaks))
+    if not small:
+        one = peak_memory(run_once, "literal", small, "fp32", sizes[0])
+        idle = line(sizes, peaks)(0)  # of the last case, which is SpLIP in fp32
+        slope = (peaks[1] - peaks[0]) / (sizes[1] - sizes[0])
+        four = idle + 4 * (one - idle)  # four graphs at once
+        rows.append(memory_row("fp32", "literal", sizes, [four, four + slope * (sizes[1] - sizes[0])]))
+    return rows
+
+
+def memory_row(precision: str, case: str, sizes: Sequence[int], peaks: Sequence[float]) -> Dict[str, Any]:
+    expected = line(sizes, peaks)
+    largest = max((size for size in range(1, 4 * TARGET) if expected(size) <= 8 * GIB), default=0)
+    return {
+        "precision": precision, "case": case, **{f"GiB at {size}": expected(size) / GIB for size in (*sizes, TARGET)},
+        "largest batch in 8 GiB": largest,
+    }  # fmt: skip
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    args = parser(__doc__.splitlines()[0]).parse_args(argv)
+    torch.set_num_threads(args.threads)
+    check_literal()
+    setting = f"{'tiny CLIP' if args.small else 'ViT-B/32'}, {len(seen_classes(args.small))} classes"
+    memory = args.json and args.json.with_name(f"{args.json.stem}_memory.json")
+    report(memory_rows(args.small), f"Memory of a training step, {setting}", memory)
+    report(time_rows(args.small, args.repeats or (1 if args.small else 3)), f"A training step, {setting}", args.json)
+
+
+if __name__ == "__main__":
+    main()
