@@ -77,10 +77,7 @@ def load_clip(name_or_path: Union[str, Path] = TINYCLIP, device: Union[str, torc
     """
     state_dict = _read_state_dict(resolve_backbone(name_or_path), str(name_or_path))
     if "visual.class_embedding" not in state_dict and "visual.layer1.0.conv1.weight" in state_dict:
-        raise ValueError(
-            f"backbone {name_or_path} has a ResNet vision tower: it has no token sequence that could take "
-            f"visual prompts. Use one of {available_backbones()}"
-        )
+        raise _resnet_error(name_or_path)
     try:
         clip = _build_plain_clip(_openai_clip().build_model, state_dict)
     except (KeyError, RuntimeError) as error:
@@ -99,11 +96,20 @@ def resolve_backbone(name_or_path: Union[str, Path]) -> Path:
         return path
     openai_clip = _openai_clip()
     if str(name_or_path) in openai_clip._MODELS:
+        if str(name_or_path).startswith("RN"):  # before a quarter of a gigabyte is downloaded for nothing
+            raise _resnet_error(name_or_path)
         url = openai_clip._MODELS[str(name_or_path)]
         # CoOp's copy of clip gives its download folder a default, the registry's asks for one
         return Path(openai_clip._download(url, str(Path("~/.cache/clip").expanduser())))
     raise ValueError(
         f"backbone {str(name_or_path)!r} is neither a file nor one of {available_backbones()}"
+    )
+
+
+def _resnet_error(name_or_path: Union[str, Path]) -> ValueError:
+    return ValueError(
+        f"backbone {name_or_path} has a ResNet vision tower: it has no token sequence that could take "
+        f"visual prompts. Use one of {available_backbones()}"
     )
 
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 from conftest import build_clip, make_tiny_clip_file
@@ -78,6 +80,23 @@ def test_a_resnet_is_refused_with_the_reason(tmp_path):
     torch.save(resnet.state_dict(), tmp_path / "rn.pt")
     with pytest.raises(ValueError, match=r"ResNet vision tower.*visual prompts"):
         load_clip(tmp_path / "rn.pt")
+
+
+def test_a_name_is_downloaded_once_as_openai_does(monkeypatch, tmp_path):
+    import clip.clip as module
+
+    asked, file = [], str(make_tiny_clip_file(tmp_path / "clip.pt"))
+    monkeypatch.setattr(module, "_download", lambda url, root: asked.append((url.split("/")[-1], root)) or file)
+    assert clip_dims(load_clip("ViT-B/32")).resolution == 48
+    assert asked == [("ViT-B-32.pt", str(Path("~/.cache/clip").expanduser()))]
+
+
+def test_a_resnet_by_name_is_refused_before_it_is_downloaded(monkeypatch):
+    import clip.clip as module
+
+    monkeypatch.setattr(module, "_download", lambda *args: pytest.fail("downloaded"))
+    with pytest.raises(ValueError, match=r"RN50 has a ResNet vision tower.*visual prompts.*'ViT-B/32'"):
+        load_clip("RN50")
 
 
 def test_tokens_are_cut_to_the_longest_text():
