@@ -15,8 +15,9 @@ import argparse
 import json
 import math
 import time
+from functools import partial
 from pathlib import Path
-from typing import Dict, Optional, Sequence
+from typing import Callable, Dict, Optional, Sequence
 
 import numpy as np
 import torch
@@ -31,8 +32,8 @@ from torch import Tensor, nn
 
 ROOT = Path(__file__).resolve().parents[1]
 ASSET = ROOT / "splip" / "assets" / "tinyclip"
-WEIGHTS = {"pooled": 5.0, "dense": 2.0, "name": 3.0, "text": 1.4, "cross": 1.0}  # of the loss terms
-TEXT_NEGATIVES = 1024  # names beside the batch's own in the text term
+WEIGHTS = {"pooled": 5.0, "dense": 2.0, "name": 3.0, "text": 2.0, "cross": 1.0}  # of the loss terms
+TEXT_NEGATIVES = 4096  # names beside the batch's own in the text term
 NAME_SHARPNESS = 12.0  # target of a contrastive term: softmax of this times the cosine of two names
 TEACHER_SHARPNESS = 4.0  # and, across styles, of this times the cosine of two drawings to the teacher
 # Fractions of the run. Views start easy: with full poses and backgrounds from the first step it hardly left chance.
@@ -60,7 +61,13 @@ def soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def losses(
-    model: nn.Module, heads: Heads, corpus: Corpus, text: Tensor, batch: Sequence[Tensor], keep: Optional[Tensor]
+    model: nn.Module,
+    heads: Heads,
+    corpus: Corpus,
+    text: Tensor,
+    batch: Sequence[Tensor],
+    keep: Optional[Tensor],
+    encode: Callable = encode_image,
 ) -> Dict[str, Tensor]:
     """The unweighted terms of one step.
 
@@ -74,9 +81,10 @@ def losses(
         text: unit targets of all names, (names, E).
         batch: what `Corpus.batch` gives for n names.
         keep: patches to use, (2 n, kept) long, or None for all.
+        encode: `encode_image`, or the same thing made faster.
     """
     images, theta, drawings, names = batch
-    embedding, patches = encode_image(model.visual, images, keep)
+    embedding, patches = encode(model.visual, images, keep)
     embedding, n = F.normalize(embedding, dim=1), len(names)
     teacher = corpus.teacher[drawings]
     pooled = 1 - F.cosine_similarity(heads.pooled(embedding), teacher).mean()
@@ -147,6 +155,9 @@ class VisionTraining:
 
     def __init__(self, model: nn.Module, corpus: Corpus, args: argparse.Namespace):
         self.model, self.corpus, self.args, self.heads = model, corpus, args, Heads()
+        self.encode = partial(encode_image, dtype=args.dtype)
+        if args.compile:
+            self.encode = torch.compile(self.encode, dynamic=False)
         self.text = text_targets(corpus.names, args.work)[1][: len(corpus.names)]
         named = {**dict(model.named_parameters()), **dict(self.heads.named_parameters(prefix="heads"))}
         for name, parameter in named.items():
@@ -192,12 +203,14 @@ class VisionTraining:
         rate = self.args.lr * min(1, (self.step_count + 1) / WARMUP_STEPS) * (1 + math.cos(math.pi * progress)) / 2
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        names = self.args.names * (1 if progress < DOUBLE_BATCH_FROM else 2)
+        fresh = self.args.start is None
+        names = self.args.names * (1 if fresh and progress < DOUBLE_BATCH_FROM else 2)
         keep = None
         if progress < ALL_PATCHES_FROM:
             keep = torch.rand(2 * names, PATCHES, generator=self.g).topk(KEPT_PATCHES, 1).indices
-        batch = self.corpus.batch(names, self.rng, self.g, min(1.0, progress / HARDEST_FROM))
-        terms = losses(self.model, self.heads, self.corpus, self.text, batch, keep)
+        hardness = min(1.0, progress / HARDEST_FROM) if fresh else 1.0
+        batch = self.corpus.batch(names, self.rng, self.g, hardness)
+        terms = losses(self.model, self.heads, self.corpus, self.text, batch, keep, self.encode)
         self.optimiser.zero_grad(set_to_none=True)
         sum(WEIGHTS[name] * value for name, value in terms.items()).backward()
         nn.utils.clip_grad_norm_(self.trained, 1.0)
@@ -257,7 +270,11 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--lr", type=float, default=6e-4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--start", type=Path, help="tinyclip.pt whose towers to go on from")
+    parser.add_argument("--bf16", action="store_true", help="products in bfloat16: faster with AVX512_BF16 or AMX")
+    parser.add_argument("--compile", action="store_true", help="torch.compile the vision tower (needs a C++ compiler)")
     args = parser.parse_args(argv)
+    args.dtype = torch.bfloat16 if args.bf16 else torch.float32
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     if not (args.work / "rows.json").exists():
@@ -267,11 +284,21 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     if not (args.work / "dense.npy").exists():
         precompute_teacher(args.work)
     corpus, model, text = Corpus(args.work), build_clip(), args.work / "text.pt"
-    trained = text.exists()
-    if trained:
+    if args.start:
+        model.load_state_dict(torch.jit.load(str(args.start)).float().state_dict())
+    trained = text.exists() or args.start is not None
+    if text.exists():
         model.load_state_dict({**model.state_dict(), **torch.load(text, weights_only=True)})
     if args.more_text or not trained:
-        train_text(model, corpus.names, args.work, args.text_minutes, seed=args.seed + trained)
+        train_text(
+            model,
+            corpus.names,
+            args.work,
+            args.text_minutes,
+            seed=args.seed + trained,
+            fresh=not trained,
+            dtype=args.dtype,
+        )
         torch.save({name: v for name, v in model.state_dict().items() if not name.startswith("visual")}, text)
     export(VisionTraining(model, corpus, args).run(), args.output / "tinyclip.pt")
     np.savez_compressed(args.output / "corpus_hashes.npz", hashes=np.load(args.work / "hashes.npy"))

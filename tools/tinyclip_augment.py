@@ -30,14 +30,17 @@ def similarity_transforms(n: int, g, scale, degrees: float, shift: float) -> tor
 
 def warp(x: torch.Tensor, theta: torch.Tensor, size: int) -> torch.Tensor:
     """(B, C, H, W) seen through (B, 2, 3) transforms at size x size, zero outside."""
-    grid = F.affine_grid(theta, [len(x), x.shape[1], size, size], align_corners=False)
+    side = (torch.arange(size) * 2 + 1) / size - 1
+    across, down = side.expand(size, size), side[:, None].expand(size, size)
+    points = torch.stack([across, down, torch.ones(size, size)], 2).view(-1, 3)
+    grid = (points @ theta.transpose(1, 2)).view(len(x), size, size, 2)  # F.affine_grid's, in a third of its time
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 def noise(n: int, channels: int, cells: int, size: int, g) -> torch.Tensor:
     """Value noise: a random cells x cells grid enlarged smoothly, (n, channels, size, size)."""
-    return F.interpolate(torch.rand(n, channels, cells, cells, generator=g), (size, size), mode="bicubic",
-                         align_corners=True).clamp(0, 1)
+    enlarge = F.interpolate(torch.eye(cells)[None, None], (size, cells), mode="bicubic", align_corners=True)[0, 0]
+    return (enlarge @ torch.rand(n, channels, cells, cells, generator=g) @ enlarge.T).clamp(0, 1)
 
 
 def backgrounds(n: int, size: int, g) -> torch.Tensor:
@@ -93,7 +96,7 @@ def colourise(alpha: torch.Tensor, label: torch.Tensor, g) -> torch.Tensor:
     shade = 1 + uniform(g, n, 1, 1, 1, low=-0.5, high=0.5) * torch.linspace(-1, 1, h).view(1, 1, h, 1)
     colour = torch.cat([(ink * shade).clamp(0, 1).expand(n, 3, h, w), torch.ones(n, 1, h, w)], 1)
     # A pixel half covered by ink lets the fill beside it shine through; regions are grown by a pixel to close the seam.
-    grown = F.max_pool2d(fill, 3, 1, 1)
+    grown = grow(fill)
     return colour * alpha[:, None] + grown * (1 - alpha[:, None])
 
 
@@ -103,16 +106,24 @@ def outline(rgba: torch.Tensor, g) -> torch.Tensor:
     dx = F.pad(image[..., 1:] - image[..., :-1], (0, 1, 0, 0)).abs().amax(1, keepdim=True)
     dy = F.pad(image[..., 1:, :] - image[..., :-1, :], (0, 0, 0, 1)).abs().amax(1, keepdim=True)
     edge = (torch.maximum(dx, dy) - 0.12) * 6
-    thick = F.max_pool2d(edge, 3, 1, 1)
+    thick = grow(edge)
     return torch.where(torch.rand(len(rgba), 1, 1, 1, generator=g) < 0.5, edge, thick)[:, 0].clamp(0, 1)
 
 
-def shrink(ink: torch.Tensor, pixels: int) -> torch.Tensor:
-    """Coverage (n, H, W) with `pixels` taken off every edge."""
-    side = 2 * pixels + 1
-    for kernel, pad in (((side, 1), (pixels, 0)), ((1, side), (0, pixels))):
-        ink = -F.max_pool2d(-ink[:, None], kernel, 1, pad)[:, 0]
-    return ink
+def grow(x: torch.Tensor) -> torch.Tensor:
+    """(..., H, W) with every pixel at the largest value of its 3 x 3 neighbours: max pooling, many times as fast."""
+    for dim in (-2, -1):
+        size, out = x.shape[dim], x.clone()
+        for low, high in ((0, 1), (1, 0)):
+            part = out.narrow(dim, low, size - 1)
+            torch.maximum(part, x.narrow(dim, high, size - 1), out=part)
+        x = out
+    return x
+
+
+def shrink(ink: torch.Tensor) -> torch.Tensor:
+    """Coverage (n, H, W) with a pixel taken off every edge."""
+    return -grow(-ink)
 
 
 def redraw_lines(ink: torch.Tensor, g) -> torch.Tensor:
@@ -121,13 +132,15 @@ def redraw_lines(ink: torch.Tensor, g) -> torch.Tensor:
     Icons' lines are thick and many icons are solid; sketches are thin lines. Three in ten stay as they are.
     """
     total = ink.mean((1, 2))
-    thin, thinner = shrink(ink, 1), shrink(ink, 2)
-    solid = shrink(ink, 5).mean((1, 2)) > 0.2 * total
+    thin = shrink(ink)
+    thinner = shrink(thin)
+    thinnest = shrink(thinner)
+    solid = shrink(shrink(thinnest)).mean((1, 2)) > 0.2 * total
     # a line is only made thinner while most of it stays
     lines = torch.where((thin.mean((1, 2)) > 0.4 * total)[:, None, None], thin, ink)
     finest = (thinner.mean((1, 2)) > 0.3 * total) & (torch.rand(len(ink), generator=g) < 0.6)
     lines = torch.where(finest[:, None, None], thinner, lines)
-    hollow = ink - torch.where((torch.rand(len(ink), generator=g) < 0.5)[:, None, None], thinner, shrink(ink, 3))
+    hollow = ink - torch.where((torch.rand(len(ink), generator=g) < 0.5)[:, None, None], thinner, thinnest)
     out = torch.where(solid[:, None, None], hollow, lines)
     return torch.where((torch.rand(len(ink), generator=g) < 0.3)[:, None, None], ink, out)
 

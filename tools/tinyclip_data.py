@@ -49,9 +49,9 @@ class Corpus:
         self._load_teacher(work)
 
     def _sampling_weight(self, name: int) -> float:
-        """Names with many drawings, and with both kinds, teach more across styles."""
+        """Things drawn often are what the world is full of; names with both kinds teach across styles."""
         count = len(self.sketches[name]) + len(self.photos[name])
-        return min(count, 12) ** 0.5 * (2.0 if self.sketches[name] and self.photos[name] else 1.0)
+        return min(count, 24) * (2.0 if self.sketches[name] and self.photos[name] else 1.0)
 
     def _load_teacher(self, work: Path) -> None:
         pooled = torch.from_numpy(np.load(work / "pooled.npy")).float()

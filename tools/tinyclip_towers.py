@@ -48,43 +48,60 @@ def sinusoid_2d(grid: int, width: int) -> Tensor:
     return torch.cat([fn(p.reshape(-1, 1) * frequency) for p in (x, y) for fn in (torch.sin, torch.cos)], 1)
 
 
-def run_blocks(blocks: Iterable[nn.Module], x: Tensor, causal: bool = False) -> Tensor:
-    """CLIP's residual blocks on (B, L, D): what the modules' own forward gives, to rounding."""
+def linear(x: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
+    """`F.linear` computed in `dtype`."""
+    return F.linear(x.to(dtype), weight.to(dtype), bias.to(dtype))
+
+
+def run_blocks(
+    blocks: Iterable[nn.Module], x: Tensor, causal: bool = False, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """CLIP's residual blocks on (B, L, D): what the modules' own forward gives, to rounding.
+
+    dtype: of the products. Sums and LayerNorms stay in float32.
+    """
     for block in blocks:
         size, length, width = x.shape
         attention, heads = block.attn, block.attn.num_heads
         y = F.layer_norm(x, (width,), block.ln_1.weight, block.ln_1.bias)
-        qkv = F.linear(y, attention.in_proj_weight, attention.in_proj_bias)
+        qkv = linear(y, attention.in_proj_weight, attention.in_proj_bias, dtype)
         q, k, v = qkv.view(size, length, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=causal).transpose(1, 2).reshape(size, length, width)
-        x = x + F.linear(y, attention.out_proj.weight, attention.out_proj.bias)
+        if causal:
+            y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        else:  # for so few tokens plain products are faster than the fused kernel
+            y = (q * (width // heads) ** -0.5 @ k.transpose(2, 3)).softmax(3) @ v
+        y = y.transpose(1, 2).reshape(size, length, width)
+        x = x + linear(y, attention.out_proj.weight, attention.out_proj.bias, dtype)
         fc, proj = block.mlp.c_fc, block.mlp.c_proj
         y = F.layer_norm(x, (width,), block.ln_2.weight, block.ln_2.bias)
         # QuickGELU is x * sigmoid(1.702 x) = silu(1.702 x) / 1.702; the factors go into the weights
-        y = F.silu(F.linear(y, fc.weight * 1.702, fc.bias * 1.702))
-        x = x + F.linear(y, proj.weight / 1.702, proj.bias)
+        y = F.silu(linear(y, fc.weight * 1.702, fc.bias * 1.702, dtype))
+        x = x + linear(y, proj.weight / 1.702, proj.bias, dtype)
     return x
 
 
-def encode_image(visual: nn.Module, images: Tensor, keep: Optional[Tensor] = None) -> Tuple[Tensor, Tensor]:
+def encode_image(
+    visual: nn.Module, images: Tensor, keep: Optional[Tensor] = None, dtype: torch.dtype = torch.float32
+) -> Tuple[Tensor, Tensor]:
     """Embeddings (B, E) and the patches' last states (B, n, D) of images (B, 3, H, W) in [0, 1].
 
     keep: (B, n) long, the patches to use; None = all. Leaving half of them out nearly halves the cost of a step.
+    dtype: of the blocks' products.
     """
     x = visual.conv1((images - CLIP_MEAN) / CLIP_STD).flatten(2).transpose(1, 2)
     x = x + visual.positional_embedding[1:]
     if keep is not None:
         x = torch.gather(x, 1, keep[:, :, None].expand(-1, -1, x.shape[2]))
     first = (visual.class_embedding + visual.positional_embedding[0]).expand(len(x), 1, -1)
-    x = run_blocks(visual.transformer.resblocks, visual.ln_pre(torch.cat([first, x], 1)))
+    x = run_blocks(visual.transformer.resblocks, visual.ln_pre(torch.cat([first, x], 1)), dtype=dtype)
     x = visual.ln_post(x)
     return x[:, 0] @ visual.proj, x[:, 1:]
 
 
-def encode_text(model: nn.Module, tokens: Tensor) -> Tensor:
+def encode_text(model: nn.Module, tokens: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Embeddings (B, E) of tokens (B, L), L <= 77. A cut is exact: the mask is causal and the end token is pooled."""
     x = model.token_embedding(tokens) + model.positional_embedding[: tokens.shape[1]]
-    x = model.ln_final(run_blocks(model.transformer.resblocks, x, causal=True))
+    x = model.ln_final(run_blocks(model.transformer.resblocks, x, causal=True, dtype=dtype))
     return x[torch.arange(len(x)), tokens.argmax(1)] @ model.text_projection
 
 
