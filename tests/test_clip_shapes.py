@@ -10,6 +10,7 @@ from conftest import CLASSNAMES, build_clip, make_batch
 
 from splip import SpLIP, SpLIPConfig, load_clip
 from splip.backbone import clip_dims
+from splip.retrieval import retrieval_metrics
 
 SHAPES = {  # joint space, resolution, patch, vision width, text width
     "ViT-B/32": (512, 224, 32, 768, 512),
@@ -40,5 +41,10 @@ def test_one_step_and_one_evaluation(name, tmp_path):
     assert torch.isfinite(loss) and set(terms) == {"triplet", "class", "jigsaw"} and not still, (loss, terms, still)
     optimizer.step()
 
-    embedded = model.eval().encode(batch["sketch"], "sketch")
-    assert embedded.shape == (1, embed) and abs(embedded.norm().item() - 1) < 1e-5
+    query = model.eval().encode(batch["sketch"], "sketch")
+    gallery = torch.cat([model.encode(batch[photo], "photo") for photo in ("positive", "negative")])
+    assert query.shape == (1, embed) and abs(query.norm().item() - 1) < 1e-5
+    cosine = (query @ gallery.T)[0]
+    expected = 1.0 if cosine[0] > cosine[1] else 0.5  # one relevant photo of two
+    found = retrieval_metrics(query, gallery, torch.tensor([0]), torch.tensor([0, 1]))["prefix"]["mAP@all"]
+    assert found == expected, (found, cosine)
