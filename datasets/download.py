@@ -145,7 +145,7 @@ def _reading(archive: Path) -> Iterator[Tuple[Iterator[Tuple[str, str, int, Any]
         else:
             with tarfile.open(archive, tarinfo=_TarInfo) as file:
                 yield ((i.name, _tar_kind(i), i.size, i) for i in file), file.extractfile
-    except (*broken, NotImplementedError) as error:
+    except (*broken, NotImplementedError) as error:  # the latter is zipfile's for a compression that it does not know
         raise ValueError(
             f"{archive} is no zip or tar that can be read to its end: {error}\n"
             "If it was downloaded, remove it and download again; another kind of archive must be unpacked by hand"

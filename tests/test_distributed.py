@@ -34,6 +34,7 @@ class Ended:
         self.codes = codes
         self.out, self.err = ([(folder / f"{kind}{r}").read_text() for r in (0, 1)] for kind in ("out", "err"))
         if codes == [0, 0]:
+            # written by this test a moment ago: plain Python values beside tensors
             self.returned = [torch.load(folder / f"returned{r}", weights_only=False) for r in (0, 1)]
 
 
