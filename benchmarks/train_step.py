@@ -1,6 +1,6 @@
 """A training step of SpLIP on ViT-B/32 (random weights) and Sketchy's 104 seen classes, beside two others.
 
-    python benchmarks/train_step.py [--small] [--json FILE]
+    python benchmarks/train_step.py [--small] [--profile] [--json FILE]
 
 - *floor*: four image passes (s, s', p+, p-), forward and backward, through CLIP's own blocks with as many plain
   learnable tokens as SpLIP has visual prompts, in the same precision. Nothing can train prompts for less.
@@ -8,7 +8,7 @@
   prompts are carried through the blocks. The same loss (compared at the start, on a tiny CLIP). Its four graphs do not
   fit into 8 GiB together: one pass is measured and counted four times; more images cost it what they cost the floor.
 
-Seconds and memory are measured at two batch sizes; figures at batch 192 continue the line through them.
+Seconds and memory are measured at two batch sizes; other figures are on the line through them. Needs 16 GB of memory.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from splip.losses import class_loss, triplet_loss
 
 TARGET = 192  # the paper's batch
 PRECISIONS = {"bf16": torch.bfloat16, "fp32": None}
-TIMED = {"bf16": (16, 48), "fp32": (16, 32)}  # batch sizes
-MEASURED = (8, 24)  # batch sizes whose memory is measured
+SMALLEST = 16  # batch that is timed, besides the largest for which SpLIP needs no more than 8 GiB
+MEASURED = (8, 24)  # batch sizes whose memory is measured; SpLIP in bf16 is measured at TARGET as well
 GIB = 1024  # MiB
 
 
@@ -194,10 +194,9 @@ def line(sizes: Sequence[int], values: Sequence[float]) -> Callable[[int], float
     return lambda size: values[0] + slope * (size - sizes[0])
 
 
-def time_rows(small: bool, repeats: int) -> Sequence[Dict[str, Any]]:
-    """Seconds a step, for each precision and batch size, and at batch 192."""
+def time_rows(small: bool, repeats: int, timed: Dict[str, Tuple[int, int]]) -> Sequence[Dict[str, Any]]:
+    """Seconds a step, for each precision and its two batch sizes in ``timed``, and at batch 192."""
     steps = {case: make(small) for case, make in CASES.items()}
-    timed = dict.fromkeys(TIMED, (2, 3)) if small else TIMED
     for case in steps:
         steps[case]("bf16", 1)  # libraries and caches are set up
     runs = {
@@ -237,8 +236,9 @@ def time_rows(small: bool, repeats: int) -> Sequence[Dict[str, Any]]:
 def memory_rows(small: bool) -> Sequence[Dict[str, Any]]:
     """Peak MiB of a process that takes one step, at two batch sizes and at batch 192."""
     cases = [("bf16", "floor"), ("bf16", "SpLIP"), ("bf16", "SpLIP, recompute"), ("fp32", "SpLIP")]
-    sizes, rows = (2, 3) if small else MEASURED, []
+    rows = []
     for precision, case in cases[-1:] if small else cases:
+        sizes = (2, 3) if small else (MEASURED[0], TARGET) if "SpLIP" in case and precision == "bf16" else MEASURED
         peaks = [peak_memory(run_once, case, small, precision, size) for size in sizes]
         rows.append(memory_row(precision, case, sizes, peaks))
     if not small:
@@ -254,19 +254,41 @@ def memory_row(precision: str, case: str, sizes: Sequence[int], peaks: Sequence[
     expected = line(sizes, peaks)
     largest = max((size for size in range(1, 4 * TARGET) if expected(size) <= 8 * GIB), default=0)
     return {
-        "precision": precision, "case": case, **{f"GiB at {size}": expected(size) / GIB for size in (*sizes, TARGET)},
+        "precision": precision,
+        "case": case,
+        **{f"GiB at {size}": expected(size) / GIB for size in (*MEASURED, TARGET)},
+        "measured at": " and ".join(map(str, sizes)),
         "largest batch in 8 GiB": largest,
-    }  # fmt: skip
+    }
+
+
+def profile(small: bool) -> None:
+    """Print where a step's time goes: operations by the CPU time that is their own."""
+    step, size = splip_step(small), 2 if small else SMALLEST
+    for precision in PRECISIONS:
+        step(precision, size)
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+            step(precision, size)
+        print(f"\n{precision}, batch {size}\n")
+        print(profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=14, max_name_column_width=48))
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    args = parser(__doc__.splitlines()[0]).parse_args(argv)
+    arguments = parser(__doc__.splitlines()[0])
+    arguments.add_argument("--profile", action="store_true", help="show where a step's time goes, and stop")
+    args = arguments.parse_args(argv)
     torch.set_num_threads(args.threads)
+    if args.profile:
+        return profile(args.small)
     check_literal()
     setting = f"{'tiny CLIP' if args.small else 'ViT-B/32'}, {len(seen_classes(args.small))} classes"
     memory = args.json and args.json.with_name(f"{args.json.stem}_memory.json")
-    report(memory_rows(args.small), f"Memory of a training step, {setting}", memory)
-    report(time_rows(args.small, args.repeats or (1 if args.small else 3)), f"A training step, {setting}", args.json)
+    rows = memory_rows(args.small)
+    report(rows, f"Memory of a training step, {setting}", memory)
+    largest = {row["precision"]: row["largest batch in 8 GiB"] for row in rows if row["case"] == "SpLIP"}
+    timed = {name: (2, 3) if args.small else (SMALLEST, largest[name]) for name in PRECISIONS}
+    repeats = args.repeats or (1 if args.small else 3)
+    report(time_rows(args.small, repeats, timed), f"A training step, {setting}", args.json)
 
 
 if __name__ == "__main__":

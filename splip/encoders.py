@@ -9,6 +9,8 @@ make that cheap without changing a number (tests/test_encoders.py compares with 
   prompt: they run once, and of each class only its own tokens run, without padding;
 - the last layer is asked for one token (class token, end of text), so only that one has a query there.
 
+Without prompts and without gradients CLIP's own blocks run as they are: the same features to the last bit.
+
 Where memory is short, ``recompute`` keeps only what enters a block and runs the block again in the backward pass.
 """
 
@@ -51,6 +53,9 @@ def encode_patches(
     class_token = visual.class_embedding.to(patches).expand(patches.shape[0], 1, -1)
     x = torch.cat([class_token, patches], dim=1)  # (B, 1 + N, D)
     x = visual.ln_pre(x + visual.positional_embedding.to(x))
+    if not torch.is_grad_enabled() and all(own is None for own in prompts):
+        x = visual.transformer(x.transpose(0, 1)).transpose(0, 1)
+        return visual.ln_post(x[:, 0]) @ visual.proj
     blocks = visual.transformer.resblocks
     for layer, block in enumerate(blocks):
         own = prompts[layer] if layer < len(prompts) else None
@@ -94,6 +99,8 @@ def encode_text(
         features, not normalised, and a list of states, one for each layer: (n, embed_dim) and (n, D), or
         (B, n, embed_dim) and (B, n, D). With no prompts the features are ``clip.encode_text``'s.
     """
+    if prompts is None and not torch.is_grad_enabled():
+        return _encode_plain_text(clip, tokens)
     eot = tokens.argmax(dim=-1)  # the end-of-text token has the highest id
     start = _shared_length(tokens) if share_prefix else 0
     n, length = tokens.shape[0], tokens.shape[1] - start
@@ -144,6 +151,17 @@ def encode_text(
         states.append(rest if last else rest[:, ends])  # (B, n, D)
     if prompts is None or prompts.dim() == 2:
         states = [state[0] for state in states]
+    return clip.ln_final(states[-1]) @ clip.text_projection, states
+
+
+def _encode_plain_text(clip: nn.Module, tokens: Tensor) -> Tuple[Tensor, List[Tensor]]:
+    """What :func:`encode_text` returns, by CLIP's own blocks over its whole context."""
+    tokens = F.pad(tokens, (0, clip.positional_embedding.shape[0] - tokens.shape[1]))
+    rows, eot = torch.arange(len(tokens), device=tokens.device), tokens.argmax(dim=-1)
+    x, states = (clip.token_embedding(tokens) + clip.positional_embedding).transpose(0, 1), []
+    for block in clip.transformer.resblocks:
+        x = block(x)
+        states.append(x[eot, rows])
     return clip.ln_final(states[-1]) @ clip.text_projection, states
 
 
