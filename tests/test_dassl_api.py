@@ -228,7 +228,8 @@ def test_seeds_repeat():
 
 
 def run_python(code, engine="", **env):
-    env = {**os.environ, "SPLIP_ENGINE": engine, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1", **env}
+    path = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))  # Dassl may be found there
+    env = {**os.environ, "SPLIP_ENGINE": engine, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **env}
     return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
 
 

@@ -75,7 +75,7 @@ def _losses(axis, history: List[Dict[str, float]]) -> None:
     for i, term in enumerate(terms):
         _line(axis, history, term, color=COLOURS[i % len(COLOURS)], linewidth=1.3, label=term)
     axis.set_ylabel("training loss")
-    axis.legend(frameon=False, fontsize="small")
+    axis.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))  # beside the lines
 
 
 def _validation(axis, history: List[Dict[str, float]]) -> None:
