@@ -236,27 +236,29 @@ def time_rows(small: bool, repeats: int, timed: Dict[str, Tuple[int, int]]) -> S
 def memory_rows(small: bool) -> Sequence[Dict[str, Any]]:
     """Peak MiB of a process that takes one step, at two batch sizes and at batch 192."""
     cases = [("bf16", "floor"), ("bf16", "SpLIP"), ("bf16", "SpLIP, recompute"), ("fp32", "SpLIP")]
-    rows = []
+    shown, rows = (2, 3) if small else MEASURED, []
     for precision, case in cases[-1:] if small else cases:
-        sizes = (2, 3) if small else (MEASURED[0], TARGET) if "SpLIP" in case and precision == "bf16" else MEASURED
+        sizes = (shown[0], TARGET) if "SpLIP" in case and precision == "bf16" else shown
         peaks = [peak_memory(run_once, case, small, precision, size) for size in sizes]
-        rows.append(memory_row(precision, case, sizes, peaks))
+        rows.append(memory_row(precision, case, sizes, peaks, shown))
     if not small:
         one = peak_memory(run_once, "literal", small, "fp32", sizes[0])
         idle = line(sizes, peaks)(0)  # of the last case, which is SpLIP in fp32
         slope = (peaks[1] - peaks[0]) / (sizes[1] - sizes[0])
         four = idle + 4 * (one - idle)  # four graphs at once
-        rows.append(memory_row("fp32", "literal", sizes, [four, four + slope * (sizes[1] - sizes[0])]))
+        rows.append(memory_row("fp32", "literal", sizes, [four, four + slope * (sizes[1] - sizes[0])], shown))
     return rows
 
 
-def memory_row(precision: str, case: str, sizes: Sequence[int], peaks: Sequence[float]) -> Dict[str, Any]:
+def memory_row(
+    precision: str, case: str, sizes: Sequence[int], peaks: Sequence[float], shown: Sequence[int]
+) -> Dict[str, Any]:
     expected = line(sizes, peaks)
     largest = max((size for size in range(1, 4 * TARGET) if expected(size) <= 8 * GIB), default=0)
     return {
         "precision": precision,
         "case": case,
-        **{f"GiB at {size}": expected(size) / GIB for size in (*MEASURED, TARGET)},
+        **{f"GiB at {size}": expected(size) / GIB for size in (*shown, TARGET)},
         "measured at": " and ".join(map(str, sizes)),
         "largest batch in 8 GiB": largest,
     }
