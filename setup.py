@@ -2,10 +2,6 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
-# trainers/ and datasets/ stand at the top as in CoOp, and are installed inside splip, so that the wheel has
-# one top-level name and cannot clash with a host's or Hugging Face's packages.
-MAPPED = {"splip.trainers": "trainers", "splip.datasets": "datasets"}
-
 setup(
     name="splip",
     version="0.1.0",
@@ -14,9 +10,8 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.9,<3.14",
-    packages=find_packages(include=["splip", "splip.*"]) + sorted(MAPPED),
-    package_dir=MAPPED,
-    package_data={"splip": ["assets/**/*"]},
+    packages=find_packages(include=["splip", "splip.*"]),
+    package_data={"splip": ["assets/**/*", "py.typed"]},
     install_requires=[
         "torch>=2.1",
         "torchvision>=0.16",

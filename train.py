@@ -11,7 +11,7 @@ import splip
 import splip.datasets
 import splip.trainers
 from splip import distributed
-from splip.dassl_api import (
+from splip.engine import (
     ENGINE,
     build_trainer,
     collect_env_info,

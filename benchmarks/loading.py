@@ -24,9 +24,9 @@ from common import measure, parser, report
 from PIL import Image, ImageDraw, ImageFilter
 from torch.utils.data import DataLoader
 
-from splip.datasets.base import PHOTO, SKETCH, SBIRDatum, open_rgb
-from splip.trainers.batches import EpochOrder, Pictures, Triplets, loader
-from splip.trainers.transforms import Augmentation
+from splip.data.base import PHOTO, SKETCH, SBIRDatum, open_rgb
+from splip.data.transforms import Augmentation
+from splip.data.triplets import EpochOrder, Pictures, Triplets, loader
 
 SIDE, SIZE, BATCH = 256, 224, 64
 SKETCHES, PHOTOS, CLASSES = 57_587, 72_949, 104  # Sketchy-2's training set

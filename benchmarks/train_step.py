@@ -23,7 +23,7 @@ from common import measure, parser, peak_memory, random_clip, report
 from torch import Tensor, nn
 
 from splip import SpLIP, SpLIPConfig
-from splip.datasets.classes import read_shipped
+from splip.data.classes import read_shipped
 from splip.jigsaw import conditional_jigsaw_loss, permutation_bank, shuffle
 from splip.losses import class_loss, triplet_loss
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from splip.dassl_api import DATASET_REGISTRY, get_cfg_default
-from splip.datasets.base import PHOTO, SKETCH, SBIRDataset, SBIRDatum
+from splip.data.base import PHOTO, SKETCH, SBIRDataset, SBIRDatum
+from splip.engine import DATASET_REGISTRY, get_cfg_default
 
 SIDES = {"tri": 3, "square": 4, "penta": 5, "hexa": 6, "octa": 8, "round": 40}
 SEEN, PSEUDO, UNSEEN = ["tri", "square", "penta", "hexa"], ["hexa"], ["octa", "round"]

@@ -90,7 +90,7 @@ show_table() {
         done
     done
     echo
-    "$PYTHON" tools/collect_results.py "${folders[@]}" --paper --csv "$OUTPUT/$(basename "$0" .sh).csv"
+    "$PYTHON" -m splip table "${folders[@]}" --paper --csv "$OUTPUT/$(basename "$0" .sh).csv"
 }
 
 # generalised DATASET: the models of the zero-shot setting, tested with seen photos in the gallery, by the rule $GALLERY

@@ -26,7 +26,7 @@ for SEED in $SEEDS; do
     train SpLIP "$SEED"
 done
 
-"$PYTHON" tools/compare_runs.py --output "$OUTPUT" \
+"$PYTHON" -m splip compare --output "$OUTPUT" \
     "$OUTPUT/FrozenCLIP/seed$FIRST" "$OUTPUT/LayerNormCLIP/seed$FIRST" "$OUTPUT/SpLIP/seed$FIRST"
 echo
-"$PYTHON" tools/collect_results.py "$OUTPUT" --csv "$OUTPUT/results.csv"
+"$PYTHON" -m splip table "$OUTPUT" --csv "$OUTPUT/results.csv"

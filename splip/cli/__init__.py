@@ -1,0 +1,48 @@
+"""The command ``splip``: each sub-command is a module with ``configure(parser)`` and ``run(args) -> int``.
+
+A module is imported when its command is asked for, so that help comes at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+from typing import List, Optional, Sequence
+
+COMMANDS = {
+    "compare": ("splip.cli.compare", "one contact sheet for several runs"),
+    "data check": ("splip.cli.data_check", "compare a data set on disk with the published counts"),
+    "data download": ("splip.cli.data_download", "fetch a data set, or unpack an archive of it"),
+    "evaluate": ("splip.cli.evaluate", "test a run, or a model trained in CoOp, MaPLe, ..."),
+    "export": ("splip.cli.export", "save a run's image encoders as ONNX or torch.export files"),
+    "search": ("splip.cli.search", "search your own photos with drawings"),
+    "table": ("splip.cli.table", "tables out of results.json files, also beside the paper's numbers"),
+}
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run one command line -> exit status; what the user can mend is one line on stderr and status 1."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    command = next((c for c in COMMANDS if words[: len(c.split())] == c.split()), None)
+    if command is None:
+        return _overview(words)
+    module = import_module(COMMANDS[command][0])
+    parser = argparse.ArgumentParser(prog=f"splip {command}", description=module.__doc__.splitlines()[0])
+    module.configure(parser)
+    try:
+        return module.run(parser.parse_args(words[len(command.split()) :]))
+    except (ValueError, OSError) as error:
+        print(f"splip {command}: {error}", file=sys.stderr)
+        return 1
+
+
+def _overview(words: List[str]) -> int:
+    """Print the commands -> 0 where help was asked for, else 2, as argparse has it."""
+    lines = [f"  splip {command:<15}{line}" for command, (_, line) in COMMANDS.items()]
+    text = "\n".join(["usage: splip COMMAND ...  (splip COMMAND --help says more)", "", *lines])
+    if "-h" in words or "--help" in words:
+        print(text)
+        return 0
+    print(f"splip: no command {' '.join(words)!r}\n{text}", file=sys.stderr)
+    return 2

@@ -1,0 +1,175 @@
+"""What of a published data set is on disk, and how it compares with the published counts.
+
+    splip data check Sketchy --root data
+
+Says what was found, what is missing and what differs; the exit status is 0 if everything is there. "Expected" is the
+published number as the switches change it (`splip.data.archives.expected_counts`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import List, Sequence, Tuple
+
+from splip.data.archives import (
+    ARCHIVES,
+    COLUMNS,
+    PHOTO_CHOICES,
+    PUBLISHED,
+    Archive,
+    Published,
+    Shelf,
+    Split,
+    count_images,
+    expected_counts,
+    find_archive,
+    find_orphans,
+    find_split,
+    read_folders,
+)
+from splip.data.base import open_rgb
+from splip.data.classes import normalise, read_shipped
+from splip.data.file_lists import find_lists, read_lists
+from splip.data.listing import list_classes
+from splip.datasets.benchmarks import BENCHMARKS
+
+SHOWN = 5  # names of what is wrong, before "and n more"
+FOOTNOTE = (
+    "Expected: as published, with the sketches of seen classes that the file lists leave out, "
+    "and without the second copies of photos unless they are asked for (docs/DATASETS.md)"
+)
+NAMES = tuple(dict.fromkeys([*(archive.folder for archive in ARCHIVES), *BENCHMARKS]))
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``splip data check``."""
+    add = parser.add_argument
+    add("name", choices=NAMES)
+    add("--root", required=True, help="folder of the data sets")
+    add("--split", default="", help="a class list, or a file with the unseen classes (default: all published ones)")
+    add("--photos", default="once", choices=PHOTO_CHOICES, help="Sketchy's original photos once, or twice as published")
+    add("--file-lists", default="", help="ZSE-SBIR's file lists: zse for below the root, or the folder that holds them")
+    add("--read", action="store_true", help="also decode every image (minutes)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the report -> exit status, 0 if all is there."""
+    report, complete = check(args.name, args.root, args.split, args.photos, args.file_lists, args.read)
+    print(report)
+    return 0 if complete else 1
+
+
+def check(
+    name: str, root: str, split: str = "", photos: str = "once", file_lists: str = "", read: bool = False
+) -> Tuple[str, bool]:
+    """Compare a data set on disk with what was published -> (report, whether all is there).
+
+    Args:
+        name: of an archive (then every split with published counts is compared) or of a registered data set.
+        split, photos, file_lists: as ``DATASET.SPLIT``, ``PHOTOS`` and ``FILE_LISTS``.
+        read: also decode every image.
+    """
+    archives = {archive.folder: archive for archive in ARCHIVES}
+    if name in archives:
+        archive = archives[name]
+        splits = [known for known in (archive.lists if file_lists else archive.splits) if known in PUBLISHED]
+    else:
+        archive, splits = BENCHMARKS[name].archive, [BENCHMARKS[name].default_split]
+    try:
+        folder = find_archive(archive, root)
+        images = read_folders(archive, folder, "zse")
+    except (ValueError, OSError) as error:
+        return str(error), False
+    lines, wrong = _describe_folders(archive, folder)
+    for wanted in [split] if split else splits:
+        try:
+            chosen = find_split(archive, wanted)
+            shelves, missing = _select(archive, folder, chosen, photos, file_lists)
+        except (ValueError, OSError) as error:
+            wrong.append(str(error))
+            continue
+        if missing:
+            wrong.append(f"{len(missing)} images of {wanted}'s file lists are not there: {', '.join(_some(missing))}")
+        table, differences = _compare(chosen, shelves, photos, file_lists)
+        lines += table
+        wrong += differences
+    if not file_lists:
+        lines.append(FOOTNOTE)
+    if archive.instances:
+        orphans = find_orphans(read_folders(archive, folder, fine=True))
+        if orphans:
+            lines.append(f"{len(orphans)} sketches have no photo of their own; fine-grained leaves them out:")
+            lines += [f"  {path}" for path in _some(orphans)]
+    if read:
+        wrong += _some(_unreadable(images))
+    verdict = ["All is there."] if not wrong else ["Not as published:", *(f"  {line}" for line in wrong)]
+    return "\n".join([*lines, *verdict]), not wrong
+
+
+def _describe_folders(archive: Archive, folder: Path) -> Tuple[List[str], List[str]]:
+    """(a line for each folder of the archive, classes that one lacks)."""
+    lines, wrong = [str(folder)], []
+    known = set(read_shipped(archive.classes))
+    for _, place in archive.places():
+        found = list_classes(folder / place)
+        classes = {normalise(name) for name, files in found.items() if files.images}
+        images = sum(len(files.images) for name, files in found.items() if normalise(name) in known)
+        lines.append(f"  {place}: {len(classes & known)} of {len(known)} classes, {images:,} images")
+        others = [f"{name}/{file}" for name, files in found.items() for file in files.others]
+        others += [f"{name}/" for name in found if normalise(name) not in known]
+        if others:
+            lines.append(f"    not used, no image or no class of the data set: {', '.join(_some(others))}")
+        missing = sorted(known - classes)
+        if missing:
+            wrong.append(f"{folder / place} has no images of {', '.join(_some(missing))}")
+    return lines, wrong
+
+
+def _select(
+    archive: Archive, folder: Path, split: Split, photos: str, file_lists: str
+) -> Tuple[List[Shelf], List[str]]:
+    """(what a run would read, what its file lists name and the disk does not hold)."""
+    if not file_lists:
+        return read_folders(archive, folder, photos), []
+    lists = find_lists(archive, folder, file_lists, split.name)
+    listed = read_lists(archive, folder, lists, split, photos)
+    return [*listed.train, *listed.test], listed.missing
+
+
+def _compare(split: Split, shelves: Sequence[Shelf], photos: str, file_lists: str) -> Tuple[List[str], List[str]]:
+    """(table of the split's counts, those that are not as expected)."""
+    published = PUBLISHED.get(split.name, Published((None, None, None, None)))
+    columns = zip(COLUMNS, count_images(shelves, split), expected_counts(split, photos, file_lists), published.counts)
+    lines = [
+        f"{split.name}: {len(split.seen)} seen and {len(split.unseen)} unseen classes",
+        f"  {'':<14}{'found':>10}{'expected':>10}{'published':>10}",
+    ]
+    wrong = []
+    for column, found, expected, counted in columns:
+        numbers = ["-" if number is None else f"{number:,}" for number in (found, expected, counted)]
+        line = f"  {column:<14}" + "".join(f"{number:>10}" for number in numbers)
+        if column in published.second_hand:
+            line += "  (from a third-party note)"
+        elif expected not in (None, found):
+            wrong.append(f"{split.name} has {numbers[0]} {column}, expected {numbers[1]} ({found - expected:+,})")
+        lines.append(line)
+    return lines, wrong
+
+
+def _unreadable(shelves: Sequence[Shelf]) -> List[str]:
+    """What `open_rgb` says of each image that it cannot read."""
+    errors = []
+    for shelf in shelves:
+        for name in shelf.names:
+            try:
+                open_rgb(os.path.join(shelf.path, name))
+            except ValueError as error:
+                errors.append(str(error))
+    return errors
+
+
+def _some(names: Sequence[str]) -> List[str]:
+    """The first few, and how many more there are."""
+    return [*names[:SHOWN], *([f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else [])]

@@ -1,0 +1,108 @@
+"""Test what has been trained: a run of this project, or a model of CoOp, MaPLe, ... trained in its own repository.
+
+    splip evaluate --run output/mine --output-dir output/mine_gzs DATASET.SETTING gzs
+    splip evaluate --host ~/MaPLe --trainer MaPLe --model-dir ~/MaPLe/output/sketchy --root ~/data \\
+        --dataset-config-file configs/datasets/sketchy2.yaml --output-dir output/maple \\
+        --config-file ~/MaPLe/configs/trainers/MaPLe/vit_b16_c2_ep5_batch4_2ctx.yaml
+
+Both leave results.json, retrieval.json and retrieval.png in the output folder (docs/HOSTS.md).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+from pathlib import Path
+
+from splip.config import extend_cfg
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--run", type=Path, help="output folder of a run of this project")
+    what.add_argument("--host", type=Path, help="checkout of CoOp, MaPLe, ..., beside --trainer and --model-dir")
+    add = parser.add_argument
+    add("--trainer", default="", help="the host's trainer, e.g. MaPLe")
+    add("--model-dir", default="", help="where the host's train.py left its model (its --output-dir)")
+    add("--load-epoch", type=int, help="epoch of the checkpoint (default: as train.py's, or a host's newest)")
+    add("--output-dir", required=True, help="where results.json goes")
+    add("--root", default="", help="folder of the data sets")
+    add("--seed", type=int, default=-1, help="the seed that results.json should name for a host's run")
+    add("--dataset-config-file", default="", help="e.g. configs/datasets/sketchy2.yaml (default: the run's own)")
+    add("--config-file", default="", help="the configuration that the host trained with")
+    add("opts", nargs=argparse.REMAINDER, help="config keys and values, e.g. DATASET.SETTING gzs")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Test, and write the results; returns the exit code.
+
+    Raises:
+        ValueError: a folder is not what it should be, an argument is missing, or Dassl is (where a host is tested).
+    """
+    trainer = _host_trainer(args) if args.host else _own_trainer(args)
+    trainer.load_model(args.model_dir if args.host else str(args.run), epoch=args.load_epoch)
+    trainer.test()
+    return 0
+
+
+def _own_trainer(args: argparse.Namespace):
+    import splip.datasets
+    import splip.trainers  # noqa: F401  (both register)
+    from splip.engine import build_trainer, get_cfg_default
+
+    config = args.run / "config.yaml"
+    if not config.is_file():
+        raise ValueError(f"--run {args.run} is no run's output folder: there is no {config}")
+    if args.trainer or args.model_dir or args.config_file:
+        raise ValueError("--trainer, --model-dir and --config-file belong to --host: a run has its own")
+    cfg = get_cfg_default()
+    extend_cfg(cfg)
+    cfg.set_new_allowed(True)  # a run under Dassl, or in a host, has more keys than the built-in engine
+    cfg.merge_from_file(str(config))
+    cfg.set_new_allowed(False)
+    return build_trainer(_merged(cfg, args))
+
+
+def _host_trainer(args: argparse.Namespace):
+    import splip.datasets
+    import splip.trainers  # noqa: F401  (both register)
+    from splip.engine import ENGINE, get_cfg_default
+    from splip.trainers.hosts import HostTrainer
+
+    if ENGINE == "builtin":
+        raise ValueError("--host needs Dassl, for which its trainers are written: see docs/HOSTS.md")
+    if not (args.trainer and args.model_dir):
+        raise ValueError("--host needs --trainer and --model-dir")
+    host = _import_host(args.host)
+    cfg = get_cfg_default()
+    host.extend_cfg(cfg)
+    extend_cfg(cfg)
+    cfg.TRAINER.NAME, cfg.SEED = args.trainer, args.seed
+    # Dassl's warm-up fails since torch 2.7, and nothing is trained here
+    return HostTrainer(_merged(cfg, args, "OPTIM.WARMUP_EPOCH", -1))
+
+
+def _merged(cfg, args: argparse.Namespace, *last):
+    """`cfg` with the files, arguments and key-value pairs merged into it, then `last`; frozen."""
+    for path in filter(None, (args.dataset_config_file, args.config_file)):
+        cfg.merge_from_file(path)
+    if args.root:
+        cfg.DATASET.ROOT = args.root
+    cfg.OUTPUT_DIR = args.output_dir
+    cfg.merge_from_list([*args.opts, *last])
+    cfg.freeze()
+    return cfg
+
+
+def _import_host(folder: Path):
+    """The checkout's train.py, with its packages `clip`, `trainers` and `datasets` in front of any others."""
+    path = folder / "train.py"
+    if not path.is_file():
+        raise ValueError(f"--host {folder} is no checkout of CoOp, MaPLe or the like: there is no {path}")
+    sys.path.insert(0, str(folder))
+    spec = importlib.util.spec_from_file_location("host_train", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,187 @@
+"""Tables from ``results.json`` files alone: mean and standard deviation over seeds, as Markdown or CSV.
+
+    splip table output/sketchmoji
+    splip table output/sketchmoji --convention voc --csv table.csv
+    splip table output/sketchy2 --paper        (beside the paper's numbers)
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import statistics
+from collections import defaultdict
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence
+
+import splip
+
+# what must agree for runs to be seeds of one experiment; `switches` are the method's parts that are off
+GROUP = ("dataset", "setting", "gallery", "backbone", "trainer", "switches", "selection", "split")
+SWITCHES = {  # of TRAINER.SPLIP, with the value that is the whole method
+    "TRIPLET": True, "MARGIN": "adaptive", "LAYERNORM": "both", "USE_BT": True, "USE_BV": True, "USE_BVT": True
+}  # fmt: skip
+WEIGHTS = ("ALPHA", "BETA")  # of losses, likewise: off where they are 0
+PAPER = Path(splip.__file__).parent / "assets" / "paper_results.csv"
+PAPER_BACKBONE = "ViT-B/32"
+CONVENTIONS = ("prefix", "min_r_k", "voc")
+
+
+def read_results(folders: Sequence[Path]) -> List[dict]:
+    """Every ``results.json`` below ``folders``.
+
+    Raises:
+        ValueError: there is none below one of them, or one is no results file.
+    """
+    results = []
+    for folder in folders:
+        paths = sorted(folder.rglob("results.json"))
+        if not paths:
+            raise ValueError(f"no results.json below {folder}")
+        for path in paths:
+            try:
+                result = json.loads(path.read_text(encoding="utf-8"))
+                result["metrics"], result["seed"], result["split"]["name"]
+            except (json.JSONDecodeError, KeyError, TypeError) as error:
+                raise ValueError(f"{path} is not the results file of a run: {error!r}") from error
+            results.append(result)
+    return results
+
+
+def group(results: List[dict]) -> List[tuple]:
+    """(names, runs) of each experiment, baselines first; names are GROUP's and the seeds.
+
+    Raises:
+        ValueError: a seed occurs twice in one group, so the runs are not seeds of one experiment.
+    """
+    groups = defaultdict(list)
+    for result in results:
+        named = {**result, "switches": switches(result), "split": result["split"]["name"]}
+        groups[tuple(str(named[key]) for key in GROUP)].append(result)
+    pairs = []
+    for key, runs in groups.items():
+        seeds = sorted(run["seed"] for run in runs)
+        # what trains nothing is the same for every seed
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(
+                f"{dict(zip(GROUP, key))}: seeds {seeds} repeat; give a folder that holds one experiment each"
+            )
+        pairs.append(({**dict(zip(GROUP, key)), "seeds": " ".join(map(str, seeds))}, runs))
+    return sorted(pairs, key=lambda pair: (pair[0]["dataset"], pair[0]["setting"], rank(pair[0]["trainer"])))
+
+
+def switches(result: dict) -> str:
+    """The parts of SpLIP that a run switched off, as KEY VALUE ...; empty for the whole method and for baselines."""
+    if result["trainer"] != "SpLIP":
+        return ""
+    method = result.get("config", {}).get("TRAINER", {}).get("SPLIP", {})
+    off = {key: method[key] for key, on in SWITCHES.items() if method.get(key, on) != on}
+    off.update({key: method[key] for key in WEIGHTS if method.get(key) == 0})
+    return " ".join(f"{key} {value}" for key, value in off.items())
+
+
+def summarise(results: List[dict], convention: str) -> List[Dict[str, str]]:
+    """One row for each group of seeds: its names, the seeds, and "mean ± std" of each metric in percent."""
+    rows = []
+    for names, runs in group(results):
+        metrics = [select(run["metrics"], convention) for run in runs]
+        rows.append({**names, **{name: spread([values[name] for values in metrics]) for name in metrics[0]}})
+    return rows
+
+
+def compare(results: List[dict], convention: Optional[str]) -> List[Dict[str, str]]:
+    """Ours beside the paper's: a row for each group of seeds, metric that the paper prints, and convention.
+
+    Of a setting and split that the paper does not have, every metric is listed.
+
+    Args:
+        convention: the only one to list; None for all. Fine-grained results have galleries in its place, always all.
+    """
+    with PAPER.open(newline="", encoding="utf-8") as file:
+        paper = list(csv.DictReader(file))
+    rows = []
+    for names, runs in group(results):
+        near = [p for p in paper if p["setting"] == names["setting"] and names["split"] in p["split"].split(" or ")]
+        metrics = dict.fromkeys(p["metric"] for p in near) or next(iter(runs[0]["metrics"].values()))
+        for metric in metrics:
+            same = [p for p in near if p["metric"] == metric and p["switches"] == names["switches"]]
+            theirs = next((p for p in same if p["method"] == names["trainer"]), None)
+            others = [p for p in same if p["method"] != "SpLIP"]
+            best = max(others, key=lambda p: float(p["percent"])) if others else None
+            for scope in runs[0]["metrics"]:
+                if scope in CONVENTIONS and convention not in (None, scope):
+                    continue
+                values = [run["metrics"][scope][metric] for run in runs]
+                rows.append({
+                    **names,
+                    "metric": metric,
+                    "convention": scope if scope in CONVENTIONS else f"{scope} gallery",
+                    "ours": spread(values),
+                    "paper": theirs["percent"] if theirs else "",
+                    "gap": f"{statistics.mean(values) - float(theirs['percent']):+.2f}" if theirs else "",
+                    "table": f"{theirs['table']} ({theirs['sure']})" if theirs else "",
+                    "best earlier": f"{best['percent']} ({best['method']})" if best else "",
+                })
+    return rows
+
+
+def spread(values: List[float]) -> str:
+    """"mean ± std" (without the deviation where there is one value)."""
+    deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.2f}{deviation}"
+
+
+def select(metrics: dict, convention: str) -> Dict[str, float]:
+    """The metrics of one convention; fine-grained ones (no convention) as "category Acc@1" and so on."""
+    if convention in metrics:
+        return metrics[convention]
+    return {f"{scope} {name}": value for scope, values in metrics.items() for name, value in values.items()}
+
+
+def rank(trainer: str) -> str:
+    """Baselines first."""
+    order = ["FrozenCLIP", "LayerNormCLIP"]
+    return f"{order.index(trainer) if trainer in order else len(order)}{trainer}"
+
+
+def markdown(rows: List[Dict[str, str]]) -> str:
+    """Aligned Markdown; columns that say the same in every row stand in one line above the table."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    names = [*GROUP, "seeds"]
+    common = [c for c in names if c != "trainer" and len({row[c] for row in rows}) == 1]
+    columns = [c for c in columns if c not in common]
+    cells = [columns, *[[row.get(c, "") for c in columns] for row in rows]]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
+    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |" for line in cells]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return ", ".join(f"{c}: {rows[0][c]}" for c in common if rows[0][c]) + "\n\n" + "\n".join(lines)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``splip table``."""
+    parser.add_argument("folders", type=Path, nargs="+", help="searched for results.json files")
+    parser.add_argument("--convention", choices=CONVENTIONS, help="default: prefix, with --paper all")
+    parser.add_argument("--paper", action="store_true", help="beside the paper's numbers")
+    parser.add_argument("--csv", type=Path, help="also write the rows here")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table -> exit status 0; errors as :func:`read_results` and :func:`group`."""
+    results = read_results(args.folders)
+    if args.paper:
+        rows = compare(results, args.convention)
+        print("Percent, ours as mean ± std over seeds, gap = ours - paper.", markdown(rows))
+        others = sorted({row["backbone"] for row in rows} - {PAPER_BACKBONE})
+        if others:
+            print(f"\nThe paper's backbone is {PAPER_BACKBONE}; these runs have {', '.join(others)}.")
+    else:
+        convention = args.convention or CONVENTIONS[0]
+        rows = summarise(results, convention)
+        print(f"Percent, convention {convention}, mean ± std over seeds.", markdown(rows))
+    if args.csv:
+        with args.csv.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(name for row in rows for name in row)))
+            writer.writeheader()
+            writer.writerows(rows)
+    return 0

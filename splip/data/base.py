@@ -1,0 +1,236 @@
+"""What every sketch-based retrieval data set offers to the trainers.
+
+A data set lists its images; `SBIRDataset` labels them, holds out the pseudo-unseen classes when
+they select the model, and refuses data that cannot be trained or ranked on.
+"""
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+from collections import defaultdict
+from typing import Any, Dict, Iterable, List, Sequence, Set
+
+from PIL import Image, ImageOps
+
+from splip.engine import DatasetBase, Datum
+
+SKETCH, PHOTO = 0, 1  # Datum.domain
+MODALITIES = ("sketch", "photo")  # a modality's name is MODALITIES[domain]
+SETTINGS = ("zs", "gzs", "fg", "cross")
+
+
+class SBIRDatum(Datum):
+    """One sketch or photo.
+
+    Args:
+        impath: an existing file; it names the image in every error message.
+        domain: SKETCH or PHOTO.
+        classname: the class; `SBIRDataset` turns it into `label` (-1 until then).
+        instance: in the fine-grained setting, which object of the class this is (a sketch and
+            its photo share it); "" elsewhere.
+        spec: whatever the data set's `load_image` needs beyond `impath` (small, picklable).
+        listed: `impath` comes out of a directory's listing, so the file is not looked for again.
+
+    Raises:
+        ValueError: no file at `impath`, or an unknown domain.
+    """
+
+    def __init__(
+        self,
+        impath: str,
+        domain: int,
+        classname: str,
+        instance: str = "",
+        spec: Any = None,
+        label: int = -1,
+        listed: bool = False,
+    ) -> None:
+        if not (listed or os.path.isfile(impath)):
+            raise ValueError(f"no image file at {impath!r} (class {classname!r})")
+        if domain not in (SKETCH, PHOTO):
+            raise ValueError(f"domain must be {SKETCH} (sketch) or {PHOTO} (photo), got {domain!r}")
+        super().__init__(impath=impath, label=label, domain=domain, classname=classname)
+        self.instance, self.spec = instance, spec
+
+    def with_label(self, label: int) -> SBIRDatum:
+        """A copy that carries `label`."""
+        labelled = copy.copy(self)
+        labelled._label = label
+        return labelled
+
+
+def open_rgb(path: str) -> Image.Image:
+    """The image file at `path` as RGB: upright, transparent parts on white.
+
+    Raises ValueError naming the file if it cannot be read to its end.
+    """
+    try:
+        with Image.open(path) as image:
+            image = ImageOps.exif_transpose(image)
+            if "A" in image.getbands() or "transparency" in image.info:
+                rgba = image.convert("RGBA")
+                image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+            return image.convert("RGB")
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        # Pillow raises any of these for a file that is no image, truncated or corrupt
+        raise ValueError(f"cannot read image {path!r}: {error}") from error
+
+
+def describe_split(name: str, seen: Iterable[str], unseen: Iterable[str]) -> Dict[str, Any]:
+    """{"name", "sha256", "seen", "unseen"}: counts, and a digest of both sorted class lists."""
+    seen, unseen = sorted(seen), sorted(unseen)
+    text = "\n".join(["seen", *seen, "unseen", *unseen])
+    digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
+    return {"name": name, "sha256": digest, "seen": len(seen), "unseen": len(unseen)}
+
+
+class SBIRDataset(DatasetBase):
+    """Seen classes to train on; queries (sketches) and a gallery (photos) to test on.
+
+    Args:
+        train: sketches and photos of every seen class, unlabelled.
+        queries: test sketches, of unseen classes.
+        gallery: test photos: of the unseen classes, and of seen ones where the setting says so.
+        seen, unseen: the class lists of the split; each listed class must have images.
+        split_name, gallery_name: named in every result.
+        setting: one of SETTINGS.
+        pseudo_unseen: seen classes that may be held out to select a model.
+        hold_out: hold them out (pass `cfg.TEST.FINAL_MODEL == "best_val"`): they leave
+            `train_x` and become `val_queries` and `val_gallery` (with the photos of the
+            training classes beside them in the generalised setting). Otherwise all seen classes
+            are trained on, and the two are empty.
+        overlap: whether test classes may be seen ones (cross-data set gallery `all_unseen`).
+
+    Attributes:
+        train_x: labels index `classnames`, the sorted classes in training.
+        test_queries, test_gallery: labels index `test_classnames` (sorted).
+        val_queries, val_gallery: labels index `val_classnames` (sorted).
+        setting, gallery_name, split: as given; `split` as from `describe_split`.
+
+    Raises:
+        ValueError: a class without images or with one modality only, a class in both lists, no
+            pseudo-unseen classes to hold out, or, fine-grained, a sketch without its photo or a
+            class whose photos are all of one instance; the class or file is named.
+    """
+
+    domains = MODALITIES
+
+    def __init__(
+        self,
+        *,
+        train: Sequence[SBIRDatum],
+        queries: Sequence[SBIRDatum],
+        gallery: Sequence[SBIRDatum],
+        seen: Sequence[str],
+        unseen: Sequence[str],
+        split_name: str,
+        gallery_name: str,
+        setting: str = "zs",
+        pseudo_unseen: Sequence[str] = (),
+        hold_out: bool = False,
+        overlap: bool = False,
+    ) -> None:
+        if setting not in SETTINGS:
+            raise ValueError(f"DATASET.SETTING must be one of {SETTINGS}, got {setting!r}")
+        self.setting, self.gallery_name = setting, gallery_name
+        self.split = describe_split(split_name, seen, unseen)
+        _check_lists(seen, unseen, pseudo_unseen, setting, overlap)
+
+        held = set(pseudo_unseen) if hold_out else set()
+        if hold_out and not held:
+            raise ValueError(
+                f"TEST.FINAL_MODEL best_val needs pseudo-unseen classes; split {split_name!r} "
+                "has none: use last_step"
+            )
+        strangers = sorted({item.classname for item in train} - set(seen))
+        if strangers:
+            raise ValueError(
+                f"training images of what are not seen classes of split {split_name!r}: {strangers}"
+            )
+        training = [item for item in train if item.classname not in held]
+        val_queries = [d for d in train if d.classname in held and d.domain == SKETCH]
+        val_gallery = [
+            d for d in train if d.domain == PHOTO and (d.classname in held or setting == "gzs")
+        ] if held else []
+
+        _check_modalities(train, seen, "seen")
+        _check_modalities([*queries, *gallery], unseen, "unseen")
+        _check_domains(queries, SKETCH, "queries")
+        _check_domains(gallery, PHOTO, "gallery")
+        if setting == "fg":
+            _check_instances(training, training, negatives=True)
+            _check_instances(val_queries, val_gallery)
+            _check_instances(queries, gallery)
+
+        train_x, _ = _label(training)
+        (self.val_queries, self.val_gallery), self.val_classnames = _label(val_queries, val_gallery)
+        (self.test_queries, self.test_gallery), self.test_classnames = _label(queries, gallery)
+        super().__init__(
+            train_x=train_x[0],
+            val=[*self.val_queries, *self.val_gallery] or None,
+            test=[*self.test_queries, *self.test_gallery],
+        )
+
+    def load_image(self, datum: SBIRDatum) -> Image.Image:
+        """The RGB picture of `datum`; ValueError naming the file if it cannot be read."""
+        return open_rgb(datum.impath)
+
+
+def _label(*lists: Sequence[SBIRDatum]):
+    """Label every list over the sorted classes of them all -> (labelled lists, class names)."""
+    classnames = sorted({item.classname for items in lists for item in items})
+    index = {name: label for label, name in enumerate(classnames)}
+    return [[d.with_label(index[d.classname]) for d in items] for items in lists], classnames
+
+
+def _check_lists(seen, unseen, pseudo_unseen, setting: str, overlap: bool) -> None:
+    if len(set(seen)) < (1 if setting == "fg" else 2):
+        raise ValueError(f"too few seen classes to train on: {sorted(seen)}")
+    both = sorted(set(seen) & set(unseen))
+    if both and not overlap:
+        raise ValueError(f"classes both seen and unseen: {both}")
+    strangers = sorted(set(pseudo_unseen) - set(seen))
+    if strangers:
+        raise ValueError(f"pseudo-unseen classes that are not seen classes: {strangers}")
+    if pseudo_unseen and set(pseudo_unseen) == set(seen):
+        raise ValueError("every seen class is pseudo-unseen: none is left to train on")
+
+
+def _check_modalities(items: Iterable[SBIRDatum], classes: Sequence[str], role: str) -> None:
+    """Each of `classes` has a sketch and a photo among `items`."""
+    found: Dict[str, Set[int]] = defaultdict(set)
+    for item in items:
+        found[item.classname].add(item.domain)
+    for name in classes:
+        missing = [MODALITIES[m] for m in (SKETCH, PHOTO) if m not in found[name]]
+        if len(missing) == 2:
+            raise ValueError(f"{role} class {name!r} has no images")
+        if missing:
+            raise ValueError(f"{role} class {name!r} has no {missing[0]}")
+
+
+def _check_domains(items: Iterable[SBIRDatum], domain: int, role: str) -> None:
+    for item in items:
+        if item.domain != domain:
+            raise ValueError(f"{role} hold a {MODALITIES[item.domain]}: {item.impath!r}")
+
+
+def _check_instances(queries: Sequence[SBIRDatum], gallery: Sequence[SBIRDatum], negatives=False):
+    """Each sketch has its own photo; for training, each class also a photo of another instance."""
+    photos: Dict[str, Set[str]] = defaultdict(set)
+    for item in gallery:
+        if item.domain == PHOTO:
+            photos[item.classname].add(item.instance)
+    sketches: List[SBIRDatum] = [item for item in queries if item.domain == SKETCH]
+    for item in sketches:
+        if not item.instance or item.instance not in photos[item.classname]:
+            raise ValueError(
+                f"sketch {item.impath!r} has no photo of its instance {item.instance!r} "
+                f"in class {item.classname!r}"
+            )
+        if negatives and len(photos[item.classname]) < 2:
+            raise ValueError(
+                f"class {item.classname!r} has photos of one instance only: "
+                "fine-grained training needs another one as negative"
+            )

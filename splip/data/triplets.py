@@ -1,0 +1,209 @@
+"""Training triplets and evaluation batches from an `SBIRDataset`.
+
+A training item is a function of (seed, epoch, index) alone. So batches do not depend on the number of
+workers or processes, and a resumed run sees what an unbroken one would have seen.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from functools import partial
+from typing import Dict, Iterator, List, Sequence, Tuple, Union
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler, Subset
+
+from splip import distributed
+from splip.data.base import PHOTO, SKETCH, SBIRDataset, SBIRDatum
+from splip.data.pixel_cache import MappedPixels, PixelCache, describe
+from splip.data.transforms import Augmentation, to_pixels, to_tensor
+
+READ = 64  # images at a time, where they are read to be kept
+
+
+class Pictures(Dataset):
+    """The images of `items` at input size, uint8; `remember` keeps them all in memory or on disk.
+
+    Args:
+        size: side in pixels.
+    """
+
+    def __init__(self, dataset: SBIRDataset, items: Sequence[SBIRDatum], size: int) -> None:
+        self.dataset, self.items, self.size = dataset, items, size
+        self.memory: Union[np.ndarray, MappedPixels, None] = None  # (n, size, size, 3) uint8
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def pixels(self, index: int) -> np.ndarray:
+        """(size, size, 3) uint8; ValueError naming the file if it cannot be read."""
+        if self.memory is not None:
+            return self.memory[index]
+        return to_pixels(self.dataset.load_image(self.items[index]), self.size)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return to_tensor(self.pixels(index))
+
+    def remember(self, num_workers: int = 0, folder: str = "") -> None:
+        """Read every image once, now, and serve it from memory from then on.
+
+        Args:
+            folder: keep the images there instead (`PixelCache`), and read only those that it lacks.
+        """
+        if self.memory is not None:
+            return
+        if folder:
+            kind = type(self.dataset).__name__
+            lines = [describe(kind, item.impath, item.spec) for item in self.items]
+            self.memory = PixelCache(folder, self.size).fill(lines, partial(self._read, num_workers))
+            return
+        memory = np.empty((len(self), self.size, self.size, 3), dtype=np.uint8)
+        done = 0
+        for batch in self._read(num_workers, range(len(self))):
+            memory[done : done + len(batch)] = batch
+            done += len(batch)
+        self.memory = memory
+
+    def _read(self, num_workers: int, positions: Sequence[int]) -> Iterator[np.ndarray]:
+        """Batches (b, size, size, 3) of the images at these positions."""
+        for batch in loader(Subset(self, positions), READ, num_workers):
+            yield batch.permute(0, 2, 3, 1).numpy()
+
+
+class Triplets(Dataset):
+    """One item for each training sketch: the sketch, a positive and a negative photo.
+
+    Category level: the positive is a photo of the sketch's class; the negative's class is drawn evenly
+    from the others, then its photo. Fine-grained: the positive is a photo of the sketch's own instance,
+    the negative one of another instance of the same class.
+
+    Args:
+        pictures: of `dataset.train_x`.
+        augmentation: applied to each image on its own.
+        num_permutations: size of the jigsaw's bank, from which each item draws an index.
+        seed: of everything that is drawn.
+
+    Items are addressed as (epoch, index of the sketch).
+    """
+
+    def __init__(
+        self, pictures: Pictures, augmentation: Augmentation, num_permutations: int, seed: int
+    ) -> None:
+        self.pictures, self.augmentation = pictures, augmentation
+        self.num_permutations, self.seed = num_permutations, seed
+        self.fine_grained = pictures.dataset.setting == "fg"
+        self.sketches: List[int] = []
+        self.photos: Dict[int, List[int]] = defaultdict(list)  # label -> positions in train_x
+        self.instances: Dict[Tuple[int, str], List[int]] = defaultdict(list)
+        for position, item in enumerate(pictures.items):
+            if item.domain == SKETCH:
+                self.sketches.append(position)
+            elif item.domain == PHOTO:
+                self.photos[item.label].append(position)
+                self.instances[item.label, item.instance].append(position)
+        self.labels = sorted(self.photos)
+        self.instances_of = defaultdict(list)
+        for label, instance in sorted(self.instances):
+            self.instances_of[label].append(instance)
+
+    def __len__(self) -> int:
+        return len(self.sketches)
+
+    def __getitem__(self, address: Tuple[int, int]) -> Dict[str, object]:
+        epoch, index = address
+        rng = random.Random(f"{self.seed}/{epoch}/{index}")
+        sketch = self.sketches[index]
+        positive, negative = self.draw_photos(self.pictures.items[sketch], rng)
+        images = {"sketch": sketch, "positive": positive, "negative": negative}
+        return {
+            **{name: self._augmented(position, rng) for name, position in images.items()},
+            "permutation": rng.randrange(self.num_permutations),
+            "label": self.pictures.items[sketch].label,
+            "negative_label": self.pictures.items[negative].label,
+        }
+
+    def draw_photos(self, sketch: SBIRDatum, rng: random.Random) -> Tuple[int, int]:
+        """Positions of a positive and a negative photo for `sketch`."""
+        if self.fine_grained:
+            other = _draw_other(self.instances_of[sketch.label], sketch.instance, rng)
+            positives = self.instances[sketch.label, sketch.instance]
+            negatives = self.instances[sketch.label, other]
+        else:
+            positives = self.photos[sketch.label]
+            negatives = self.photos[_draw_other(self.labels, sketch.label, rng)]
+        return rng.choice(positives), rng.choice(negatives)
+
+    def _augmented(self, position: int, rng: random.Random) -> Tensor:
+        return to_tensor(self.augmentation(self.pictures.pixels(position), rng))
+
+
+def _draw_other(choices: Sequence, own, rng: random.Random):
+    """One of `choices` (each once), evenly, but not `own`."""
+    drawn = choices[rng.randrange(len(choices) - 1)]
+    return choices[-1] if drawn == own else drawn
+
+
+class EpochOrder(Sampler):
+    """(epoch, index) of every item, in an order seeded by (seed, epoch); set `epoch` before each pass.
+
+    Args:
+        batch_size, part: keep only this part of each batch of the order, of whole batches.
+    """
+
+    def __init__(self, length: int, seed: int, batch_size: int = 1, part: slice = slice(None)) -> None:
+        self.length, self.seed, self.epoch = length, seed, 0
+        whole = range(length - length % batch_size)
+        self.kept = [p for first in whole[::batch_size] for p in whole[first : first + batch_size][part]]
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    def __iter__(self) -> Iterator[Tuple[int, int]]:
+        order = list(range(self.length))
+        random.Random(f"{self.seed}/{self.epoch}").shuffle(order)
+        return iter([(self.epoch, order[position]) for position in self.kept])
+
+
+def loader(dataset: Dataset, batch_size: int, num_workers: int, **options) -> DataLoader:
+    """A DataLoader that leaves torch's global random numbers alone."""
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        generator=torch.Generator(),
+        pin_memory=torch.cuda.is_available(),
+        **options,
+    )
+
+
+def triplet_loader(triplets: Triplets, batch_size: int, num_workers: int) -> DataLoader:
+    """Batches in a new seeded order each epoch (`loader.sampler.epoch`); the incomplete last one is dropped.
+
+    Args:
+        batch_size: of all processes together; each gets its equal share of every batch.
+
+    Raises:
+        ValueError: there are fewer sketches than a batch takes, or it cannot be shared evenly.
+    """
+    if len(triplets) < batch_size:
+        raise ValueError(
+            f"DATALOADER.TRAIN_X.BATCH_SIZE is {batch_size}, but there are only {len(triplets)} "
+            "training sketches"
+        )
+    if batch_size % distributed.world():
+        raise ValueError(
+            f"DATALOADER.TRAIN_X.BATCH_SIZE is the batch of all processes together: {batch_size} "
+            f"cannot be shared evenly by {distributed.world()}"
+        )
+    part = distributed.share(batch_size)
+    return loader(
+        triplets,
+        part.stop - part.start,
+        num_workers,
+        sampler=EpochOrder(len(triplets), triplets.seed, batch_size, part),
+        drop_last=True,
+        persistent_workers=num_workers > 0,
+    )

@@ -1,0 +1,126 @@
+"""Sketchmoji, the embedded benchmark: line drawings to colour drawings, by other artists, in composed scenes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Dict, List, NamedTuple
+
+from PIL import Image
+
+import splip
+from splip.data.base import PHOTO, SKETCH, SBIRDataset, SBIRDatum
+from splip.data.galleries import divide, settle
+from splip.data.scenes import compose, read_drawing, read_scenes
+from splip.engine import DATASET_REGISTRY
+
+EMBEDDED = Path(splip.__file__).parent / "assets" / "sketchmoji"
+SKETCH_ARTISTS = ("openmoji", "fluent", "emojione")
+PHOTO_ARTISTS = ("noto", "twemoji", "fxemoji")
+GALLERIES = {"zs": ("unseen",), "gzs": ("all_seen",), "fg": ("one_photo",)}
+
+
+class Row(NamedTuple):
+    """One class, as in classes.tsv; `fg_artist` and `fg_scene` say which photo stands for it in the setting fg."""
+
+    slug: str
+    name: str
+    code: str
+    group: str
+    category: str
+    fg_artist: str
+    fg_scene: int
+
+
+@DATASET_REGISTRY.register()
+class Sketchmoji(SBIRDataset):
+    """About 700 objects; each has up to three sketches and twelve photos (three artists, four scenes each).
+
+    Sketch artists and photo artists differ. Settings (``DATASET.SETTING``):
+
+    - ``zs``: classes are objects; unseen classes' sketches ask, their photos answer.
+    - ``gzs``: the same, with the photos of every seen class in the gallery as well.
+    - ``fg``: classes are categories (mammal, drink, ...), instances are objects. Each test object has one
+      photo in the gallery, and its sketches ask for it. In training, all of an object's photos are its own.
+
+    Images come from ``<DATASET.ROOT>/sketchmoji`` where that folder exists, else from the copy inside the package.
+    ``root`` and ``embedded`` say which. The splits are text files in its folder ``splits``.
+
+    Raises:
+        ValueError: another setting, split or gallery, or a file that is missing or cannot be read.
+    """
+
+    def __init__(self, cfg) -> None:
+        setting, gallery = settle(cfg, "Sketchmoji", GALLERIES)
+        given = Path(cfg.DATASET.ROOT).expanduser() / "sketchmoji"
+        self.embedded = not (cfg.DATASET.ROOT and given.is_dir())
+        self.root = EMBEDDED if self.embedded else given
+
+        fine = setting == "fg"
+        prefix, suffix = ("fg_", "_fg") if fine else ("", "")
+        known, unseen, pseudo = (self._read_list(f"{prefix}{name}") for name in ("all", "unseen", "pseudo_unseen"))
+        split_name = f"sketchmoji{suffix}_{len(unseen)}"
+        if cfg.DATASET.SPLIT not in ("", split_name):
+            raise ValueError(f"Sketchmoji's {setting} split is {split_name!r}, got DATASET.SPLIT {cfg.DATASET.SPLIT!r}")
+        hold_out = cfg.TEST.FINAL_MODEL == "best_val"
+        # Where objects are ranked, one photo stands for each; elsewhere all photos count.
+        ranked = (set(unseen) | set(pseudo if hold_out else ())) if fine else set()
+
+        rows, scenes = read_classes(self.root / "classes.tsv"), read_scenes(self.root / "scenes.tsv")
+        held = [row.category if fine else row.slug for row in rows]
+        if set(held) != set(known):
+            raise ValueError(
+                f"{self.root}: classes.tsv and splits/{prefix}all.txt differ in {sorted(set(held) ^ set(known))}"
+            )
+        items = [d for row, name in zip(rows, held) for d in self._images(row, name, scenes, fine, name in ranked)]
+        super().__init__(
+            **divide(items, unseen, gallery),
+            seen=sorted(set(known) - set(unseen)),
+            unseen=unseen,
+            split_name=split_name,
+            gallery_name=gallery,
+            setting=setting,
+            pseudo_unseen=pseudo,
+            hold_out=hold_out,
+        )
+
+    def load_image(self, datum: SBIRDatum) -> Image.Image:
+        """The RGB picture: a sketch as stored, a photo composed from its drawing and its scene."""
+        if datum.spec is None:
+            return super().load_image(datum)
+        return Image.fromarray(compose(read_drawing(datum.impath), datum.spec))
+
+    def _images(self, row: Row, classname: str, scenes: Dict, fine: bool, one_photo: bool) -> List[SBIRDatum]:
+        """All sketches and photos of one object, or of its photos only the one that stands for it."""
+        instance = row.slug if fine else ""
+        paths = [(artist, self.root / "sketch" / artist / f"{row.slug}.png") for artist in SKETCH_ARTISTS]
+        items = [SBIRDatum(str(path), SKETCH, classname, instance) for _, path in paths if path.is_file()]
+        for artist in PHOTO_ARTISTS:
+            shown = scenes.get((artist, row.slug), [])
+            if one_photo:
+                shown = shown[row.fg_scene : row.fg_scene + 1] if artist == row.fg_artist else []
+            path = str(self.root / "photo" / artist / f"{row.slug}.png")
+            items += [SBIRDatum(path, PHOTO, classname, instance, spec=scene) for scene in shown]
+        return items
+
+    def _read_list(self, name: str) -> List[str]:
+        path = self.root / "splits" / f"{name}.txt"
+        return [line for line in _lines(path) if not line.startswith("#")]
+
+
+def read_classes(path: Path) -> List[Row]:
+    """classes.tsv -> its rows. ValueError: no such file, or a line without seven columns."""
+    rows = []
+    for line in _lines(path):
+        if line.startswith("#"):
+            continue
+        columns = line.split("\t")
+        if len(columns) != len(Row._fields) or not columns[-1].isdigit():
+            raise ValueError(f"{path}: wanted {', '.join(Row._fields)}, tab-separated, got {line!r}")
+        rows.append(Row(*columns[:-1], int(columns[-1])))
+    return rows
+
+
+def _lines(path: Path) -> List[str]:
+    if not path.is_file():
+        raise ValueError(f"Sketchmoji needs {path}, which is not there")
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if line]

@@ -1,0 +1,141 @@
+"""What a run leaves besides checkpoints: results.json, history.json, a curve and a contact sheet."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import random
+from typing import Any, Dict, List, Sequence, Tuple
+
+import numpy as np
+import torch
+import torchvision
+from torch import Tensor
+
+import splip
+from splip import distributed
+from splip.data.base import SBIRDataset, SBIRDatum
+from splip.engine import ENGINE
+from splip.retrieval import (
+    contact_sheet,
+    instance_accuracy,
+    mean_over_queries,
+    per_query_metrics,
+    topk,
+    training_curve,
+)
+from splip.training import checkpoints
+
+Items = Sequence[SBIRDatum]
+
+
+def score(
+    query: Tensor, gallery: Tensor, query_items: Items, gallery_items: Items, fine_grained: bool
+) -> Tuple[Dict[str, Dict[str, float]], Tuple[str, str]]:
+    """Metrics of one ranking in percent, and which of them speaks for it: (group, column).
+
+    Each process ranks its share of the queries; fine-grained ones, with their small galleries, all of them.
+
+    Args:
+        query, gallery: embeddings (Q, d) and (G, d) of the items.
+    """
+    query_labels = [item.label for item in query_items]
+    gallery_labels = [item.label for item in gallery_items]
+    if fine_grained:
+        ids = [[f"{i.classname}/{i.instance}" for i in items] for items in (query_items, gallery_items)]
+        metrics = instance_accuracy(query, gallery, *ids, query_labels, gallery_labels)
+        headline = ("category", "Acc@1")
+    else:
+        own, own_labels = distributed.own(query), distributed.own(query_labels)
+        values = per_query_metrics(own, gallery, own_labels, gallery_labels)
+        metrics = mean_over_queries({
+            convention: {name: distributed.gather(value, len(query)) for name, value in named.items()}
+            for convention, named in values.items()
+        })
+        headline = ("prefix", "mAP@all")
+    percent = {
+        group: {name: 100.0 * value for name, value in named.items()} for group, named in metrics.items()
+    }
+    return percent, headline
+
+
+def table(metrics: Dict[str, Dict[str, float]]) -> str:
+    """The metrics as aligned text, a line for each group."""
+    columns = list(next(iter(metrics.values())))
+    lines = [" " * 10 + "".join(f"{column:>10}" for column in columns)]
+    lines += [
+        f"{group:<10}" + "".join(f"{named[column]:>10.2f}" for column in columns)
+        for group, named in metrics.items()
+    ]
+    return "\n".join(lines)
+
+
+def versions() -> Dict[str, str]:
+    """Of everything that can move a number."""
+    return {
+        "splip": splip.__version__,
+        "engine": ENGINE,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def write_json(path: str, content: Any) -> None:
+    checkpoints.write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def draw_curve(history: List[Dict[str, float]], path: str, title: str, fine_grained: bool) -> None:
+    """Loss and its terms by epoch; validation mAP below, where the run has any."""
+    entries = []
+    for epoch in history:
+        entry = {key: value for key, value in epoch.items() if key not in ("lr", "seconds", "val")}
+        if "val" in epoch and not fine_grained:  # there it is an accuracy, which has no panel
+            entry["val_mAP"] = epoch["val"] / 100
+        entries.append(entry)
+    training_curve(entries, path, title)
+
+
+def draw_sheet(
+    dataset: SBIRDataset, query: Tensor, gallery: Tensor, folder: str, heading: str, queries: int = 12, hits: int = 10
+) -> None:
+    """Test queries of different classes and the nearest `hits` photos of each, as retrieval.png and retrieval.json.
+
+    The queries depend on the data set alone, so the sheets of several runs can be laid side by side. The
+    file holds positions in `dataset.test_queries` and `dataset.test_gallery`: {"queries": (n,), "hits": (n, k)}.
+
+    Args:
+        query, gallery: embeddings of the whole test set.
+    """
+    order = list(range(len(query)))
+    random.Random(0).shuffle(order)
+    one_of_each: Dict[int, int] = {}
+    for position in order:
+        one_of_each.setdefault(dataset.test_queries[position].label, position)
+    chosen = list(one_of_each.values())[:queries]
+    _, nearest = topk(query[chosen], gallery, min(hits, len(gallery)))
+    write_json(os.path.join(folder, "retrieval.json"), {"queries": chosen, "hits": nearest.tolist()})
+    rows = [sheet_row(dataset, position, found) for position, found in zip(chosen, nearest.tolist())]
+    contact_sheet(rows, os.path.join(folder, "retrieval.png"), heading=heading)
+
+
+def sheet_row(dataset: SBIRDataset, position: int, found: Sequence[int]) -> tuple:
+    """(query picture, [(photo, right or wrong, caption), ...], title) of one test query, for `contact_sheet`.
+
+    Args:
+        position: of the query in `dataset.test_queries`.
+        found: positions in `dataset.test_gallery`, best first.
+    """
+    asked, hits = dataset.test_queries[position], []
+    for hit in (dataset.test_gallery[index] for index in found):
+        right = hit.label == asked.label
+        if dataset.setting == "fg":
+            right = right and hit.instance == asked.instance
+        hits.append((dataset.load_image(hit), right, _caption(hit)))
+    return dataset.load_image(asked), hits, _caption(asked)
+
+
+def _caption(item: SBIRDatum) -> str:
+    return (item.instance or item.classname).replace("_", " ")
