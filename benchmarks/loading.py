@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader
 
 from splip.data.base import PHOTO, SKETCH, SBIRDatum, open_rgb
 from splip.data.transforms import Augmentation
-from splip.data.triplets import EpochOrder, Pictures, Triplets, loader
+from splip.data.triplets import EpochOrder, ImageDataset, Triplets, loader
 
 SIDE, SIZE, BATCH = 256, 224, 64
 SKETCHES, PHOTOS, CLASSES = 57_587, 72_949, 104  # Sketchy-2's training set
@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class Files:
-    """The part of a data set that `Pictures` and `Triplets` need."""
+    """The part of a data set that `ImageDataset` and `Triplets` need."""
 
     setting = "zs"
 
@@ -75,15 +75,15 @@ def disk_to_tensor(small: bool, repeats: int) -> List[Dict[str, Any]]:
         items = write_files(Path(folder), count)
         for kind in items:
             size = sum(os.path.getsize(item.impath) for item in items[kind]) / count
-            cached = Pictures(Files(), items[kind], SIZE)
+            cached = ImageDataset(Files(), items[kind], SIZE)
             began = time.perf_counter()
-            cached.remember(0, os.path.join(folder, "cache"))
+            cached.preload(0, os.path.join(folder, "cache"))
             build = time.perf_counter() - began
-            sources = {"decoded": Pictures(Files(), items[kind], SIZE), "cached": cached}
+            sources = {"decoded": ImageDataset(Files(), items[kind], SIZE), "cached": cached}
             for workers in (0, 1) if small else (0, 1, 2, 4):
                 loaders = {
-                    name: loader(pictures, BATCH, workers, persistent_workers=workers > 0)
-                    for name, pictures in sources.items()
+                    name: loader(images, BATCH, workers, persistent_workers=workers > 0)
+                    for name, images in sources.items()
                 }
                 cases = {name: partial(exhaust, batches) for name, batches in loaders.items()}
                 seconds = measure(cases, repeats)
@@ -101,8 +101,8 @@ def disk_to_tensor(small: bool, repeats: int) -> List[Dict[str, Any]]:
 # ------------------------------------------------------------------------- sampling
 
 
-class Blank(Pictures):
-    """Pictures of one pixel, so that a triplet costs what it costs without images."""
+class Blank(ImageDataset):
+    """Images of one pixel, so that a triplet costs what it costs without images."""
 
     def pixels(self, index: int) -> np.ndarray:
         return np.zeros((1, 1, 3), dtype=np.uint8)

@@ -58,10 +58,10 @@ def make_batch(clip: nn.Module, size: int, classes: int, permutations: int) -> D
 # ------------------------------------------------------------------------- the cases
 
 
-def splip_step(small: bool, recompute: bool = False) -> Callable[[str, int], None]:
+def splip_step(small: bool, grad_checkpointing: bool = False) -> Callable[[str, int], None]:
     """SpLIP's step as its trainer takes it -> function of precision and batch size."""
     clip, config = random_clip(small), SpLIPConfig()
-    model = SpLIP(clip, seen_classes(small), config, recompute).train()
+    model = SpLIP(clip, seen_classes(small), config, grad_checkpointing).train()
     bank = permutation_bank(config.grid, config.permutations, config.jigsaw_seed)
     optimiser = torch.optim.Adam(model.trainable.parameters(), 1e-3)
 
@@ -178,7 +178,7 @@ def check_literal() -> None:
 CASES = {
     "floor": floor_step,
     "SpLIP": splip_step,
-    "SpLIP, recompute": partial(splip_step, recompute=True),
+    "SpLIP, grad_checkpointing": partial(splip_step, grad_checkpointing=True),
     "literal": literal_pass_step,
 }
 
@@ -203,8 +203,8 @@ def time_rows(small: bool, repeats: int, timed: Dict[str, Tuple[int, int]]) -> S
         (case, precision, size): partial(steps[case], precision, size)
         for precision, sizes in timed.items()
         for size in sizes
-        for case in ("floor", "SpLIP", "SpLIP, recompute")
-        if case != "SpLIP, recompute" or size == sizes[0]
+        for case in ("floor", "SpLIP", "SpLIP, grad_checkpointing")
+        if case != "SpLIP, grad_checkpointing" or size == sizes[0]
     }
     first = timed["fp32"][0]
     runs["literal", "fp32", first] = partial(steps["literal"], "fp32", first)
@@ -218,7 +218,7 @@ def time_rows(small: bool, repeats: int, timed: Dict[str, Tuple[int, int]]) -> S
         for size in (*sizes, TARGET):
             floor, ours = (at(case, precision)(size) for case in ("floor", "SpLIP"))
             literal = 4 * seconds["literal", "fp32", first] + at("floor", "fp32")(size) - at("floor", "fp32")(first)
-            again: Optional[float] = seconds.get(("SpLIP, recompute", precision, size))
+            again: Optional[float] = seconds.get(("SpLIP, grad_checkpointing", precision, size))
             rows.append({
                 "precision": precision,
                 "batch": size,
@@ -226,7 +226,7 @@ def time_rows(small: bool, repeats: int, timed: Dict[str, Tuple[int, int]]) -> S
                 "floor s": floor,
                 "SpLIP s": ours,
                 "SpLIP / floor": ours / floor,
-                "recompute / SpLIP": again and again / ours,
+                "grad_checkpointing / SpLIP": again and again / ours,
                 "literal fp32 s": literal,
                 "literal / SpLIP": literal / ours,
             })
@@ -235,7 +235,7 @@ def time_rows(small: bool, repeats: int, timed: Dict[str, Tuple[int, int]]) -> S
 
 def memory_rows(small: bool) -> Sequence[Dict[str, Any]]:
     """Peak MiB of a process that takes one step, at two batch sizes and at batch 192."""
-    cases = [("bf16", "floor"), ("bf16", "SpLIP"), ("bf16", "SpLIP, recompute"), ("fp32", "SpLIP")]
+    cases = [("bf16", "floor"), ("bf16", "SpLIP"), ("bf16", "SpLIP, grad_checkpointing"), ("fp32", "SpLIP")]
     shown, rows = (2, 3) if small else MEASURED, []
     for precision, case in cases[-1:] if small else cases:
         sizes = (shown[0], TARGET) if "SpLIP" in case and precision == "bf16" else shown

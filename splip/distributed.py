@@ -176,7 +176,7 @@ def average_gradients(parameters: Iterable[Tensor]) -> None:
         gradient.copy_(part.view_as(gradient))
 
 
-def copy_from_main(tensors: Iterable[Tensor]) -> None:
+def broadcast_tensors(tensors: Iterable[Tensor]) -> None:
     """Overwrite tensors in place with those of process 0."""
     if _world > 1:
         import torch.distributed as dist
@@ -185,10 +185,10 @@ def copy_from_main(tensors: Iterable[Tensor]) -> None:
             dist.broadcast(tensor, src=0)
 
 
-def of_main(value: int) -> int:
+def broadcast(value: int) -> int:
     """Process 0's value, in every process."""
     held = torch.tensor(value)
-    copy_from_main([held])
+    broadcast_tensors([held])
     return int(held)
 
 
@@ -202,7 +202,7 @@ def require_same(value: int, name: str) -> None:
 # ------------------------------------------------------------------ work on a list
 
 
-def share(count: int, multiple: int = 1, process: Optional[int] = None) -> slice:
+def shard_slice(count: int, multiple: int = 1, process: Optional[int] = None) -> slice:
     """The part of a list of ``count`` items that falls to ``process`` (default: this one), in the list's order.
 
     Parts begin at multiples of ``multiple`` and differ by about one multiple; of too few items some get none.
@@ -212,9 +212,9 @@ def share(count: int, multiple: int = 1, process: Optional[int] = None) -> slice
     return slice(start, stop)
 
 
-def own(items: Sequence, multiple: int = 1) -> Sequence:
+def shard(items: Sequence, multiple: int = 1) -> Sequence:
     """This process's share of a list or tensor; where it is empty the first item, so that work on it has a result."""
-    part = share(len(items), multiple)
+    part = shard_slice(len(items), multiple)
     return items[part] if part.start < part.stop else items[:1]
 
 
@@ -222,16 +222,16 @@ def gather(rows: Tensor, count: int, multiple: int = 1) -> Tensor:
     """Results of all processes, in the order of the list: (count, ...).
 
     Args:
-        rows: this process's, for ``own(items, multiple)`` of ``count`` items; on the CPU.
+        rows: this process's, for ``shard(items, multiple)`` of ``count`` items; on the CPU.
     """
     if _world == 1:
         return rows
     import torch.distributed as dist
 
-    whole, part = rows.new_empty(count, *rows.shape[1:]), share(count, multiple)
+    whole, part = rows.new_empty(count, *rows.shape[1:]), shard_slice(count, multiple)
     whole[part] = rows[: part.stop - part.start]
     for process in range(_world):
-        part = whole[share(count, multiple, process)]
+        part = whole[shard_slice(count, multiple, process)]
         if len(part):
             dist.broadcast(part, src=process)
     return whole

@@ -11,7 +11,8 @@ make that cheap without changing a number (tests/test_encoders.py compares with 
 
 Without prompts and without gradients CLIP's own blocks run as they are: the same features to the last bit.
 
-Where memory is short, ``recompute`` keeps only what enters a block and runs the block again in the backward pass.
+Where memory is short, ``grad_checkpointing`` keeps only what enters a block and runs the block again in the
+backward pass.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def patch_embeddings(visual: nn.Module, images: Tensor) -> Tensor:
 
 
 def encode_patches(
-    visual: nn.Module, patches: Tensor, prompts: Sequence[Optional[Tensor]] = (), recompute: bool = False
+    visual: nn.Module, patches: Tensor, prompts: Sequence[Optional[Tensor]] = (), grad_checkpointing: bool = False
 ) -> Tensor:
     """Image features in CLIP's joint space, not normalised.
 
@@ -45,7 +46,7 @@ def encode_patches(
         patches: (B, N, D) of :func:`patch_embeddings`.
         prompts: entry l goes into layer l: (P, D) shared by the batch, (B, P, D) for each image, or None.
             Layers past the end get none. Prompts carry no position embedding and pass no ``ln_pre``.
-        recompute: see the head of this file; the same numbers and gradients.
+        grad_checkpointing: see the head of this file; the same numbers and gradients.
 
     Returns:
         (B, embed_dim); with no prompts ``visual(images)``.
@@ -59,7 +60,7 @@ def encode_patches(
     blocks = visual.transformer.resblocks
     for layer, block in enumerate(blocks):
         own = prompts[layer] if layer < len(prompts) else None
-        x = _run(recompute, _image_block, block, x, own, layer == len(blocks) - 1)
+        x = _run(grad_checkpointing, _image_block, block, x, own, layer == len(blocks) - 1)
     return visual.ln_post(x[:, 0]) @ visual.proj
 
 
@@ -81,7 +82,7 @@ def encode_text(
     prompts: Optional[Tensor] = None,
     depth: Optional[int] = None,
     share_prefix: bool = True,
-    recompute: bool = False,
+    grad_checkpointing: bool = False,
 ) -> Tuple[Tensor, List[Tensor]]:
     """Text features, and the state of the end-of-text token after each layer (W_l of the paper).
 
@@ -93,7 +94,7 @@ def encode_text(
         depth: number of layers, from the first, that get ``prompts`` (default: all).
         share_prefix: run the tokens that all texts begin with once. Off, every text runs whole; the
             results agree to rounding.
-        recompute: see the head of this file; the same numbers and gradients.
+        grad_checkpointing: see the head of this file; the same numbers and gradients.
 
     Returns:
         features, not normalised, and a list of states, one for each layer: (n, embed_dim) and (n, D), or
@@ -147,7 +148,7 @@ def encode_text(
     blocks, states = clip.transformer.resblocks, []
     for layer, block in enumerate(blocks):
         own, last = prompts if depth is None or layer < depth else None, layer == len(blocks) - 1
-        prefix, rest = _run(recompute, run_block, block, prefix, rest, own, last)
+        prefix, rest = _run(grad_checkpointing, run_block, block, prefix, rest, own, last)
         states.append(rest if last else rest[:, ends])  # (B, n, D)
     if prompts is None or prompts.dim() == 2:
         states = [state[0] for state in states]
@@ -184,9 +185,9 @@ class _Visible:
         return self._with_prompts(self.causal[self.start :], self.start, count)
 
 
-def _run(recompute: bool, block: Callable[..., Any], *inputs: Any) -> Any:
-    """``block(*inputs)``; with ``recompute`` nothing but the inputs is kept for the backward pass."""
-    if recompute and torch.is_grad_enabled():
+def _run(grad_checkpointing: bool, block: Callable[..., Any], *inputs: Any) -> Any:
+    """``block(*inputs)``; with ``grad_checkpointing`` nothing but the inputs is kept for the backward pass."""
+    if grad_checkpointing and torch.is_grad_enabled():
         return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)  # nothing here is random
     return block(*inputs)
 

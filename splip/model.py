@@ -48,8 +48,8 @@ class SpLIP(nn.Module):
         clip: float32, OpenAI layout (``splip.load_clip``).
         classnames: the seen classes, in label order. Retrieval needs no other class name.
         config: see :class:`splip.SpLIPConfig`.
-        recompute: run the blocks of both towers again in the backward pass rather than keep what they computed: the
-            same numbers for a fraction of the memory and one more forward pass.
+        grad_checkpointing: run the blocks of both towers again in the backward pass rather than keep what they
+            computed: the same numbers for a fraction of the memory and one more forward pass.
 
     Attributes:
         trainable: holds exactly what is trained, and the prototypes; its ``state_dict`` is the checkpoint.
@@ -60,13 +60,13 @@ class SpLIP(nn.Module):
         clip: nn.Module,
         classnames: Sequence[str],
         config: SpLIPConfig = SpLIPConfig(),
-        recompute: bool = False,
+        grad_checkpointing: bool = False,
     ) -> None:
         super().__init__()
         dims = clip_dims(clip)
         self.clip = clip.eval()
         self.config = config
-        self.recompute = recompute
+        self.grad_checkpointing = grad_checkpointing
         self.classnames = list(classnames)
         names = [name.replace("_", " ") for name in classnames]
         templates = {"sketch": config.sketch_template, "photo": config.photo_template}
@@ -219,7 +219,7 @@ class SpLIP(nn.Module):
                     self.trainable["prototypes"].update(modality, pooled)
                 text_prompts = b_t(pooled)  # (m, Dt)
         prompts, texts = self._prompts(modality, text_prompts)
-        return encode_patches(self.clip.visual, patches, prompts, self.recompute), texts
+        return encode_patches(self.clip.visual, patches, prompts, self.grad_checkpointing), texts
 
     def _prompts(self, modality: str, text_prompts: Optional[Tensor]) -> Tuple[List[Optional[Tensor]], Tensor]:
         """Visual prompts [V^tg, V^ms_l] of each layer and the prompted class embeddings.
@@ -232,7 +232,7 @@ class SpLIP(nn.Module):
         """
         tokens = getattr(self, f"{modality}_class_tokens")
         texts, states = encode_text(
-            self.clip, tokens, text_prompts, self.config.text_depth, recompute=self.recompute
+            self.clip, tokens, text_prompts, self.config.text_depth, grad_checkpointing=self.grad_checkpointing
         )
 
         vision_layers = len(self.clip.visual.transformer.resblocks)

@@ -19,8 +19,8 @@ from splip.data.archives import (
     PHOTO_CHOICES,
     PUBLISHED,
     Archive,
+    ClassFolder,
     Published,
-    Shelf,
     Split,
     count_images,
     expected_counts,
@@ -86,13 +86,13 @@ def check(
     for wanted in [split] if split else splits:
         try:
             chosen = find_split(archive, wanted)
-            shelves, missing = _select(archive, folder, chosen, photos, file_lists)
+            class_folders, missing = _select(archive, folder, chosen, photos, file_lists)
         except (ValueError, OSError) as error:
             wrong.append(str(error))
             continue
         if missing:
             wrong.append(f"{len(missing)} images of {wanted}'s file lists are not there: {', '.join(_some(missing))}")
-        table, differences = _compare(chosen, shelves, photos, file_lists)
+        table, differences = _compare(chosen, class_folders, photos, file_lists)
         lines += table
         wrong += differences
     if not file_lists:
@@ -129,7 +129,7 @@ def _describe_folders(archive: Archive, folder: Path) -> Tuple[List[str], List[s
 
 def _select(
     archive: Archive, folder: Path, split: Split, photos: str, file_lists: str
-) -> Tuple[List[Shelf], List[str]]:
+) -> Tuple[List[ClassFolder], List[str]]:
     """(what a run would read, what its file lists name and the disk does not hold)."""
     if not file_lists:
         return read_folders(archive, folder, photos), []
@@ -138,10 +138,13 @@ def _select(
     return [*listed.train, *listed.test], listed.missing
 
 
-def _compare(split: Split, shelves: Sequence[Shelf], photos: str, file_lists: str) -> Tuple[List[str], List[str]]:
+def _compare(
+    split: Split, class_folders: Sequence[ClassFolder], photos: str, file_lists: str
+) -> Tuple[List[str], List[str]]:
     """(table of the split's counts, those that are not as expected)."""
     published = PUBLISHED.get(split.name, Published((None, None, None, None)))
-    columns = zip(COLUMNS, count_images(shelves, split), expected_counts(split, photos, file_lists), published.counts)
+    counted, expected = count_images(class_folders, split), expected_counts(split, photos, file_lists)
+    columns = zip(COLUMNS, counted, expected, published.counts)
     lines = [
         f"{split.name}: {len(split.seen)} seen and {len(split.unseen)} unseen classes",
         f"  {'':<14}{'found':>10}{'expected':>10}{'published':>10}",
@@ -158,13 +161,13 @@ def _compare(split: Split, shelves: Sequence[Shelf], photos: str, file_lists: st
     return lines, wrong
 
 
-def _unreadable(shelves: Sequence[Shelf]) -> List[str]:
+def _unreadable(class_folders: Sequence[ClassFolder]) -> List[str]:
     """What `open_rgb` says of each image that it cannot read."""
     errors = []
-    for shelf in shelves:
-        for name in shelf.names:
+    for class_folder in class_folders:
+        for name in class_folder.names:
             try:
-                open_rgb(os.path.join(shelf.path, name))
+                open_rgb(os.path.join(class_folder.path, name))
             except ValueError as error:
                 errors.append(str(error))
     return errors

@@ -80,7 +80,7 @@ class Split(NamedTuple):
     pseudo: List[str]  # seen classes that may select the model: a file's, else a tenth, always the same
 
 
-class Shelf(NamedTuple):
+class ClassFolder(NamedTuple):
     """Images of one class and modality in one folder."""
 
     domain: int
@@ -106,9 +106,9 @@ def find_split(archive: Archive, wanted: str) -> Split:
             f"DATASET.SPLIT is one of {', '.join(archive.splits)} for {archive.folder}, or a text file with "
             f"the unseen classes, one a line; got {wanted!r}"
         )
-    strangers = sorted((set(unseen) | set(pseudo)) - set(known))
-    if strangers:
-        raise ValueError(f"{wanted} names classes that {archive.folder} has not: {strangers}")
+    unknown = sorted((set(unseen) | set(pseudo)) - set(known))
+    if unknown:
+        raise ValueError(f"{wanted} names classes that {archive.folder} has not: {unknown}")
     seen = sorted(set(known) - set(unseen))
     if not pseudo and len(seen) > 3:
         pseudo = sorted(random.Random(f"pseudo-unseen/{name}").sample(seen, max(2, len(seen) // 10)))
@@ -135,7 +135,7 @@ def find_archive(archive: Archive, root: str, fine: bool = False) -> Path:
     return found
 
 
-def read_folders(archive: Archive, folder: Path, photos: str = "once", fine: bool = False) -> List[Shelf]:
+def read_folders(archive: Archive, folder: Path, photos: str = "once", fine: bool = False) -> List[ClassFolder]:
     """Every image of the archive's classes, sorted by modality, place and folder name.
 
     Args:
@@ -146,7 +146,7 @@ def read_folders(archive: Archive, folder: Path, photos: str = "once", fine: boo
         ValueError: two folders of one place are the same class.
     """
     known = set(read_shipped(archive.classes))
-    shelves = []
+    class_folders = []
     for domain, place in archive.places(fine):
         spelt: Dict[str, str] = {}
         for name, files in list_classes(folder / place).items():
@@ -156,18 +156,18 @@ def read_folders(archive: Archive, folder: Path, photos: str = "once", fine: boo
             if classname in spelt:
                 raise ValueError(f"{folder / place}: {spelt[classname]!r} and {name!r} are both class {classname!r}")
             spelt[classname] = name
-            shelves.append(Shelf(domain, classname, str(folder / place / name), files.images))
-    return shelves if photos == "zse" else drop_repeats(shelves)
+            class_folders.append(ClassFolder(domain, classname, str(folder / place / name), files.images))
+    return class_folders if photos == "zse" else drop_repeats(class_folders)
 
 
-def drop_repeats(shelves: Iterable[Shelf]) -> List[Shelf]:
-    """The same without images that an earlier shelf of the class and modality holds under the same name."""
+def drop_repeats(class_folders: Iterable[ClassFolder]) -> List[ClassFolder]:
+    """The same without images that an earlier folder of the class and modality holds under the same name."""
     earlier: Dict[Tuple[int, str], Set[str]] = {}
     kept = []
-    for shelf in shelves:
-        before = earlier.setdefault((shelf.domain, shelf.classname), set())
-        kept.append(shelf._replace(names=[name for name in shelf.names if name not in before]))
-        before.update(shelf.names)
+    for class_folder in class_folders:
+        before = earlier.setdefault((class_folder.domain, class_folder.classname), set())
+        kept.append(class_folder._replace(names=[name for name in class_folder.names if name not in before]))
+        before.update(class_folder.names)
     return kept
 
 
@@ -177,21 +177,21 @@ def instance_of(domain: int, name: str) -> str:
     return stem if domain == PHOTO else stem.rpartition("-")[0]
 
 
-def find_orphans(shelves: Sequence[Shelf]) -> List[str]:
-    """Paths of the sketches whose own photo is not among the `shelves`."""
-    photos = {(s.classname, instance_of(PHOTO, name)) for s in shelves if s.domain == PHOTO for name in s.names}
+def find_orphans(class_folders: Sequence[ClassFolder]) -> List[str]:
+    """Paths of the sketches whose own photo is not among the `class_folders`."""
+    photos = {(f.classname, instance_of(PHOTO, name)) for f in class_folders if f.domain == PHOTO for name in f.names}
     return [
         os.path.join(s.path, name)
-        for s in shelves
+        for s in class_folders
         if s.domain == SKETCH
         for name in s.names
         if (s.classname, instance_of(SKETCH, name)) not in photos
     ]
 
 
-def find_empty(shelves: Iterable[Shelf], classes: Iterable[str], domain: int) -> List[str]:
+def find_empty(class_folders: Iterable[ClassFolder], classes: Iterable[str], domain: int) -> List[str]:
     """Those of `classes` that have no image of the modality, sorted."""
-    return sorted(set(classes) - {shelf.classname for shelf in shelves if shelf.domain == domain and shelf.names})
+    return sorted(set(classes) - {f.classname for f in class_folders if f.domain == domain and f.names})
 
 
 # ------------------------------------------------------------------- published counts
@@ -204,16 +204,16 @@ class Published(NamedTuple):
 
     counts: Tuple[Optional[int], Optional[int], Optional[int], Optional[int]]
     repeats: Tuple[int, int] = (0, 0)  # second copies among the (train, test) photos
-    spared: int = 0  # sketches of each seen class that the archive has and the lists do not
+    held_out: int = 0  # sketches of each seen class that the archive has and the lists do not
     second_hand: Tuple[str, ...] = ()  # columns from a third-party note; the rest was counted from the lists
 
 
 PUBLISHED = {
-    "sketchy_25_sake": Published((55252, 68401, 15229, 17101), repeats=(10000, 2499), spared=50),
-    "sketchy_21_yelamarthi": Published((57587, 72949, 12694, 12553), repeats=(10399, 2100), spared=50),
-    "tuberlin_30_sake": Published((15400, 176081, 2400, 27989), spared=10, second_hand=COLUMNS[1:2]),
+    "sketchy_25_sake": Published((55252, 68401, 15229, 17101), repeats=(10000, 2499), held_out=50),
+    "sketchy_21_yelamarthi": Published((57587, 72949, 12694, 12553), repeats=(10399, 2100), held_out=50),
+    "tuberlin_30_sake": Published((15400, 176081, 2400, 27989), held_out=10, second_hand=COLUMNS[1:2]),
     "tuberlin_30_sempcyc": Published((None, None, 2400, 25708)),
-    "quickdraw_30": Published((236080, 149428, 92291, 54151), spared=50, second_hand=COLUMNS[:2]),
+    "quickdraw_30": Published((236080, 149428, 92291, 54151), held_out=50, second_hand=COLUMNS[:2]),
 }
 
 
@@ -225,17 +225,17 @@ def expected_counts(split: Split, photos: str = "once", file_lists: str = "") ->
     """
     if split.name not in PUBLISHED:
         return [None] * len(COLUMNS)
-    counts, repeats, spared, _ = PUBLISHED[split.name]
-    more = [0 if file_lists else spared * len(split.seen), 0, 0, 0]
+    counts, repeats, held_out, _ = PUBLISHED[split.name]
+    more = [0 if file_lists else held_out * len(split.seen), 0, 0, 0]
     if photos == "once":
         more = [more[0], -repeats[0], 0, -repeats[1]]
     return [None if count is None else count + change for count, change in zip(counts, more)]
 
 
-def count_images(shelves: Iterable[Shelf], split: Split) -> List[int]:
+def count_images(class_folders: Iterable[ClassFolder], split: Split) -> List[int]:
     """Images of the seen (train) and unseen (test) classes, by COLUMNS."""
     counts, seen, unseen = [0] * len(COLUMNS), set(split.seen), set(split.unseen)
-    for shelf in shelves:
-        if shelf.classname in seen or shelf.classname in unseen:
-            counts[2 * (shelf.classname in unseen) + shelf.domain] += len(shelf.names)
+    for class_folder in class_folders:
+        if class_folder.classname in seen or class_folder.classname in unseen:
+            counts[2 * (class_folder.classname in unseen) + class_folder.domain] += len(class_folder.names)
     return counts

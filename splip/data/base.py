@@ -143,10 +143,10 @@ class SBIRDataset(DatasetBase):
                 f"TEST.FINAL_MODEL best_val needs pseudo-unseen classes; split {split_name!r} "
                 "has none: use last_step"
             )
-        strangers = sorted({item.classname for item in train} - set(seen))
-        if strangers:
+        unknown = sorted({item.classname for item in train} - set(seen))
+        if unknown:
             raise ValueError(
-                f"training images of what are not seen classes of split {split_name!r}: {strangers}"
+                f"training images of what are not seen classes of split {split_name!r}: {unknown}"
             )
         training = [item for item in train if item.classname not in held]
         val_queries = [d for d in train if d.classname in held and d.domain == SKETCH]
@@ -190,9 +190,9 @@ def _check_lists(seen, unseen, pseudo_unseen, setting: str, overlap: bool) -> No
     both = sorted(set(seen) & set(unseen))
     if both and not overlap:
         raise ValueError(f"classes both seen and unseen: {both}")
-    strangers = sorted(set(pseudo_unseen) - set(seen))
-    if strangers:
-        raise ValueError(f"pseudo-unseen classes that are not seen classes: {strangers}")
+    unknown = sorted(set(pseudo_unseen) - set(seen))
+    if unknown:
+        raise ValueError(f"pseudo-unseen classes that are not seen classes: {unknown}")
     if pseudo_unseen and set(pseudo_unseen) == set(seen):
         raise ValueError("every seen class is pseudo-unseen: none is left to train on")
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Tuple
 
-from splip.data.archives import Archive, Shelf, Split, drop_repeats
+from splip.data.archives import Archive, ClassFolder, Split, drop_repeats
 from splip.data.base import PHOTO, SKETCH
 from splip.data.classes import normalise
 from splip.data.listing import list_classes
@@ -16,8 +16,8 @@ from splip.data.listing import list_classes
 class Listed(NamedTuple):
     """The images that the lists of one split name."""
 
-    train: List[Shelf]
-    test: List[Shelf]
+    train: List[ClassFolder]
+    test: List[ClassFolder]
     missing: List[str]  # of them, what is not on disk: paths below the archive's folder
 
 
@@ -45,7 +45,7 @@ def find_lists(archive: Archive, folder: Path, where: str, split: str) -> Path:
 def read_lists(
     archive: Archive, folder: Path, lists: Path, split: Split, photos: str = "once", fine: bool = False
 ) -> Listed:
-    """The listed images, as shelves like those of `read_folders`.
+    """The listed images, as class folders like those of `read_folders`.
 
     A line is ``<place>/<class>/<image> <label>``, below the archive's folder; a line of ``cname_cid.txt`` (seen) and
     ``cname_cid_zero.txt`` (unseen) is ``<class> <label>``.
@@ -65,7 +65,7 @@ def read_lists(
     parts, missing = [], []
     for part, classes in (("train", split.seen), ("zero", split.unseen)):
         labels = _read_labels(lists / ("cname_cid.txt" if part == "train" else "cname_cid_zero.txt"), classes, split)
-        shelves = []
+        class_folders = []
         for domain, stem in ((SKETCH, archive.sketch_list), (PHOTO, archive.photo_list)):
             places = [place for kind, place in archive.places() if kind == domain]
             images = _read_images(lists / f"{stem}_{part}.txt", labels, places)
@@ -73,8 +73,8 @@ def read_lists(
                 if (domain, place) not in archive.places(fine):
                     continue
                 missing += [f"{place}/{name}/{file}" for file in files if file not in on_disk.get((place, name), ())]
-                shelves.append(Shelf(domain, normalise(name), str(folder / place / name), sorted(files)))
-        parts.append(shelves if photos == "zse" else drop_repeats(shelves))
+                class_folders.append(ClassFolder(domain, normalise(name), str(folder / place / name), sorted(files)))
+        parts.append(class_folders if photos == "zse" else drop_repeats(class_folders))
     return Listed(*parts, missing)
 
 

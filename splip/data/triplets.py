@@ -24,8 +24,8 @@ from splip.data.transforms import Augmentation, to_pixels, to_tensor
 READ = 64  # images at a time, where they are read to be kept
 
 
-class Pictures(Dataset):
-    """The images of `items` at input size, uint8; `remember` keeps them all in memory or on disk.
+class ImageDataset(Dataset):
+    """The images of `items` at input size, uint8; `preload` keeps them all in memory or on disk.
 
     Args:
         size: side in pixels.
@@ -47,7 +47,7 @@ class Pictures(Dataset):
     def __getitem__(self, index: int) -> Tensor:
         return to_tensor(self.pixels(index))
 
-    def remember(self, num_workers: int = 0, folder: str = "") -> None:
+    def preload(self, num_workers: int = 0, folder: str = "") -> None:
         """Read every image once, now, and serve it from memory from then on.
 
         Args:
@@ -81,7 +81,7 @@ class Triplets(Dataset):
     the negative one of another instance of the same class.
 
     Args:
-        pictures: of `dataset.train_x`.
+        images: of `dataset.train_x`.
         augmentation: applied to each image on its own.
         num_permutations: size of the jigsaw's bank, from which each item draws an index.
         seed: of everything that is drawn.
@@ -90,15 +90,15 @@ class Triplets(Dataset):
     """
 
     def __init__(
-        self, pictures: Pictures, augmentation: Augmentation, num_permutations: int, seed: int
+        self, images: ImageDataset, augmentation: Augmentation, num_permutations: int, seed: int
     ) -> None:
-        self.pictures, self.augmentation = pictures, augmentation
+        self.images, self.augmentation = images, augmentation
         self.num_permutations, self.seed = num_permutations, seed
-        self.fine_grained = pictures.dataset.setting == "fg"
+        self.fine_grained = images.dataset.setting == "fg"
         self.sketches: List[int] = []
         self.photos: Dict[int, List[int]] = defaultdict(list)  # label -> positions in train_x
         self.instances: Dict[Tuple[int, str], List[int]] = defaultdict(list)
-        for position, item in enumerate(pictures.items):
+        for position, item in enumerate(images.items):
             if item.domain == SKETCH:
                 self.sketches.append(position)
             elif item.domain == PHOTO:
@@ -116,13 +116,13 @@ class Triplets(Dataset):
         epoch, index = address
         rng = random.Random(f"{self.seed}/{epoch}/{index}")
         sketch = self.sketches[index]
-        positive, negative = self.draw_photos(self.pictures.items[sketch], rng)
+        positive, negative = self.draw_photos(self.images.items[sketch], rng)
         images = {"sketch": sketch, "positive": positive, "negative": negative}
         return {
             **{name: self._augmented(position, rng) for name, position in images.items()},
             "permutation": rng.randrange(self.num_permutations),
-            "label": self.pictures.items[sketch].label,
-            "negative_label": self.pictures.items[negative].label,
+            "label": self.images.items[sketch].label,
+            "negative_label": self.images.items[negative].label,
         }
 
     def draw_photos(self, sketch: SBIRDatum, rng: random.Random) -> Tuple[int, int]:
@@ -137,7 +137,7 @@ class Triplets(Dataset):
         return rng.choice(positives), rng.choice(negatives)
 
     def _augmented(self, position: int, rng: random.Random) -> Tensor:
-        return to_tensor(self.augmentation(self.pictures.pixels(position), rng))
+        return to_tensor(self.augmentation(self.images.pixels(position), rng))
 
 
 def _draw_other(choices: Sequence, own, rng: random.Random):
@@ -198,7 +198,7 @@ def triplet_loader(triplets: Triplets, batch_size: int, num_workers: int) -> Dat
             f"DATALOADER.TRAIN_X.BATCH_SIZE is the batch of all processes together: {batch_size} "
             f"cannot be shared evenly by {distributed.world()}"
         )
-    part = distributed.share(batch_size)
+    part = distributed.shard_slice(batch_size)
     return loader(
         triplets,
         part.stop - part.start,

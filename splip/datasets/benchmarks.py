@@ -17,7 +17,7 @@ from splip.data.archives import (
     SKETCHY,
     TUBERLIN,
     Archive,
-    Shelf,
+    ClassFolder,
     Split,
     count_images,
     expected_counts,
@@ -131,7 +131,7 @@ BENCHMARKS = {benchmark.__name__: benchmark for benchmark in (Sketchy1, Sketchy2
 
 def read_images(
     archive: Archive, split: Split, source: Source, classes: Iterable[str], fine: bool = False
-) -> List[Shelf]:
+) -> List[ClassFolder]:
     """The archive's images, and a line that says how many there are.
 
     Args:
@@ -151,50 +151,50 @@ def read_images(
                 f"{len(listed.missing)} images of the lists in {lists} are not below {folder}, "
                 f"the first of them {listed.missing[0]}"
             )
-        shelves = [*listed.train, *listed.test]
+        class_folders = [*listed.train, *listed.test]
     else:
-        shelves = read_folders(archive, folder, source.photos, fine)
+        class_folders = read_folders(archive, folder, source.photos, fine)
     for domain, modality in enumerate(MODALITIES):
-        empty = find_empty(shelves, classes, domain)
+        empty = find_empty(class_folders, classes, domain)
         if empty:
             raise ValueError(f"{folder} holds no {modality} of {len(empty)} classes that are needed: {empty}")
     if fine:
-        shelves = _drop_orphans(shelves)
+        class_folders = _drop_orphans(class_folders)
     expected = [None] * len(COLUMNS) if fine else expected_counts(split, source.photos, source.file_lists)
     shown = [
         f"{count:,} {column}" + ("" if wanted in (None, count) else f" (expected {wanted:,}: see splip data check)")
-        for column, count, wanted in zip(COLUMNS, count_images(shelves, split), expected)
+        for column, count, wanted in zip(COLUMNS, count_images(class_folders, split), expected)
     ]
     print(f"{archive.folder}, {split.name}: {', '.join(shown)}")
-    return shelves
+    return class_folders
 
 
-def make_items(shelves: Iterable[Shelf], fine: bool = False) -> List[SBIRDatum]:
+def make_items(class_folders: Iterable[ClassFolder], fine: bool = False) -> List[SBIRDatum]:
     """Every image as the data sets want it; fine-grained with the photo that it is or shows."""
     return [
         SBIRDatum(
-            os.path.join(shelf.path, name),
-            shelf.domain,
-            shelf.classname,
-            instance_of(shelf.domain, name) if fine else "",
+            os.path.join(class_folder.path, name),
+            class_folder.domain,
+            class_folder.classname,
+            instance_of(class_folder.domain, name) if fine else "",
             listed=True,
         )
-        for shelf in shelves
-        for name in shelf.names
+        for class_folder in class_folders
+        for name in class_folder.names
     ]
 
 
-def _drop_orphans(shelves: List[Shelf]) -> List[Shelf]:
-    orphans = set(find_orphans(shelves))
+def _drop_orphans(class_folders: List[ClassFolder]) -> List[ClassFolder]:
+    orphans = set(find_orphans(class_folders))
     if not orphans:
-        return shelves
+        return class_folders
     warnings.warn(
         f"{len(orphans)} sketches have no photo of their own and are left out, the first of them {min(orphans)}",
         stacklevel=4,
     )
     return [
-        shelf._replace(names=[name for name in shelf.names if os.path.join(shelf.path, name) not in orphans])
-        for shelf in shelves
+        f._replace(names=[name for name in f.names if os.path.join(f.path, name) not in orphans])
+        for f in class_folders
     ]
 
 

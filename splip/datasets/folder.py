@@ -35,9 +35,9 @@ class SBIRFolder(SBIRDataset):
         classes = {item.classname for item in items}
         split = Path(cfg.DATASET.SPLIT).expanduser()
         unseen, pseudo = read_split(split)
-        strangers = sorted((set(unseen) | set(pseudo)) - classes)
-        if strangers:
-            raise ValueError(f"{split} names classes that are not below {root}: {strangers}")
+        unknown = sorted((set(unseen) | set(pseudo)) - classes)
+        if unknown:
+            raise ValueError(f"{split} names classes that are not below {root}: {unknown}")
         super().__init__(
             **divide(items, unseen, gallery, cfg.DATASET.GALLERY_SEED),
             seen=sorted(classes - set(unseen)),

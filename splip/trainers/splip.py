@@ -38,8 +38,8 @@ class SpLIP(SBIRTrainer):
     def make_model(self) -> nn.Module:
         method = self.method
         self.bank = permutation_bank(method.grid, method.permutations, method.jigsaw_seed).to(self.device)
-        recompute = self.cfg.TRAINER.SPLIP.RECOMPUTE
-        model = SpLIPModel(self.clip, self.dataset.classnames, method, recompute).to(self.device)
+        grad_checkpointing = self.cfg.TRAINER.SPLIP.RECOMPUTE
+        model = SpLIPModel(self.clip, self.dataset.classnames, method, grad_checkpointing).to(self.device)
         if method.triplet and self.num_classes > 1:
             mu = " ".join(f"{name} {value:.3f}" for name, value in model.margin_summary().items())
             print(f"margin mu over pairs of seen classes: {mu}")

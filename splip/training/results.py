@@ -47,7 +47,7 @@ def score(
         metrics = instance_accuracy(query, gallery, *ids, query_labels, gallery_labels)
         headline = ("category", "Acc@1")
     else:
-        own, own_labels = distributed.own(query), distributed.own(query_labels)
+        own, own_labels = distributed.shard(query), distributed.shard(query_labels)
         values = per_query_metrics(own, gallery, own_labels, gallery_labels)
         metrics = mean_over_queries({
             convention: {name: distributed.gather(value, len(query)) for name, value in named.items()}

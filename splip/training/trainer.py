@@ -20,7 +20,7 @@ from splip.backbone import CLIP_MEAN, CLIP_STD, clip_dims, load_clip
 from splip.config import PRECISIONS
 from splip.data.base import MODALITIES, SBIRDatum
 from splip.data.transforms import Augmentation, normalize
-from splip.data.triplets import Pictures, Triplets, loader, triplet_loader
+from splip.data.triplets import ImageDataset, Triplets, loader, triplet_loader
 from splip.engine import (
     MetricMeter,
     TrainerX,
@@ -88,14 +88,14 @@ class SBIRTrainer(ResumableTrainer, TrainerX):
                 f"INPUT.SIZE is {tuple(cfg.INPUT.SIZE)}, but backbone {cfg.MODEL.BACKBONE.NAME!r} takes "
                 f"{self.size} x {self.size} images"
             )
-        self.seed = cfg.SEED if cfg.SEED >= 0 else distributed.of_main(torch.seed() % 2**32)
+        self.seed = cfg.SEED if cfg.SEED >= 0 else distributed.broadcast(torch.seed() % 2**32)
         self.dataset = build_dataset(cfg)
         self.num_classes, self.lab2cname = self.dataset.num_classes, self.dataset.lab2cname
-        self.pictures = Pictures(self.dataset, self.dataset.train_x, self.size)
+        self.images = ImageDataset(self.dataset, self.dataset.train_x, self.size)
         names, scale, padding = cfg.INPUT.TRANSFORMS, cfg.INPUT.RRCROP_SCALE, cfg.INPUT.CROP_PADDING
         self.train_loader_x = triplet_loader(
             Triplets(
-                self.pictures, Augmentation(names, scale, padding), self.num_permutations, self.seed
+                self.images, Augmentation(names, scale, padding), self.num_permutations, self.seed
             ),
             cfg.DATALOADER.TRAIN_X.BATCH_SIZE,
             cfg.DATALOADER.NUM_WORKERS,
@@ -105,7 +105,7 @@ class SBIRTrainer(ResumableTrainer, TrainerX):
     def build_model(self) -> None:
         cfg = self.cfg
         self.model = self.make_model()
-        distributed.copy_from_main(self.model.trainable.state_dict().values())  # an unseeded start differs
+        distributed.broadcast_tensors(self.model.trainable.state_dict().values())  # an unseeded start differs
         trained = sum(p.numel() for p in self.model.trainable.parameters())
         print(f"{type(self).__name__}: {trained:,} trained parameters, {self.num_classes} classes, "
               f"{len(self.train_loader_x.dataset):,} training sketches")
@@ -131,17 +131,17 @@ class SBIRTrainer(ResumableTrainer, TrainerX):
             checkpoints.write_text(os.path.join(self.output_dir, "config.yaml"), self.cfg.dump())
         distributed.require_same(self.start_epoch, "the number of epochs done, as the output folder shows it,")
         if self.start_epoch < self.max_epoch:
-            self._remember(self.pictures, "training images")
+            self._preload(self.images, "training images")
         self.progress = Progress(
             self.start_epoch, self.max_epoch, len(self.train_loader_x), self.cfg.TRAIN.PRINT_FREQ
         )
 
-    def _remember(self, pictures: Pictures, name: str) -> None:
+    def _preload(self, images: ImageDataset, name: str) -> None:
         """Decode once what is used in every epoch, where the config says so."""
         folder = self.cfg.DATASET.PIXEL_CACHE
         if folder or self.cfg.DATASET.CACHE:
-            print(f"Reading {len(pictures):,} {name} into {folder or 'memory'}")
-            pictures.remember(self.cfg.DATALOADER.NUM_WORKERS, folder)
+            print(f"Reading {len(images):,} {name} into {folder or 'memory'}")
+            images.preload(self.cfg.DATALOADER.NUM_WORKERS, folder)
 
     def run_epoch(self) -> None:
         self.set_model_mode("train")
@@ -217,19 +217,19 @@ class SBIRTrainer(ResumableTrainer, TrainerX):
     # ------------------------------------------------------------------ testing
 
     @torch.no_grad()
-    def encode(self, items: Sequence[SBIRDatum], pictures: Optional[Pictures] = None) -> Tensor:
+    def encode(self, items: Sequence[SBIRDatum], images: Optional[ImageDataset] = None) -> Tensor:
         """Embeddings (n, d) of sketches or of photos (all of one modality), float32, on the CPU.
 
         Each process embeds some of the batches that a single one would have formed, and gets all embeddings.
 
         Args:
-            pictures: of the items that fall to this process (`_own`), where they are at hand.
+            images: of the items that fall to this process (`_shard`), where they are at hand.
         """
         self.set_model_mode("eval")
-        pictures = pictures or Pictures(self.dataset, self._own(items), self.size)
+        images = images or ImageDataset(self.dataset, self._shard(items), self.size)
         modality = MODALITIES[items[0].domain]
         batches = loader(
-            pictures, self.cfg.DATALOADER.TEST.BATCH_SIZE, self.cfg.DATALOADER.NUM_WORKERS
+            images, self.cfg.DATALOADER.TEST.BATCH_SIZE, self.cfg.DATALOADER.NUM_WORKERS
         )
         with self.autocast():
             features = [
@@ -238,9 +238,9 @@ class SBIRTrainer(ResumableTrainer, TrainerX):
             ]
         return distributed.gather(torch.cat(features), len(items), self.cfg.DATALOADER.TEST.BATCH_SIZE)
 
-    def _own(self, items: Sequence[SBIRDatum]) -> Sequence[SBIRDatum]:
+    def _shard(self, items: Sequence[SBIRDatum]) -> Sequence[SBIRDatum]:
         """Those that this process embeds, in whole batches."""
-        return distributed.own(items, self.cfg.DATALOADER.TEST.BATCH_SIZE)
+        return distributed.shard(items, self.cfg.DATALOADER.TEST.BATCH_SIZE)
 
     def test(self, split: Optional[str] = None) -> float:
         """Rank the gallery for every query; on the test split also write what a run leaves.
@@ -254,8 +254,8 @@ class SBIRTrainer(ResumableTrainer, TrainerX):
         split, began = split or "test", time.time()
         if split not in ("test", "val"):
             raise ValueError(f"split must be 'test' or 'val', got {split!r}")
-        sets, pictures = self._evaluation_sets(split)
-        query, gallery = (self.encode(items, held) for items, held in zip(sets, pictures))
+        sets, images = self._evaluation_sets(split)
+        query, gallery = (self.encode(items, held) for items, held in zip(sets, images))
         metrics, (group, column) = results.score(
             query, gallery, *sets, fine_grained=self.dataset.setting == "fg"
         )
@@ -268,17 +268,17 @@ class SBIRTrainer(ResumableTrainer, TrainerX):
         return metrics[group][column]
 
     def _evaluation_sets(self, split: str) -> Tuple[Any, Any]:
-        """(queries, gallery) of a split, and their pictures; those of "val" are kept between epochs."""
+        """(queries, gallery) of a split, and their images; those of "val" are kept between epochs."""
         sets = tuple(getattr(self.dataset, f"{split}_{name}") for name in ("queries", "gallery"))
         if not all(sets):
             raise ValueError(f"data set {self.cfg.DATASET.NAME!r} holds no {split} images")
         if split == "test":
             return sets, (None, None)
-        if not hasattr(self, "_val_pictures"):
-            self._val_pictures = tuple(Pictures(self.dataset, self._own(items), self.size) for items in sets)
-            for pictures, name in zip(self._val_pictures, ("queries", "photos")):
-                self._remember(pictures, f"validation {name}")
-        return sets, self._val_pictures
+        if not hasattr(self, "_val_images"):
+            self._val_images = tuple(ImageDataset(self.dataset, self._shard(items), self.size) for items in sets)
+            for images, name in zip(self._val_images, ("queries", "photos")):
+                self._preload(images, f"validation {name}")
+        return sets, self._val_images
 
     def _write_results(self, metrics, query: Tensor, gallery: Tensor, seconds: float) -> None:
         cfg, data = self.cfg, self.dataset

@@ -32,7 +32,7 @@ def publish(monkeypatch, **published):
 
 
 def test_a_whole_data_set_passes(quickdraw, monkeypatch, capsys):
-    publish(monkeypatch, quickdraw_30=Published((80, 80, 60, 30), spared=1))
+    publish(monkeypatch, quickdraw_30=Published((80, 80, 60, 30), held_out=1))
     assert command("QuickDraw", "--root", quickdraw) == 0
     said = capsys.readouterr().out
     assert said.splitlines() == [
@@ -96,12 +96,12 @@ def test_names_and_splits(benchmark_root, tmp_path):
 
 
 def test_repeats_and_file_lists(benchmark_root, tmp_path, monkeypatch):
-    publish(monkeypatch, sketchy_25_sake=Published((400, 500, 100, 125), repeats=(200, 50), spared=1))
+    publish(monkeypatch, sketchy_25_sake=Published((400, 500, 100, 125), repeats=(200, 50), held_out=1))
     for photos, numbers in (("once", (300, 75)), ("zse", (500, 125))):
         report, _ = check("Sketchy1", str(benchmark_root), photos=photos)
         assert f"  train photos  {numbers[0]:>10}{numbers[0]:>10}       500" in report, report
         assert f"  test photos   {numbers[1]:>10}{numbers[1]:>10}       125" in report, report
-    publish(monkeypatch, sketchy_25_sake=Published((300, 500, 100, 125), repeats=(200, 50), spared=1))
+    publish(monkeypatch, sketchy_25_sake=Published((300, 500, 100, 125), repeats=(200, 50), held_out=1))
     make_zse_lists(benchmark_root, "sketchy_25_sake", tmp_path)
     assert check("Sketchy1", str(benchmark_root))[1]
     report, complete = check("Sketchy1", str(benchmark_root), photos="zse", file_lists=str(tmp_path))

@@ -16,14 +16,14 @@ from PIL import Image
 from tiny_sbir import tiny_cfg, write_images
 
 from splip.data.base import PHOTO, SBIRDatum, open_rgb
-from splip.data.triplets import Pictures
+from splip.data.triplets import ImageDataset
 from splip.engine import build_trainer, set_random_seed
 
 SIZE = 16
 
 
 class Counted:
-    """The part of a data set that `Pictures` needs; it notes what it reads."""
+    """The part of a data set that `ImageDataset` needs; it notes what it reads."""
 
     def __init__(self):
         self.read = []
@@ -44,15 +44,15 @@ def files(tmp_path):
 
 
 def fill(files, folder):
-    pictures = Pictures(Counted(), files, SIZE)
-    pictures.remember(0, str(folder))
-    return pictures
+    images = ImageDataset(Counted(), files, SIZE)
+    images.preload(0, str(folder))
+    return images
 
 
-def assert_right(pictures):
-    decoded = Pictures(Counted(), pictures.items, SIZE)
-    for i in range(len(pictures)):
-        assert np.array_equal(pictures.pixels(i), decoded.pixels(i)), f"image {i} differs"
+def assert_right(images):
+    decoded = ImageDataset(Counted(), images.items, SIZE)
+    for i in range(len(images)):
+        assert np.array_equal(images.pixels(i), decoded.pixels(i)), f"image {i} differs"
 
 
 def test_a_second_run_reads_nothing_and_gets_the_same_pixels(files, tmp_path):
@@ -67,8 +67,8 @@ def test_a_second_run_reads_nothing_and_gets_the_same_pixels(files, tmp_path):
 
 def test_sizes_and_specs_do_not_mix(files, tmp_path):
     fill(files, tmp_path)
-    other = Pictures(Counted(), files, 8)
-    other.remember(0, str(tmp_path))
+    other = ImageDataset(Counted(), files, 8)
+    other.preload(0, str(tmp_path))
     assert len(other.dataset.read) == 5 and other.pixels(0).shape == (8, 8, 3)
     for item in files:
         item.spec = ("turned", 3)
@@ -124,11 +124,11 @@ def test_processes_share_a_folder(files, tmp_path):
 
 
 def test_a_pickle_holds_no_pixels(files, tmp_path):
-    pictures = fill(files, tmp_path)
-    pictures.pixels(0)
-    copy = pickle.loads(pickle.dumps(pictures.memory))
+    images = fill(files, tmp_path)
+    images.pixels(0)
+    copy = pickle.loads(pickle.dumps(images.memory))
     assert len(pickle.dumps(copy)) < SIZE * SIZE * 3
-    assert len(copy) == 5 and np.array_equal(copy[3], pictures.pixels(3))
+    assert len(copy) == 5 and np.array_equal(copy[3], images.pixels(3))
 
 
 def test_a_full_disk_is_said_before_and_while_writing(files, tmp_path, monkeypatch):

@@ -75,7 +75,7 @@ def test_batches_depend_on_seed_and_epoch_alone(build):
     before = torch.get_rng_state()
     assert same(first, epochs(*triplets(build), workers=2)), "number of workers changed a batch"
     cached = triplets(build)
-    cached[0].pictures.remember()
+    cached[0].images.preload()
     assert same(first, epochs(*cached, workers=0)), "the cache changed a batch"
     assert not same(first, epochs(*triplets(build, seed=2), workers=0)), "the seed changed nothing"
     assert not same(first[:3], first[3:]), "both epochs are the same"

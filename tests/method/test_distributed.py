@@ -88,7 +88,7 @@ def step(batch, conditioning):
     """Loss and terms, gradients and prototypes of one step on this process's share of `batch`."""
     torch.manual_seed(0)
     model = SpLIP(build_clip(), CLASSNAMES, SpLIPConfig(text_conditioning=conditioning, permutations=10))
-    loss, terms = model({name: distributed.own(value) for name, value in batch.items()})
+    loss, terms = model({name: distributed.shard(value) for name, value in batch.items()})
     loss.backward()
     distributed.average_gradients(model.trainable.parameters())
     values = distributed.mean(torch.stack([loss.detach(), *terms.values()]))
@@ -301,16 +301,16 @@ def be(monkeypatch):
 
 def test_shares_cover_a_list_once_and_in_order(be):
     be(0, 3)
-    assert [distributed.share(10, 4, r) for r in range(3)] == [slice(0, 4), slice(4, 8), slice(8, 10)]
+    assert [distributed.shard_slice(10, 4, r) for r in range(3)] == [slice(0, 4), slice(4, 8), slice(8, 10)]
     for world in (1, 2, 3, 7):
         for count, multiple in ((6, 1), (7, 1), (21, 3), (22, 3), (2, 4)):
             be(0, world)
-            parts = [range(count)[distributed.share(count, multiple, r)] for r in range(world)]
+            parts = [range(count)[distributed.shard_slice(count, multiple, r)] for r in range(world)]
             assert [i for part in parts for i in part] == list(range(count)), (world, count, multiple, parts)
             assert all(part.start % multiple == 0 for part in parts if part), parts
             assert max(map(len, parts)) - min(map(len, parts)) < 2 * multiple, parts
     be(2, 3)
-    assert distributed.own([5], 1) == [5] and distributed.own([5, 6, 7]) == [7]
+    assert distributed.shard([5], 1) == [5] and distributed.shard([5, 6, 7]) == [7]
 
 
 def test_each_process_takes_its_slice_of_every_global_batch(be, files, tmp_path):

@@ -223,9 +223,9 @@ def test_bf16_has_finite_float32_losses_near_those_of_fp32(tiny_clip, tiny_batch
 @pytest.mark.parametrize("conditioning", ["batch", "instance"])
 def test_recomputed_blocks_give_the_same_gradients_and_keep_less(tiny_clip, tiny_batch, conditioning, precision):
     results = []
-    for recompute in (False, True):
+    for grad_checkpointing in (False, True):
         model = build(copy.deepcopy(tiny_clip), text_conditioning=conditioning)
-        model.recompute, kept = recompute, []
+        model.grad_checkpointing, kept = grad_checkpointing, []
         count = lambda t, kept=kept: kept.append(t.numel()) or t  # noqa: E731
         autocast = torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16")
         with autocast, torch.autograd.graph.saved_tensors_hooks(count, lambda t: t):

@@ -66,7 +66,7 @@ def saved(trainer, name="results.json"):
 
 STEPS = {
     "bf16": ["TRAINER.SPLIP.PREC", "bf16"],
-    "recompute": ["TRAINER.SPLIP.RECOMPUTE", True],
+    "grad_checkpointing": ["TRAINER.SPLIP.RECOMPUTE", True],
     "adamw": ["OPTIM.NAME", "adamw"],
     "sgd": ["OPTIM.NAME", "sgd"],
     "single_step": ["OPTIM.LR_SCHEDULER", "single_step"],
