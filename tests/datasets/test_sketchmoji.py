@@ -102,7 +102,7 @@ def test_splits_divide_the_classes():
 
 
 def test_excluded_emoji_are_no_classes():
-    lines = (TOOLS / "sketchmoji_excluded.tsv").read_text(encoding="utf-8").splitlines()
+    lines = (TOOLS / "excluded.tsv").read_text(encoding="utf-8").splitlines()
     excluded = {line.split("\t")[0] for line in lines if not line.startswith("#")}
     both = excluded & {row.name for row in read_classes(EMBEDDED / "classes.tsv")}
     assert not both, f"excluded, and classes all the same: {sorted(both)}"
@@ -222,7 +222,7 @@ def test_pixels_and_edges_do_not_solve_it(zs):
     assert stored["split"] == zs.split, "reference.json belongs to another split"
     for row in ("pixels, 32 x 32 grey", "edge map", "oriented edges"):
         assert max(stored["rows"][row].values()) <= 10, f"{row}: {stored['rows'][row]}"
-    spec = importlib.util.spec_from_file_location("sketchmoji_reference", TOOLS / "sketchmoji_reference.py")
+    spec = importlib.util.spec_from_file_location("sketchmoji_reference", TOOLS / "reference.py")
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
     features = (tool.extract(zs, items, tool.pixels) for items in (zs.test_queries, zs.test_gallery))

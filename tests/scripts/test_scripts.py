@@ -62,7 +62,7 @@ def test_the_demo_trains_compares_and_keeps_what_is_finished(small_run, capsys):
 
     photos = Path(small_run["OUTPUT"]).parent / "data" / "photo"
     sketch = photos.parent / "sketch" / "cow" / "0.png"
-    search.main([str(sketch), "--run", str(output / "SpLIP" / "seed1"), "--photos", str(photos), "--top", "3",
+    splip_command(["search", str(sketch), "--run", str(output / "SpLIP" / "seed1"), "--photos", str(photos), "--top", "3",
                  "--sheet", str(output / "found.png"), "--device", "cpu"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == str(sketch) and len(lines) == 5 and Image.open(output / "found.png").width > 200

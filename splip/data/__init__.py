@@ -1,0 +1,1 @@
+"""What a data set is made of: its images listed, labelled, read, drawn into batches."""
