@@ -24,9 +24,10 @@ from common import measure, parser, report
 from PIL import Image, ImageDraw, ImageFilter
 from torch.utils.data import DataLoader
 
-from splip.data.base import PHOTO, SKETCH, SBIRDatum, open_rgb
+from splip.data.base import PHOTO, SKETCH, SBIRDatum
 from splip.data.transforms import Augmentation
 from splip.data.triplets import EpochOrder, ImageDataset, Triplets, loader
+from splip.images import open_rgb
 
 SIDE, SIZE, BATCH = 256, 224, 64
 SKETCHES, PHOTOS, CLASSES = 57_587, 72_949, 104  # Sketchy-2's training set

@@ -29,11 +29,11 @@ from splip.data.archives import (
     find_split,
     read_folders,
 )
-from splip.data.base import open_rgb
 from splip.data.classes import normalise, read_shipped
 from splip.data.file_lists import find_lists, read_lists
 from splip.data.listing import list_classes
 from splip.datasets.benchmarks import BENCHMARKS
+from splip.images import open_rgb
 
 SHOWN = 5  # names of what is wrong, before "and n more"
 FOOTNOTE = (

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import List, Sequence, Tuple
+from typing import Sequence, Tuple
 
 import torch
 from PIL import Image
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from splip.backbone import backbone_fingerprint, clip_dims, load_clip
 from splip.config import SpLIPConfig
+from splip.images import describe_skipped, find_images, open_rgb
 from splip.model import SpLIP
 from splip.retrieval import contact_sheet, topk
 
@@ -51,19 +52,6 @@ def load_run(folder: str, device: str = "cpu") -> SpLIP:
     return model.eval()
 
 
-def find_images(folder: Path) -> List[Path]:
-    """Every image file below ``folder``, sorted.
-
-    Raises:
-        ValueError: there is none.
-    """
-    readable = Image.registered_extensions()
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in readable)
-    if not paths:
-        raise ValueError(f"no image below {str(folder)!r}")
-    return paths
-
-
 @torch.no_grad()
 def embed(model: SpLIP, paths: Sequence[Path], modality: str, batch_size: int = 64) -> Tensor:
     """Embeddings of image files, (n, d) float32 on the CPU.
@@ -71,7 +59,6 @@ def embed(model: SpLIP, paths: Sequence[Path], modality: str, batch_size: int = 
     Raises:
         ValueError: a file cannot be read; it is named.
     """
-    from splip.data.base import open_rgb
     from splip.data.transforms import normalize, to_pixels, to_tensor
 
     size, device = clip_dims(model.clip).resolution, model.class_similarity.device
@@ -99,8 +86,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Search, print and draw -> exit status 0; errors as :func:`load_run`, :func:`find_images` and :func:`embed`."""
-    photos = find_images(args.photos.expanduser())
+    """Search, print and draw -> exit status 0; errors as :func:`load_run`, `find_images` and :func:`embed`."""
+    photos, skipped = find_images(args.photos.expanduser())
+    if skipped:
+        print(f"{len(photos):,} images below {args.photos}; skipped: {describe_skipped(skipped)}")
     scores, found = search(load_run(args.run, args.device), args.sketches, photos, args.top)
     rows = []
     for sketch, cosines, positions in zip(args.sketches, scores.tolist(), found.tolist()):
@@ -114,8 +103,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _thumbnail(path: Path, side: int = 224) -> Image.Image:
-    from splip.data.base import open_rgb
-
     image = open_rgb(str(path))
     image.thumbnail((side, side))
     return image

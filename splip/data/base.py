@@ -11,9 +11,10 @@ import os
 from collections import defaultdict
 from typing import Any, Dict, Iterable, List, Sequence, Set
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from splip.engine import DatasetBase, Datum
+from splip.images import open_rgb
 
 SKETCH, PHOTO = 0, 1  # Datum.domain
 MODALITIES = ("sketch", "photo")  # a modality's name is MODALITIES[domain]
@@ -58,23 +59,6 @@ class SBIRDatum(Datum):
         labelled = copy.copy(self)
         labelled._label = label
         return labelled
-
-
-def open_rgb(path: str) -> Image.Image:
-    """The image file at `path` as RGB: upright, transparent parts on white.
-
-    Raises ValueError naming the file if it cannot be read to its end.
-    """
-    try:
-        with Image.open(path) as image:
-            image = ImageOps.exif_transpose(image)
-            if "A" in image.getbands() or "transparency" in image.info:
-                rgba = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-            return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        # Pillow raises any of these for a file that is no image, truncated or corrupt
-        raise ValueError(f"cannot read image {path!r}: {error}") from error
 
 
 def describe_split(name: str, seen: Iterable[str], unseen: Iterable[str]) -> Dict[str, Any]:

@@ -15,9 +15,9 @@ import warnings
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional
 
-from PIL import Image
+from splip.images import has_image_suffix, is_file, is_hidden
 
-FORMAT = 1  # of the kept file
+FORMAT = 2  # of the kept file
 SETTLED = 2 * 10**9  # ns; a folder that changed later than this before its listing is listed again next time
 
 
@@ -25,7 +25,7 @@ class Listing(NamedTuple):
     """Files of one class folder, sorted by name."""
 
     images: List[str]
-    others: List[str]  # what Pillow knows no format for; hidden files are in neither
+    others: List[str]  # no image, by its suffix, or a broken link; hidden files are in neither
 
 
 def list_classes(folder: Path) -> Dict[str, Listing]:
@@ -37,7 +37,7 @@ def list_classes(folder: Path) -> Dict[str, Listing]:
     kept_in = _cache_file(folder)
     kept = _read(kept_in)
     with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        names = sorted(entry.name for entry in entries if entry.is_dir() and not is_hidden(entry.name))
     found, stamps, changed = {}, {}, set(kept) != set(names)
     for name in names:
         path = os.path.join(folder, name)
@@ -56,14 +56,10 @@ def list_classes(folder: Path) -> Dict[str, Listing]:
 
 
 def _list_files(path: str) -> Listing:
-    readable = Image.registered_extensions()
     with os.scandir(path) as entries:
-        files = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file())
-    is_image = [os.path.splitext(name)[1].lower() in readable for name in files]
-    return Listing(
-        [name for name, image in zip(files, is_image) if image],
-        [name for name, image in zip(files, is_image) if not image],
-    )
+        files = sorted(entry.name for entry in entries if not is_hidden(entry.name) and not entry.is_dir())
+    whole = {name for name in files if has_image_suffix(name) and is_file(os.path.join(path, name))}
+    return Listing([name for name in files if name in whole], [name for name in files if name not in whole])
 
 
 def _cache_file(folder: Path) -> Optional[Path]:

@@ -18,12 +18,25 @@ from torchvision.transforms import functional as F
 from splip.backbone import CLIP_MEAN, CLIP_STD
 
 AUGMENTATIONS = ("random_resized_crop", "random_crop", "random_flip")
+LONGEST = 16  # sides of a picture, long : short, up to which it is resized whole
 TRANSFORMS = (*AUGMENTATIONS, "normalize")  # "normalize" always happens; CoOp's configs name it
 
 
 def to_pixels(image: Image.Image, size: int) -> np.ndarray:
-    """CLIP's preprocessing: shorter side to `size` (bicubic), centre crop -> (size, size, 3) uint8."""
-    image = F.resize(image.convert("RGB"), size, F.InterpolationMode.BICUBIC)
+    """CLIP's preprocessing: shorter side to `size` (bicubic), centre crop -> (size, size, 3) uint8.
+
+    Of an image more than LONGEST times as long as it is short, the ends, which the crop would drop, are cut off first:
+    a line of 60,000 pixels would else become 60,000 * size * size of them.
+    """
+    short, long = sorted(image.size)
+    if long > LONGEST * short:
+        kept = LONGEST * short + (long - LONGEST * short) % 2  # as much off one end as off the other
+        before = (long - kept) // 2
+        across = image.width > image.height
+        image = image.crop((before, 0, before + kept, short) if across else (0, before, short, before + kept))
+    if image.mode != "RGB":
+        image = image.convert("RGB")
+    image = F.resize(image, size, F.InterpolationMode.BICUBIC)
     return np.array(F.center_crop(image, size))
 
 

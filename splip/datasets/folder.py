@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import List
 
-from PIL import Image
-
 from splip.data.base import PHOTO, SKETCH, SBIRDataset, SBIRDatum
 from splip.data.classes import read_split
 from splip.data.galleries import GALLERIES, divide, name_gallery, settle
 from splip.engine import DATASET_REGISTRY
+from splip.images import has_image_suffix
 
 FOLDERS = {SKETCH: "sketch", PHOTO: "photo"}
 
@@ -54,9 +53,8 @@ def _scan(root: Path, domain: int) -> List[SBIRDatum]:
     folder = root / FOLDERS[domain]
     if not folder.is_dir():
         raise ValueError(f"no folder {folder}: expected {root}/sketch/<class>/* and {root}/photo/<class>/*")
-    readable = Image.registered_extensions()
     return [
         SBIRDatum(str(path), domain, path.parent.name)
         for path in sorted(folder.glob("*/*"))  # sorted: a listing's order differs between machines
-        if path.suffix.lower() in readable
+        if has_image_suffix(path.name)
     ]

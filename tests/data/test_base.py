@@ -3,10 +3,9 @@
 import pickle
 
 import pytest
-from PIL import Image
 from tiny_sbir import PSEUDO, SEEN, UNSEEN, TinySBIR, tiny_cfg, write_images
 
-from splip.data.base import PHOTO, SKETCH, SBIRDataset, SBIRDatum, describe_split, open_rgb
+from splip.data.base import PHOTO, SKETCH, SBIRDataset, SBIRDatum, describe_split
 
 
 @pytest.fixture(scope="module")
@@ -136,21 +135,3 @@ def test_missing_file_and_bad_domain(root):
         SBIRDatum("nowhere.png", SKETCH, "cat")
     with pytest.raises(ValueError, match="domain must be"):
         SBIRDatum(str(next(root.glob("*.png"))), 2, "cat")
-
-
-@pytest.mark.parametrize("content", [b"", b"no image", None], ids=["empty", "text", "truncated"])
-def test_unreadable_image_is_named(root, tmp_path, content):
-    path = tmp_path / "broken.png"
-    path.write_bytes(next(root.glob("*.png")).read_bytes()[:150] if content is None else content)
-    with pytest.raises(ValueError, match=r"cannot read image .*broken\.png"):
-        open_rgb(str(path))
-
-
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
-def test_transparent_pixels_become_white(tmp_path, mode):
-    image = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
-    image.putpixel((1, 1), (0, 0, 0, 255))
-    image.convert(mode).save(tmp_path / "clear.png")
-    read = open_rgb(str(tmp_path / "clear.png"))
-    assert read.mode == "RGB"
-    assert (read.getpixel((0, 0)), read.getpixel((1, 1))) == ((255, 255, 255), (0, 0, 0))

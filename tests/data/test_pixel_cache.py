@@ -15,9 +15,10 @@ from conftest import make_tiny_clip_file
 from PIL import Image
 from tiny_sbir import tiny_cfg, write_images
 
-from splip.data.base import PHOTO, SBIRDatum, open_rgb
+from splip.data.base import PHOTO, SBIRDatum
 from splip.data.triplets import ImageDataset
 from splip.engine import build_trainer, set_random_seed
+from splip.images import open_rgb
 
 SIZE = 16
 

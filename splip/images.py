@@ -1,0 +1,222 @@
+"""Image files: which there are below a folder, and what they show as 8-bit RGB.
+
+One list of formats and suffixes for data sets, search and the app, whatever this machine's Pillow could open besides:
+some of Pillow's readers start other programs (EPS), others stand for films or documents.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO, Dict, Iterable, List, NamedTuple, Tuple, Union
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+FORMATS: Dict[str, Tuple[str, ...]] = {  # Pillow's names, with the suffixes that files of that kind have
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "MPO": (".mpo",),  # what some cameras write under .jpg, too
+    "PNG": (".png", ".apng"),
+    "GIF": (".gif",),
+    "WEBP": (".webp",),
+    "BMP": (".bmp", ".dib"),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "AVIF": (".avif",),  # Pillow 11.3 and newer
+}
+IMAGE_SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+MAX_PIXELS = 2**27  # of one image; what it takes to read one this large stays below 2 GB
+
+OPAQUE = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr")  # modes that Pillow converts right
+CLEAR = ("LA", "PA", "RGBA", "La", "RGBa")  # likewise, with transparency
+WIDE = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # grey of more than 8 bits, which Pillow would clip at 255
+
+
+class Found(NamedTuple):
+    """What lies below a folder: image files, and how many other files by kind."""
+
+    images: List[Path]  # sorted
+    skipped: Dict[str, int]  # ".heic" -> 3; also "hidden", "without suffix", "linked folder", "broken link"
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is hidden: macOS's ``._x.jpg``, ``.ipynb_checkpoints`` and the like."""
+    return name.startswith(".")
+
+
+def has_image_suffix(name: str) -> bool:
+    """Whether a file of this name counts as an image; hidden ones do not."""
+    return not is_hidden(name) and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+
+
+def kind_of(name: str) -> str:
+    """What a file that is no image is counted as: its suffix in small letters, "without suffix" or "hidden"."""
+    return "hidden" if is_hidden(name) else os.path.splitext(name)[1].lower() or "without suffix"
+
+
+def describe_skipped(skipped: Dict[str, int]) -> str:
+    """"3 .heic, 1 hidden", the most first; "" where nothing was skipped."""
+    order = sorted(skipped.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{count:,} {kind}" for kind, count in order if count)
+
+
+def find_images(folder: Union[str, Path]) -> Found:
+    """Every image file below ``folder``, and what was left out. Links to folders are not followed.
+
+    Raises:
+        ValueError: no such folder, or no image in it; what else lies there is named.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ValueError(f"no folder {str(folder)!r}")
+    images, skipped = [], Counter()
+    for where, folders, files in os.walk(folder):
+        linked = [name for name in folders if os.path.islink(os.path.join(where, name))]
+        skipped["linked folder"] += len(linked)
+        folders[:] = [name for name in folders if not (is_hidden(name) or name in linked)]
+        for name in files:
+            path = Path(where, name)
+            if not has_image_suffix(name):
+                skipped[kind_of(name)] += 1
+            elif is_file(path):
+                images.append(path)
+            else:
+                skipped["broken link" if path.is_symlink() else "no file"] += 1
+    skipped = {kind: count for kind, count in skipped.items() if count}
+    if not images:
+        others = describe_skipped(skipped)
+        raise ValueError(f"no image below {str(folder)!r}" + (f"; there are {others}" if others else ""))
+    return Found(sorted(images), skipped)
+
+
+def is_file(path: Union[str, Path]) -> bool:
+    """Whether a plain file is there, or a link to one; a link that leads in a circle is none."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+def open_rgb(source: Union[str, os.PathLike, BinaryIO]) -> Image.Image:
+    """The image in a file as RGB: upright as its EXIF says, transparent parts on white, 16-bit grey scaled to 8.
+
+    Of an animation or several pages, the first. Colour profiles are left alone, as CLIP's preprocessing does.
+
+    Raises:
+        ValueError: naming the file: it is not there, of no format in ``FORMATS``, damaged, larger than ``MAX_PIXELS``,
+            or holds values of no known range (32-bit grey, floating point) or colour space (Lab).
+    """
+    name = source if isinstance(source, (str, os.PathLike)) else getattr(source, "name", "that was sent")
+    try:
+        if name is source and not stat.S_ISREG(os.stat(source).st_mode):  # a pipe would be waited for
+            raise ValueError("it is no file")
+        with Image.open(source, formats=_readable()) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"its {image.width:,} x {image.height:,} pixels are more than {MAX_PIXELS:,}")
+            return _to_rgb(image)
+    except Exception as error:  # Pillow's readers raise a different type for each way in which a file can be broken
+        raise ValueError(f"cannot read image {os.fspath(name)!r}: {_reason(source, error)}") from error
+
+
+def describe_image(path: Union[str, os.PathLike]) -> Tuple[int, int]:
+    """(width, height) of an image that can be read, found out at little cost.
+
+    A JPEG with its end mark and a PNG with right checksums are believed, anything else is decoded.
+
+    Raises:
+        ValueError: as :func:`open_rgb`.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise ValueError("it is no file")
+        with Image.open(path, formats=_readable()) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"its {image.width:,} x {image.height:,} pixels are more than {MAX_PIXELS:,}")
+            _require_mode(image)
+            size, kind = image.size, image.format
+            if kind == "PNG":
+                image.verify()
+        if kind != "PNG" and not (kind in ("JPEG", "MPO") and _ends(path)):
+            return open_rgb(path).size
+        return size
+    except Exception as error:
+        raise ValueError(f"cannot read image {os.fspath(path)!r}: {_reason(path, error)}") from error
+
+
+@lru_cache(maxsize=1)
+def _readable() -> Tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)  # a Pillow may be built without some of them
+
+
+def _reason(source, error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        if isinstance(source, (str, os.PathLike)) and not os.path.getsize(source):
+            return "the file is empty"
+        return f"its content is none of {', '.join(_readable())}, or damaged from the start"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror  # without the path, which stands before it
+    return str(error) or type(error).__name__
+
+
+def _require_mode(image: Image.Image) -> None:
+    if image.mode == "I" and image.format not in ("PNG", "PPM"):  # of these, Pillow gives 0 to 65535
+        raise ValueError("32-bit grey values have no known range; save it with 8 or 16 bits")
+    if image.mode not in (*OPAQUE, *CLEAR, *WIDE):
+        raise ValueError(f"pixels of mode {image.mode!r} have no known range as RGB; save it with 8 or 16 bits")
+
+
+def _ends(path: Union[str, os.PathLike]) -> bool:
+    """Whether a JPEG file's last bytes are its end mark."""
+    with open(path, "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - 2))
+        return file.read() == b"\xff\xd9"
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    _require_mode(image)
+    if image.mode in WIDE:
+        image = _from_wide(image)
+        ImageOps.exif_transpose(image, in_place=True)
+        return image
+    clear = image.mode in CLEAR or "transparency" in image.info
+    if image.tile and image.tile[0][3] == "RGB;16B" and clear:  # Pillow keeps the high byte of a colour, and of this
+        image.info["transparency"] = tuple(value >> 8 for value in image.info["transparency"])  # the low one
+    ImageOps.exif_transpose(image, in_place=True)
+    if not clear:
+        return image.convert("RGB")
+    shown = Image.new("RGB", image.size)
+    rows = max(1, 2**22 // image.width)  # at a time: four copies of a large picture are too much memory
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        strip = (strip.convert("LA") if strip.mode == "La" else strip).convert("RGBA")  # Pillow's only way from La
+        shown.paste(Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip).convert("RGB"), (0, top))
+    return shown
+
+
+def _from_wide(image: Image.Image) -> Image.Image:
+    """16-bit grey (or what a TIFF has of bits) as RGB, black to white over the whole range."""
+    white, inverted = 2**16 - 1, False
+    if image.format == "TIFF":
+        white = 2 ** min(16, int(np.max(image.tag_v2.get(258, 16)))) - 1  # BitsPerSample
+        inverted = image.tag_v2.get(262) == 0  # PhotometricInterpretation: 0 is white; Pillow turns 8 bits only
+    values = np.arange(2**16).clip(max=white)
+    table = ((values * 255 + white // 2) // white).astype(np.uint8)
+    if inverted:
+        table = 255 - table
+    clear = image.info.get("transparency")  # a PNG's one grey value that is not drawn
+    if isinstance(clear, int):
+        table[clear] = 255
+    exif = image.getexif()
+    grey = Image.fromarray(table[np.asarray(image)]).convert("RGB")
+    if exif.get(0x0112):
+        grey.getexif()[0x0112] = exif[0x0112]  # for the caller to turn it by
+    return grey
+
+
+def count_kinds(names: Iterable[str]) -> Dict[str, int]:
+    """How many of these file names are of each kind (`kind_of`)."""
+    return dict(Counter(map(kind_of, names)))
