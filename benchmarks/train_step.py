@@ -67,7 +67,7 @@ def splip_step(small: bool, grad_checkpointing: bool = False) -> Callable[[str, 
 
     def step(precision: str, size: int) -> None:
         batch = make_batch(clip, size, len(model.classnames), config.permutations)
-        batch["shuffled"] = shuffle(batch["sketch"], bank[batch["permutation"]], config.grid)
+        batch["shuffled"] = shuffle(batch["sketch"], bank[batch["permutation"]], config.grid, config.tiles)
         with autocast(precision):
             loss, _ = model(batch)
         optimiser.zero_grad(set_to_none=True)
@@ -127,16 +127,19 @@ def literal_pass(model: SpLIP, modality: str, images: Tensor, anchors: Tensor) -
     x, states = clip.token_embedding(tokens) + clip.positional_embedding, []
     mask = torch.full((tokens.shape[1] + len(prompts),) * 2, float("-inf")).triu_(1)
     rows, end = torch.arange(len(tokens)), tokens.argmax(dim=-1)
+    real = (torch.arange(tokens.shape[1]) <= end[:, None]).unsqueeze(-1)  # (C, 77, 1)
     for block in clip.transformer.resblocks:
         x = torch.cat([x[:, :1], prompts.expand(len(x), -1, -1), x[:, 1:]], dim=1)
         block.attn_mask = mask
         x = block(x.transpose(0, 1)).transpose(0, 1)
         x = torch.cat([x[:, :1], x[:, 1 + len(prompts) :]], dim=1)
-        states.append(x[rows, end])
-    texts = clip.ln_final(states[-1]) @ clip.text_projection
+        states.append((x * real).sum(dim=1) / real.sum(dim=1))
+    texts = clip.ln_final(x[rows, end]) @ clip.text_projection
 
     x = embed_patches(visual, visual.conv1(images).flatten(2).transpose(1, 2))
-    length, fixed = x.shape[1], parts["b_v"](clip.token_embedding(getattr(model, f"{modality}_words")))
+    words = getattr(model, f"{modality}_words")
+    positions = clip.positional_embedding[1 : 1 + len(words)]
+    length, fixed = x.shape[1], parts["b_v"](clip.token_embedding(words) + positions)
     for block, state in zip(visual.transformer.resblocks, states):
         own = torch.cat([fixed, parts["b_vt"](state)])
         x = torch.cat([x, own.expand(len(x), -1, -1)], dim=1)
@@ -147,15 +150,16 @@ def literal_pass(model: SpLIP, modality: str, images: Tensor, anchors: Tensor) -
 def literal_loss(model: SpLIP, batch: Dict[str, Tensor]) -> Tensor:
     """The loss of a batch from four literal passes."""
     photos = torch.cat([batch["positive"], batch["negative"]])
-    sketch, sketch_texts = literal_pass(model, "sketch", batch["sketch"], batch["sketch"])
-    shuffled, _ = literal_pass(model, "sketch", batch["shuffled"], batch["sketch"])
+    sketches = torch.cat([batch["sketch"], batch["shuffled"]])
+    sketch, sketch_texts = literal_pass(model, "sketch", batch["sketch"], sketches)
+    shuffled, _ = literal_pass(model, "sketch", batch["shuffled"], sketches)
     positive, photo_texts = literal_pass(model, "photo", batch["positive"], photos)
     negative, _ = literal_pass(model, "photo", batch["negative"], photos)
     label, negative_label, config = batch["label"], batch["negative_label"], model.config
     groups = [sketch, positive, negative], [sketch_texts, photo_texts, photo_texts], [label, label, negative_label]
     solver = model.trainable["jigsaw"]
     return (
-        triplet_loss(sketch, positive, negative, model.margin(label, negative_label))
+        triplet_loss(sketch, positive, negative, model.margin(label, negative_label), config.distance)
         + config.alpha * class_loss(*groups, model.clip.logit_scale.exp())
         + config.beta * conditional_jigsaw_loss(solver, sketch, shuffled, positive, negative, batch["permutation"])
     )

@@ -1,7 +1,8 @@
 """SpLIP's settings: a frozen dataclass inside the library, yacs only at the edge.
 
-Letters behind a field say how sure its default is (docs/FIDELITY.md): F figure or table of the paper,
-N third-party note, D our decision.
+Letters behind a field say how sure its default is (docs/FIDELITY.md): F figure or table of the paper, A abstract,
+P another paper's text, C released code of another method, H a habit in the first author's other code, R code of
+somebody who re-implemented the method, N third-party note, D our decision.
 """
 
 from __future__ import annotations
@@ -11,7 +12,12 @@ from typing import Any, Dict
 
 LAYERNORMS = ("both", "vision", "text", "none")
 TEXT_CONDITIONINGS = ("batch", "instance")
+BT_POOLS = ("inside", "mean", "attention")
+BVT_STATES = ("eot", "all")
+ACTIVATIONS = ("relu", "gelu")
 MARGINS = ("adaptive", "fixed")
+DISTANCES = ("sq_l2", "cosine")
+TILES = ("crop", "resize")
 PRECISIONS = ("fp32", "bf16", "fp16")
 
 
@@ -29,45 +35,83 @@ class SpLIPConfig:
     vision_depth: int = 12  # visual layers, from the first, that take prompts (F: all)
     text_conditioning: str = "batch"  # T from the batch (prototype at inference) or from each image (D)
     prototype_momentum: float = 0.99  # of the running mean that stands for the batch at inference (D)
+    bt_pool: str = "inside"  # B_t's pooling over patches: inside (behind its first layer), mean, attention (D)
+    bt_positions: bool = False  # B_t reads E_0 with CLIP's position embeddings (R: one with, one without)
+    bt_shuffled: bool = True  # shuffled sketches have a part in the batch's T (F: E_0 of all four images)
+    bv_layers: int = 1  # linear layers of B_v (R)
+    bv_positions: bool = True  # B_v reads words with CLIP's position embeddings: W_0 (R)
+    bv_normalize: bool = True  # B_v's input is brought to zero mean and unit variance, as B_vt's is (D)
+    bvt_states: str = "all"  # B_vt reads of each text all tokens' mean (R), or the end-of-text state (D)
+    bvt_width: int = 256  # hidden width of B_vt; 0 = the visual width (R)
+    bvt_activation: str = "relu"  # of B_vt (R)
+    free_prompts: int = 0  # learned visual prompts of each modality beside V^tg (beyond the paper)
     sketch_template: str = "a sketch of a"  # (F)
     photo_template: str = "a photo of a"  # (F)
-    layernorm: str = "both"  # towers whose LayerNorms are trained (N that they are, D both)
+    layernorm: str = "both"  # towers whose LayerNorms are trained (N that they are; R, P both)
+    layernorm_shared: bool = True  # False: each modality trains vision LayerNorms of its own (C: ClipPrompt)
+    train_proj: bool = False  # train CLIP's visual projection (C: ClipPrompt)
+    # rates: factors on OPTIM.LR (D)
+    lr_layernorm: float = 1.0
+    lr_mappers: float = 1.0  # B_t, B_v, B_vt and free prompts
+    lr_solver: float = 1.0
+    lr_proj: float = 1.0
     # losses
     triplet: bool = True  # L_triplet
+    distance: str = "sq_l2"  # squared L2 of unit vectors = 2 (1 - cos) (R), or cosine = 1 - cos (P: CLIP-AT)
     margin: str = "adaptive"  # mu = cos of class names, or fixed_margin (F)
     fixed_margin: float = 0.2  # (N)
     margin_scale: float = 1.0  # mu -> margin_scale * mu + margin_shift (D)
     margin_shift: float = 0.0
-    same_class_margin: float = 1.0  # where c+ = c- (fine-grained); the formula gives cos = 1 (D)
+    same_class_margin: float = 0.3  # where c+ = c- (fine-grained); the formula gives cos = 1 (P, C: 0.15 to 0.3)
     logit_scale: float = 0.0  # inverse temperature of L_class; 0 = the backbone's own (D)
     alpha: float = 1.0  # weight of L_class, 0 = off (D)
     beta: float = 1.0  # weight of L_cjs, 0 = off (D)
+    contrastive: float = 0.0  # weight of an in-batch contrastive loss, 0 = off (beyond the paper)
+    contrastive_temperature: float = 0.1
     # jigsaw
     grid: int = 3  # tiles a side (F)
-    permutations: int = 100  # size of the bank (D)
+    permutations: int = 2000  # size of the bank (H; R: 1,000 and 100)
+    tiles: str = "crop"  # a side that is no multiple of grid: crop the jigsaw to one (H, R), or resize (D)
     jigsaw_layers: int = 2  # of the solver's transformer encoder (N)
     jigsaw_seed: int = 0  # of the bank (D)
 
     def __post_init__(self) -> None:
         for name, choices in (
-            ("layernorm", LAYERNORMS), ("text_conditioning", TEXT_CONDITIONINGS), ("margin", MARGINS)
+            ("layernorm", LAYERNORMS), ("text_conditioning", TEXT_CONDITIONINGS), ("margin", MARGINS),
+            ("bt_pool", BT_POOLS), ("bvt_states", BVT_STATES), ("bvt_activation", ACTIVATIONS),
+            ("distance", DISTANCES), ("tiles", TILES),
         ):
             if getattr(self, name) not in choices:
                 raise ValueError(f"TRAINER.SPLIP.{name.upper()} must be one of {choices}, got {getattr(self, name)!r}")
         for name, least in (
             ("text_prompts", 1), ("visual_prompts", 1), ("text_depth", 0), ("vision_depth", 0), ("grid", 2),
             ("permutations", 1), ("jigsaw_layers", 1), ("alpha", 0), ("beta", 0), ("logit_scale", 0),
+            ("bv_layers", 1), ("bvt_width", 0), ("free_prompts", 0), ("contrastive", 0),
         ):
             if getattr(self, name) < least:
                 raise ValueError(f"TRAINER.SPLIP.{name.upper()} must be at least {least}, got {getattr(self, name)}")
+        for name in ("lr_layernorm", "lr_mappers", "lr_solver", "lr_proj", "contrastive_temperature"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"TRAINER.SPLIP.{name.upper()} must be above 0, got {getattr(self, name)}")
+        if not self.layernorm_shared and self.layernorm not in ("both", "vision"):
+            raise ValueError(
+                "TRAINER.SPLIP.LAYERNORM_SHARED False trains the vision LayerNorms of each modality: LAYERNORM must be "
+                f"'both' or 'vision', got {self.layernorm!r}"
+            )
         if not 0 <= self.prototype_momentum < 1:
             raise ValueError(f"TRAINER.SPLIP.PROTOTYPE_MOMENTUM must lie in [0, 1), got {self.prototype_momentum}")
 
     @property
     def learns(self) -> bool:
         """Whether there is anything to train: a loss, and a parameter that it can move."""
-        prompts = self.use_bt or self.use_bv or self.use_bvt
-        return (prompts or self.layernorm != "none") and (self.triplet or self.alpha > 0 or self.beta > 0)
+        prompts = self.use_bt or self.use_bv or self.use_bvt or self.free_prompts > 0
+        parts = prompts or self.layernorm != "none" or self.train_proj
+        return parts and (self.triplet or self.alpha > 0 or self.beta > 0 or self.contrastive > 0)
+
+    @property
+    def knows_modality(self) -> bool:
+        """Whether a sketch and a photo are encoded in different ways."""
+        return self.use_bv or self.use_bvt or self.free_prompts > 0 or not self.layernorm_shared
 
 
 def extend_cfg(cfg: Any) -> None:

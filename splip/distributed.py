@@ -6,7 +6,8 @@ All that couples the items of a batch, and where the shares are joined:
 - T of ``batch`` conditioning is made from B_t's pooled state, a mean over the batch's sketches or photos:
   :func:`mean` in ``SpLIP._encode``, forward and backward;
 - the prototypes are a running mean of that joined state, so they agree as well;
-- every loss is a mean over triplets (the class loss over images), with the hinges inside the mean. Shares are
+- the contrastive loss compares every sketch of the batch with every photo: :func:`join` its features;
+- every other loss is a mean over triplets (the class loss over images), with the hinges inside the mean. Shares are
   equal, so a mean over processes is the mean over the batch: :func:`average_gradients`, and :func:`mean` for the log.
 
 Nothing else does: mu and the permutation belong to a triplet, T of ``instance`` conditioning to an image, LayerNorm
@@ -143,6 +144,29 @@ def mean(x: Tensor) -> Tensor:
     is the same mean; the 1/N comes with :func:`average_gradients`. Every process must call it, in the same order.
     """
     return x if _world == 1 else _Mean.apply(x)
+
+
+def join(x: Tensor) -> Tensor:
+    """The shares of a batch in the order of the processes: (b, ...) -> (N b, ...); all shares are of one size.
+
+    Differentiable: every process computes the same loss L of the whole, and is to hand dL/dx of its own share to
+    :func:`average_gradients`, which divides by N. So the backward pass is that share of the gradient, times N.
+    """
+    return x if _world == 1 else _Join.apply(x)
+
+
+class _Join(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        import torch.distributed as dist
+
+        shares = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(_world)]
+        dist.all_gather(shares, x.contiguous())
+        return torch.cat(shares)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        return _world * grad.chunk(_world)[_rank]
 
 
 class _Mean(torch.autograd.Function):

@@ -83,8 +83,9 @@ def encode_text(
     depth: Optional[int] = None,
     share_prefix: bool = True,
     grad_checkpointing: bool = False,
+    all_states: bool = False,
 ) -> Tuple[Tensor, List[Tensor]]:
-    """Text features, and the state of the end-of-text token after each layer (W_l of the paper).
+    """Text features, and the state of each text after each layer (W_l of the paper).
 
     Args:
         tokens: (n, L) long; L may be shorter than CLIP's 77 (``splip.backbone.tokenize``).
@@ -95,13 +96,15 @@ def encode_text(
         share_prefix: run the tokens that all texts begin with once. Off, every text runs whole; the
             results agree to rounding.
         grad_checkpointing: see the head of this file; the same numbers and gradients.
+        all_states: a text's state is the mean over its tokens, from start to end of text, instead of the state of
+            the latter.
 
     Returns:
         features, not normalised, and a list of states, one for each layer: (n, embed_dim) and (n, D), or
         (B, n, embed_dim) and (B, n, D). With no prompts the features are ``clip.encode_text``'s.
     """
     if prompts is None and not torch.is_grad_enabled():
-        return _encode_plain_text(clip, tokens)
+        return _encode_plain_text(clip, tokens, all_states)
     eot = tokens.argmax(dim=-1)  # the end-of-text token has the highest id
     start = _shared_length(tokens) if share_prefix else 0
     n, length = tokens.shape[0], tokens.shape[1] - start
@@ -113,11 +116,16 @@ def encode_text(
     real = torch.arange(start, tokens.shape[1], device=tokens.device) <= eot[:, None]
     ends = real.sum(dim=1).cumsum(dim=0) - 1  # (n,), the end-of-text tokens among the R
     real = real.flatten().nonzero().squeeze(1)
+    owner = real // length  # (R,), the text of each
     rest = embedded[:, start:].flatten(0, 1)[real].expand(sets, -1, -1)  # (B, R, D)
 
     def pad(line: Tensor) -> Tensor:
         padded = line.new_zeros(sets, n * length, line.shape[-1]).index_copy(1, real, line)
         return padded.unflatten(1, (n, length))  # (B, n, length, D)
+
+    def mean_state(prefix: Tensor, rest: Tensor) -> Tensor:
+        own = rest.new_zeros(sets, n, rest.shape[-1]).index_add(1, owner, rest)
+        return (own + prefix.sum(dim=1, keepdim=True)) / (eot + 1).unsqueeze(1)  # (B, n, D)
 
     visible = _Visible(tokens.shape[1], start, tokens.device)
 
@@ -147,15 +155,17 @@ def encode_text(
 
     blocks, states = clip.transformer.resblocks, []
     for layer, block in enumerate(blocks):
-        own, last = prompts if depth is None or layer < depth else None, layer == len(blocks) - 1
+        own = prompts if depth is None or layer < depth else None
+        last = layer == len(blocks) - 1 and not all_states
         prefix, rest = _run(grad_checkpointing, run_block, block, prefix, rest, own, last)
-        states.append(rest if last else rest[:, ends])  # (B, n, D)
+        x = rest if last else rest[:, ends]  # (B, n, D)
+        states.append(mean_state(prefix, rest) if all_states else x)
     if prompts is None or prompts.dim() == 2:
-        states = [state[0] for state in states]
-    return clip.ln_final(states[-1]) @ clip.text_projection, states
+        x, states = x[0], [state[0] for state in states]
+    return clip.ln_final(x) @ clip.text_projection, states
 
 
-def _encode_plain_text(clip: nn.Module, tokens: Tensor) -> Tuple[Tensor, List[Tensor]]:
+def _encode_plain_text(clip: nn.Module, tokens: Tensor, all_states: bool) -> Tuple[Tensor, List[Tensor]]:
     """What :func:`encode_text` returns, by CLIP's own blocks over its whole context."""
     tokens = F.pad(tokens, (0, clip.positional_embedding.shape[0] - tokens.shape[1]))
     rows, eot = torch.arange(len(tokens), device=tokens.device), tokens.argmax(dim=-1)
@@ -163,7 +173,10 @@ def _encode_plain_text(clip: nn.Module, tokens: Tensor) -> Tuple[Tensor, List[Te
     for block in clip.transformer.resblocks:
         x = block(x)
         states.append(x[eot, rows])
-    return clip.ln_final(states[-1]) @ clip.text_projection, states
+        if all_states:
+            real = (torch.arange(len(x), device=x.device)[:, None] <= eot).unsqueeze(-1)  # (L, n, 1)
+            states[-1] = (x * real).sum(dim=0) / real.sum(dim=0)
+    return clip.ln_final(x[eot, rows]) @ clip.text_projection, states
 
 
 class _Visible:

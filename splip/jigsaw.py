@@ -38,15 +38,15 @@ def permutation_bank(grid: int = 3, size: int = 100, seed: int = 0) -> Tensor:
     return torch.stack(bank)
 
 
-def shuffle(images: Tensor, permutation: Tensor, grid: int = 3) -> Tensor:
+def shuffle(images: Tensor, permutation: Tensor, grid: int = 3, fit: str = "crop") -> Tensor:
     """Cut images into grid x grid tiles and put tile ``permutation[i]`` at place i.
-
-    Where the side is no multiple of ``grid`` (224 and 3), the image is resized to the next one, shuffled
-    and resized back.
 
     Args:
         images: (3, H, W) or (B, 3, H, W), floating point.
         permutation: (grid^2,), or (B, grid^2) with one for each image.
+        fit: where a side is no multiple of ``grid`` (224 and 3). ``crop``: the tiles are cut from the largest centred
+            part that is (222 x 222), and the rim around it stays as it is: every pixel is one of the image's.
+            ``resize``: the image is resized to the next multiple, shuffled and resized back, which blurs it.
 
     Raises:
         ValueError: the permutation does not have grid^2 entries.
@@ -57,6 +57,12 @@ def shuffle(images: Tensor, permutation: Tensor, grid: int = 3) -> Tensor:
     batch = images if images.dim() == 4 else images.unsqueeze(0)
     permutation = permutation.expand(len(batch), -1).to(batch.device)
     height, width = batch.shape[-2:]
+    if fit == "crop" and (height % grid or width % grid):
+        top, left = height % grid // 2, width % grid // 2
+        inner = (..., slice(top, top + height // grid * grid), slice(left, left + width // grid * grid))
+        out = batch.clone()
+        out[inner] = shuffle(batch[inner], permutation, grid)
+        return out.reshape(images.shape)
     divisible = (-(-height // grid) * grid, -(-width // grid) * grid)
     if divisible != (height, width):
         batch = F.interpolate(batch, size=divisible, mode="bilinear", align_corners=False)

@@ -8,10 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+DISTANCE_SCALE = {"cosine": 1.0, "sq_l2": 2.0}  # of a distance in units of 1 - cos
 
-def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
-    """1 - cosine between matching rows: (B, d), (B, d) -> (B,) in [0, 2]."""
-    return 1.0 - F.cosine_similarity(a.float(), b.float(), dim=-1)
+
+def distance(a: Tensor, b: Tensor, kind: str = "cosine") -> Tensor:
+    """Distance between matching rows, whose lengths do not matter: (B, d), (B, d) -> (B,).
+
+    Args:
+        kind: ``cosine``, 1 - cos, in [0, 2]; ``sq_l2``, |a/|a| - b/|b||^2 = 2 (1 - cos), in [0, 4].
+    """
+    return DISTANCE_SCALE[kind] * (1.0 - F.cosine_similarity(a.float(), b.float(), dim=-1))
 
 
 def class_similarity(text_features: Tensor) -> Tensor:
@@ -20,16 +26,19 @@ def class_similarity(text_features: Tensor) -> Tensor:
     return text_features @ text_features.t()
 
 
-def triplet_loss(sketch: Tensor, positive: Tensor, negative: Tensor, margin: Tensor) -> Tensor:
+def triplet_loss(
+    sketch: Tensor, positive: Tensor, negative: Tensor, margin: Tensor, kind: str = "cosine"
+) -> Tensor:
     """Cross-modal triplet loss with a margin for each triplet.
 
-        L_triplet = mean_i [ mu_i + d(s_i, p+_i) - d(s_i, p-_i) ]_+ ,  d = 1 - cosine
+        L_triplet = mean_i [ mu_i + d(s_i, p+_i) - d(s_i, p-_i) ]_+
 
     Args:
         sketch, positive, negative: features (B, d); their lengths do not matter.
         margin: (B,), ``mu(c+, c-)`` of each triplet.
+        kind: of :func:`distance` d. In units of 1 - cos a margin counts half with ``sq_l2``.
     """
-    violation = margin.float() + cosine_distance(sketch, positive) - cosine_distance(sketch, negative)
+    violation = margin.float() + distance(sketch, positive, kind) - distance(sketch, negative, kind)
     return F.relu(violation).mean()
 
 
@@ -51,3 +60,27 @@ def class_loss(
         logits = torch.einsum("bd,cd->bc" if texts.dim() == 2 else "bd,bcd->bc", images, texts)
         losses.append(F.cross_entropy(logit_scale.float() * logits, target, reduction="none"))
     return torch.cat(losses).mean()
+
+
+def contrastive_loss(
+    sketch: Tensor, photo: Tensor, sketch_labels: Tensor, photo_labels: Tensor, temperature: float
+) -> Tensor:
+    """In-batch contrastive loss between sketches and photos, with every photo of the class as a target.
+
+        L_con = 1/2 [ mean_i H(q_i, softmax_j(cos(s_i, p_j) / t)) + mean_j H(q_j, softmax_i(cos(s_i, p_j) / t)) ]
+
+    H is the cross-entropy, q_i is even over the photos of sketch i's class, q_j over the sketches of photo j's class.
+    Beyond the paper (supervised contrastive learning, Khosla et al., NeurIPS 2020, across modalities).
+
+    Args:
+        sketch, photo: features (B, d) and (P, d); their lengths do not matter.
+        sketch_labels, photo_labels: (B,) and (P,) long. Every label must occur on both sides, as it does where row i
+            of ``photo`` is sketch i's positive.
+        temperature: t, above 0.
+    """
+    logits = F.normalize(sketch.float(), dim=-1) @ F.normalize(photo.float(), dim=-1).t() / temperature  # (B, P)
+    same = (sketch_labels[:, None] == photo_labels).float()
+    sides = []
+    for scores, target in ((logits, same), (logits.t(), same.t())):
+        sides.append(F.cross_entropy(scores, target / target.sum(dim=1, keepdim=True)))
+    return (sides[0] + sides[1]) / 2

@@ -5,6 +5,7 @@ All start small (weights of std 0.02, zero biases), so that training starts near
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -19,13 +20,17 @@ def _init_small(module: nn.Module) -> None:
 class VisionToText(nn.Module):
     """B_t: patch embeddings of images -> m textual prompt tokens T, through three linear layers.
 
-    The mean over patches is taken behind the first non-linearity: taken before it, the mapper would see
-    nothing but the average patch (docs/FIDELITY.md#b_t).
+    Args:
+        pooling: over patches. ``inside``: mean behind the first non-linearity; ``mean``: before it, so that the
+            mapper sees nothing but the average patch; ``attention``: the same, with a learned query's weights
+            (docs/FIDELITY.md#b_t).
     """
 
-    def __init__(self, vision_width: int, text_width: int, num_tokens: int) -> None:
+    def __init__(self, vision_width: int, text_width: int, num_tokens: int, pooling: str = "inside") -> None:
         super().__init__()
-        self.num_tokens = num_tokens
+        self.num_tokens, self.pooling = num_tokens, pooling
+        if pooling == "attention":
+            self.query = nn.Parameter(0.02 * torch.randn(text_width))
         self.patch = nn.Linear(vision_width, text_width)
         self.hidden = nn.Linear(text_width, text_width)
         self.out = nn.Linear(text_width, num_tokens * text_width)
@@ -33,7 +38,13 @@ class VisionToText(nn.Module):
 
     def pool(self, patches: Tensor) -> Tensor:
         """(B, N, vision_width) -> (B, text_width), one pooled state for each image."""
-        return F.gelu(self.patch(patches)).mean(dim=1)
+        if self.pooling == "mean":
+            return F.gelu(self.patch(patches.mean(dim=1)))
+        patches = self.patch(patches)  # (B, N, text_width)
+        if self.pooling == "inside":
+            return F.gelu(patches).mean(dim=1)
+        scores = patches @ self.query * len(self.query) ** -0.5  # (B, N)
+        return F.gelu(torch.einsum("bn,bnd->bd", scores.softmax(dim=1), patches))
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Pooled states (..., text_width) -> T (..., m, text_width)."""
@@ -42,32 +53,46 @@ class VisionToText(nn.Module):
 
 
 class TextToVision(nn.Module):
-    """B_v: token embeddings of "a sketch of a" / "a photo of a" -> V^tg, the same in every visual layer."""
+    """B_v: the text encoder's input at "a sketch of a" / "a photo of a" -> V^tg, the same in every visual layer.
 
-    def __init__(self, text_width: int, vision_width: int) -> None:
+    Args:
+        layers: linear ones, with GELU between.
+        normalize: bring each token to zero mean and unit variance first. CLIP's token embeddings are so small that
+            behind B_v a block's LayerNorm would divide mostly by its eps (docs/FIDELITY.md#b_v).
+    """
+
+    def __init__(self, text_width: int, vision_width: int, layers: int = 1, normalize: bool = True) -> None:
         super().__init__()
-        self.map = nn.Sequential(
-            nn.Linear(text_width, vision_width), nn.GELU(), nn.Linear(vision_width, vision_width)
-        )
+        self.normalize = normalize
+        self.map = nn.Sequential(nn.Linear(text_width, vision_width))
+        for _ in range(layers - 1):
+            self.map.extend([nn.GELU(), nn.Linear(vision_width, vision_width)])
         _init_small(self)
 
     def forward(self, template: Tensor) -> Tensor:
         """(tokens, text_width) -> (tokens, vision_width)."""
-        return self.map(template)
+        return self.map(F.layer_norm(template, template.shape[-1:]) if self.normalize else template)
 
 
 class StatesToVision(nn.Module):
-    """B_vt: a text layer's end-of-text states of all seen classes -> n visual tokens V^ms_l.
+    """B_vt: a text layer's states of all seen classes, one for each class -> n visual tokens V^ms_l.
 
     The mean over classes makes the tokens class-agnostic; one MLP serves all layers. States are brought to
     zero mean and unit variance first, since their scale grows with depth (docs/FIDELITY.md#b_vt).
+
+    Args:
+        hidden: width between its two linear layers.
+        activation: ``relu`` or ``gelu``, between them.
     """
 
-    def __init__(self, text_width: int, vision_width: int, num_tokens: int) -> None:
+    def __init__(
+        self, text_width: int, vision_width: int, num_tokens: int, hidden: int = 256, activation: str = "relu"
+    ) -> None:
         super().__init__()
         self.num_tokens = num_tokens
+        between = {"relu": nn.ReLU, "gelu": nn.GELU}[activation]()
         self.map = nn.Sequential(
-            nn.Linear(text_width, vision_width), nn.GELU(), nn.Linear(vision_width, num_tokens * vision_width)
+            nn.Linear(text_width, hidden), between, nn.Linear(hidden, num_tokens * vision_width)
         )
         _init_small(self)
 

@@ -45,7 +45,7 @@ class ImageEncoder(nn.Module):
                 "TRAINER.SPLIP.TEXT_CONDITIONING instance runs the text encoder for every image: "
                 "there is no image encoder to export"
             )
-        self.visual = model.clip.visual
+        self.visual = model.visual(modality)
         self.prompts = model.prepare_inference(modality)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -41,6 +41,9 @@ _DEFAULTS = {
         "STEPSIZE": (-1,),  # epochs; single_step: -1 or 0 = never
         "GAMMA": 0.1,
         "MAX_EPOCH": 10,
+        "STAGED_LR": False,  # parts that NEW_LAYERS does not name learn at LR * BASE_LR_MULT
+        "NEW_LAYERS": (),
+        "BASE_LR_MULT": 0.1,
         "WARMUP_EPOCH": -1,  # epochs; 0 or less = none
         "WARMUP_TYPE": "linear",
         "WARMUP_CONS_LR": 1e-5,  # rate of a constant warm-up

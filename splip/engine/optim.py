@@ -16,14 +16,17 @@ def build_optimizer(
 
     Args:
         model: a module, or its parameters; not read where `param_groups` is given.
-        param_groups: parameter groups in torch's form.
+        param_groups: parameter groups in torch's form. Without them and with STAGED_LR the module's children that
+            NEW_LAYERS names learn at LR and the rest at LR * BASE_LR_MULT, as in Dassl.
 
     Raises:
-        ValueError: the name is unknown.
+        ValueError: the name is unknown, or STAGED_LR names no children.
     """
     if optim_cfg.NAME not in OPTIMIZERS:
         raise ValueError(f"OPTIM.NAME must be one of {OPTIMIZERS}, got {optim_cfg.NAME!r}")
-    if param_groups is None:
+    if param_groups is None and optim_cfg.STAGED_LR:
+        param_groups = _staged(model, optim_cfg)
+    elif param_groups is None:
         param_groups = model.parameters() if isinstance(model, nn.Module) else model
     shared = {"lr": optim_cfg.LR, "weight_decay": optim_cfg.WEIGHT_DECAY}
     if optim_cfg.NAME == "sgd":
@@ -36,3 +39,17 @@ def build_optimizer(
         )
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[optim_cfg.NAME]
     return kind(param_groups, betas=(optim_cfg.ADAM_BETA1, optim_cfg.ADAM_BETA2), **shared)
+
+
+def _staged(model: nn.Module, optim_cfg) -> list:
+    new = list(optim_cfg.NEW_LAYERS)
+    missing = set(new) - set(dict(model.named_children()))
+    if not new or missing:
+        raise ValueError(f"OPTIM.NEW_LAYERS must name children of the model with STAGED_LR, got {new}")
+    stages = {True: [], False: []}
+    for name, child in model.named_children():
+        stages[name in new].extend(child.parameters())
+    return [
+        {"params": stages[False], "lr": optim_cfg.LR * optim_cfg.BASE_LR_MULT},
+        {"params": stages[True], "lr": optim_cfg.LR},
+    ]

@@ -19,7 +19,8 @@ def build_lr_scheduler(optimizer: Optimizer, optim_cfg) -> LambdaLR:
     """A scheduler to step once an epoch; rates follow `optim_cfg` (cfg.OPTIM).
 
     During the first WARMUP_EPOCH epochs the rate is WARMUP_CONS_LR (`constant`), or WARMUP_MIN_LR in
-    epoch 0 and LR * epoch / WARMUP_EPOCH after it (`linear`). Then the schedule starts, at its own epoch
+    epoch 0 and LR * epoch / WARMUP_EPOCH after it (`linear`); a parameter group whose rate is a multiple of
+    LR has these multiplied, too. Then the schedule starts, at its own epoch
     0, or at epoch WARMUP_EPOCH (still from the full rate) if WARMUP_RECOUNT is off.
 
     Raises:
@@ -32,20 +33,17 @@ def build_lr_scheduler(optimizer: Optimizer, optim_cfg) -> LambdaLR:
     if warmup and optim_cfg.WARMUP_TYPE not in WARMUPS:
         raise ValueError(f"OPTIM.WARMUP_TYPE must be one of {WARMUPS}, got {optim_cfg.WARMUP_TYPE!r}")
 
-    def rate(epoch: int, base: float) -> float:
+    def factor(epoch: int) -> float:
         if epoch < warmup:
             if optim_cfg.WARMUP_TYPE == "constant":
-                return optim_cfg.WARMUP_CONS_LR
-            return optim_cfg.WARMUP_MIN_LR if epoch == 0 else base * epoch / warmup
+                return optim_cfg.WARMUP_CONS_LR / optim_cfg.LR
+            return optim_cfg.WARMUP_MIN_LR / optim_cfg.LR if epoch == 0 else epoch / warmup
         if optim_cfg.WARMUP_RECOUNT or not warmup:
-            return base * decay(epoch - warmup)
+            return decay(epoch - warmup)
         start = decay(warmup)
-        return base * decay(epoch) / start if start else 0.0
+        return decay(epoch) / start if start else 0.0
 
-    factors = [
-        lambda epoch, base=group["lr"]: rate(epoch, base) / base for group in optimizer.param_groups
-    ]
-    return LambdaLR(optimizer, factors)
+    return LambdaLR(optimizer, factor)
 
 
 def _decay(optim_cfg) -> Callable[[int], float]:

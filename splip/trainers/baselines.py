@@ -13,7 +13,9 @@ from splip.model import SpLIP as SpLIPModel
 from splip.trainers.splip import SpLIP
 from splip.training.trainer import SBIRTrainer
 
-NO_PROMPTS = {"use_bt": False, "use_bv": False, "use_bvt": False, "beta": 0.0}
+NO_PROMPTS = {
+    "use_bt": False, "use_bv": False, "use_bvt": False, "free_prompts": 0, "train_proj": False, "beta": 0.0
+}
 
 
 @TRAINER_REGISTRY.register()
@@ -29,7 +31,8 @@ class FrozenCLIP(SpLIP):
     """CLIP as it is: `train()` only tests, and there is no checkpoint to load."""
 
     def method_config(self, cfg) -> SpLIPConfig:
-        off = {**NO_PROMPTS, "layernorm": "none", "triplet": False, "alpha": 0.0}
+        no_losses = {"triplet": False, "alpha": 0.0, "contrastive": 0.0}
+        off = {**NO_PROMPTS, **no_losses, "layernorm": "none", "layernorm_shared": True}
         return replace(super().method_config(cfg), **off)
 
     def check_cfg(self, cfg) -> None:

@@ -10,7 +10,7 @@ import math
 import os
 import time
 import warnings
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,10 @@ class SBIRTrainer(ResumableTrainer, TrainerX):
     def make_model(self) -> nn.Module:
         """The model, on `self.device`, for `self.clip` and `self.dataset.classnames`."""
         raise TypeError(f"{type(self).__name__} does not say how its model is made")
+
+    def param_groups(self, model: nn.Module) -> Optional[List[Dict[str, Any]]]:
+        """Parameters of `model.trainable` with rates of their own, in torch's form; None = as OPTIM has it."""
+        return None
 
     # ------------------------------------------------------------------- set-up
 
@@ -109,7 +113,11 @@ class SBIRTrainer(ResumableTrainer, TrainerX):
         trained = sum(p.numel() for p in self.model.trainable.parameters())
         print(f"{type(self).__name__}: {trained:,} trained parameters, {self.num_classes} classes, "
               f"{len(self.train_loader_x.dataset):,} training sketches")
-        self.optim = build_optimizer(self.model.trainable, cfg.OPTIM)
+        optim_cfg, groups = cfg.OPTIM.clone(), self.param_groups(self.model)
+        if groups is not None:
+            optim_cfg.defrost()
+            optim_cfg.STAGED_LR = False  # the groups have it in; Dassl's builder would warn
+        self.optim = build_optimizer(self.model.trainable, optim_cfg, groups)
         self.sched = build_lr_scheduler(self.optim, cfg.OPTIM)
         self.scaler = _grad_scaler(enabled=cfg.TRAINER.SPLIP.PREC == "fp16")
         self.register_model("splip", self.model.trainable, self.optim, self.sched)
@@ -217,17 +225,20 @@ class SBIRTrainer(ResumableTrainer, TrainerX):
     # ------------------------------------------------------------------ testing
 
     @torch.no_grad()
-    def encode(self, items: Sequence[SBIRDatum], images: Optional[ImageDataset] = None) -> Tensor:
+    def encode(
+        self, items: Sequence[SBIRDatum], images: Optional[ImageDataset] = None, modality: Optional[str] = None
+    ) -> Tensor:
         """Embeddings (n, d) of sketches or of photos (all of one modality), float32, on the CPU.
 
         Each process embeds some of the batches that a single one would have formed, and gets all embeddings.
 
         Args:
             images: of the items that fall to this process (`_shard`), where they are at hand.
+            modality: as which they are embedded; default their own.
         """
         self.set_model_mode("eval")
         images = images or ImageDataset(self.dataset, self._shard(items), self.size)
-        modality = MODALITIES[items[0].domain]
+        modality = modality or MODALITIES[items[0].domain]
         batches = loader(
             images, self.cfg.DATALOADER.TEST.BATCH_SIZE, self.cfg.DATALOADER.NUM_WORKERS
         )

@@ -125,6 +125,30 @@ def test_each_optimizer_takes_a_step(name):
         assert optimizer.defaults["lr"] == 0.1 and optimizer.defaults["weight_decay"] == 5e-4
 
 
+def test_staged_rates():
+    model = torch.nn.ModuleDict({"old": torch.nn.Linear(2, 1), "new": torch.nn.Linear(2, 1)})
+    staged = ["OPTIM.STAGED_LR", True, "OPTIM.BASE_LR_MULT", 0.2, "OPTIM.NEW_LAYERS"]
+    optimizer = engine.build_optimizer(model, optim_cfg(*staged, ("new",)))
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert [rates[id(model[name].weight)] for name in ("old", "new")] == pytest.approx([0.02, 0.1])
+    for names in ((), ("head",)):
+        with pytest.raises(ValueError, match=r"OPTIM\.NEW_LAYERS must name children of the model with STAGED_LR"):
+            builtin_optim.build_optimizer(model, optim_cfg(*staged, names))
+
+
+def test_warm_up_scales_with_the_rate_of_a_group():
+    parameters = [torch.nn.Parameter(torch.ones(1)) for _ in range(2)]
+    cfg = optim_cfg("OPTIM.WARMUP_EPOCH", 2, "OPTIM.WARMUP_CONS_LR", 0.01, "OPTIM.WARMUP_MIN_LR", 0.01)
+    for kind, wanted in (("constant", [0.01, 0.01, 0.1]), ("linear", [0.01, 0.05, 0.1])):
+        cfg.WARMUP_TYPE = kind
+        optimizer = torch.optim.SGD([{"params": [p], "lr": r} for p, r in zip(parameters, (0.1, 0.001))])
+        schedule, seen = engine.build_lr_scheduler(optimizer, cfg), []
+        for _ in range(3):
+            seen.append([group["lr"] for group in optimizer.param_groups])
+            optimizer.step(), schedule.step()
+        assert seen == [pytest.approx([rate, rate / 100]) for rate in wanted], kind
+
+
 def test_unknown_optimizer_schedule_warmup_and_rate_are_refused():
     with pytest.raises(ValueError, match=r"OPTIM\.NAME must be one of .*'lion'"):
         builtin_optim.build_optimizer([torch.nn.Parameter(torch.ones(1))], optim_cfg("OPTIM.NAME", "lion"))

@@ -84,10 +84,11 @@ def succeed(ended):
 ROUNDING = 1e-5
 
 
-def step(batch, conditioning):
+def step(batch, conditioning, **settings):
     """Loss and terms, gradients and prototypes of one step on this process's share of `batch`."""
     torch.manual_seed(0)
-    model = SpLIP(build_clip(), CLASSNAMES, SpLIPConfig(text_conditioning=conditioning, permutations=10))
+    config = SpLIPConfig(text_conditioning=conditioning, permutations=10, **settings)
+    model = SpLIP(build_clip(), CLASSNAMES, config)
     loss, terms = model({name: distributed.shard(value) for name, value in batch.items()})
     loss.backward()
     distributed.average_gradients(model.trainable.parameters())
@@ -98,7 +99,8 @@ def step(batch, conditioning):
 
 
 def steps(batch):
-    return [step(batch, conditioning) for conditioning in ("batch", "instance")]
+    more = {"contrastive": 1.0, "layernorm_shared": False, "train_proj": True, "free_prompts": 2}
+    return [step(batch, "batch"), step(batch, "instance"), step(batch, "batch", **more)]
 
 
 def largest_gap(first, second):

@@ -179,3 +179,41 @@ def test_attention_in_bf16_is_that_of_float32_to_rounding(tiny_clip, shape):
 def test_wrong_resolution_is_refused(tiny_clip):
     with pytest.raises(ValueError, match=r"takes 48x48 images, got \(64, 64\)"):
         patch_embeddings(tiny_clip.visual, torch.zeros(1, 3, 64, 64))
+
+
+@pytest.mark.parametrize("share_prefix", [True, False])
+@torch.enable_grad()
+def test_the_mean_state_of_all_tokens_is_that_of_clips_own_layers(tiny_clip, share_prefix):
+    """Without prompts: hooks on CLIP's blocks, and the mean from start to end of text, one text at a time."""
+    seen, texts = [], ["a photo of a cat", "a photo of a wine bottle on a table"]
+    hooks = [b.register_forward_hook(lambda m, i, o: seen.append(o)) for b in tiny_clip.transformer.resblocks]
+    tokens = tokenize(texts)
+    with torch.no_grad():
+        import clip
+
+        wanted = tiny_clip.encode_text(clip.tokenize(texts))
+    for hook in hooks:
+        hook.remove()
+    for grad in (True, False):
+        with torch.set_grad_enabled(grad):
+            features, states = encode_text(tiny_clip, tokens, share_prefix=share_prefix, all_states=True)
+        close(features, wanted, atol=1e-5)
+        for layer, state in enumerate(states):
+            for i, text in enumerate(tokens):
+                own = seen[layer][: int(text.argmax()) + 1, i]  # (its tokens, D)
+                close(state[i], own.mean(dim=0), atol=1e-5)
+
+
+@torch.enable_grad()
+def test_the_mean_state_with_prompts_does_not_depend_on_how_it_is_computed(tiny_clip):
+    tokens, prompts = tokenize(["a photo of a cat", "a photo of a wine bottle"]), torch.randn(3, 4, 64)
+    shared, states = encode_text(tiny_clip, tokens, prompts, all_states=True)
+    whole, same = encode_text(tiny_clip, tokens, prompts, share_prefix=False, all_states=True)
+    eot, _ = encode_text(tiny_clip, tokens, prompts)
+    close(shared, eot, atol=1e-5)
+    assert len(states) == 2 and states[0].shape == (3, 2, 64)
+    for a, b in zip([shared, *states], [whole, *same]):
+        close(a, b, atol=1e-5)
+    for row in range(3):
+        _, its = encode_text(tiny_clip, tokens, prompts[row], all_states=True)
+        close(states[-1][row], its[-1], atol=1e-5)

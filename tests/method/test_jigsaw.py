@@ -40,12 +40,19 @@ def test_shuffle_puts_tile_p_i_at_place_i():
             assert torch.equal(got, want), f"image {b}: place {place} does not hold tile {source}"
 
 
-def test_shuffle_of_a_side_that_is_no_multiple_of_the_grid():
-    image = torch.rand(3, 224, 224)
-    identity = shuffle(image, torch.arange(9))
-    assert identity.shape == image.shape
+def test_a_side_that_is_no_multiple_of_the_grid_may_be_resized():
     smooth = torch.linspace(0, 1, 224).expand(3, 224, 224).contiguous()
-    torch.testing.assert_close(shuffle(smooth, torch.arange(9)), smooth, rtol=0, atol=5e-3)
+    torch.testing.assert_close(shuffle(smooth, torch.arange(9), 3, "resize"), smooth, rtol=0, atol=5e-3)
+
+
+def test_a_side_that_is_no_multiple_of_the_grid_keeps_its_pixels():
+    image, permutation = torch.rand(3, 224, 224), torch.randperm(9)
+    out = shuffle(image, permutation)
+    assert torch.equal(shuffle(image, torch.arange(9)), image), "nothing is blurred"
+    assert torch.equal(out[:, 1:-1, 1:-1], shuffle(image[:, 1:-1, 1:-1], permutation))
+    rim = torch.ones(224, 224, dtype=torch.bool)
+    rim[1:-1, 1:-1] = False
+    assert torch.equal(out[:, rim], image[:, rim])
 
 
 def test_shuffle_of_one_image_equals_its_row_in_a_batch():

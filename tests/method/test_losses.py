@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from splip.jigsaw import JigsawSolver, conditional_jigsaw_loss
-from splip.losses import class_loss, class_similarity, triplet_loss
+from splip.losses import class_loss, class_similarity, contrastive_loss, distance, triplet_loss
 
 
 def cos(a, b):
@@ -25,11 +25,41 @@ def _seed():
     torch.manual_seed(0)
 
 
-def test_triplet_loss():
+def unit(a):
+    length = math.sqrt(sum(x * x for x in a.tolist()))
+    return [x / length for x in a.tolist()]
+
+
+SLOW_DISTANCE = {
+    "cosine": lambda a, b: 1 - cos(a, b),
+    "sq_l2": lambda a, b: sum((x - y) ** 2 for x, y in zip(unit(a), unit(b))),
+}
+
+
+@pytest.mark.parametrize("kind", SLOW_DISTANCE)
+def test_triplet_loss(kind):
     s, p, n, mu = torch.randn(9, 7), torch.randn(9, 7), torch.randn(9, 7), torch.rand(9)
-    slow = [max(0.0, float(m) + (1 - cos(a, b)) - (1 - cos(a, c))) for a, b, c, m in zip(s, p, n, mu)]
+    d = SLOW_DISTANCE[kind]
+    slow = [max(0.0, float(m) + d(a, b) - d(a, c)) for a, b, c, m in zip(s, p, n, mu)]
     assert 0 < sum(v > 0 for v in slow) < 9, "both sides of the hinge must be tested"
-    assert float(triplet_loss(s, p, n, mu)) == pytest.approx(sum(slow) / 9, abs=1e-6)
+    assert float(triplet_loss(s, p, n, mu, kind)) == pytest.approx(sum(slow) / 9, abs=1e-6)
+    torch.testing.assert_close(distance(s, p, kind), torch.tensor([d(a, b) for a, b in zip(s, p)]), rtol=0, atol=1e-6)
+
+
+def test_contrastive_loss():
+    s, p = torch.randn(6, 7), torch.randn(5, 7)
+    rows, columns = torch.tensor([0, 1, 2, 0, 1, 1]), torch.tensor([2, 0, 1, 0, 1])
+    logits = torch.tensor([[cos(a, b) / 0.3 for b in p] for a in s], dtype=torch.float64)
+
+    def side(logits, rows, columns):
+        total = 0.0
+        for scores, y in zip(logits, rows):
+            targets = [j for j, other in enumerate(columns) if y == other]
+            total += sum(cross_entropy(scores, j) for j in targets) / len(targets)
+        return total / len(rows)
+
+    slow = (side(logits, rows, columns) + side(logits.t(), columns, rows)) / 2
+    assert float(contrastive_loss(s, p, rows, columns, 0.3)) == pytest.approx(slow, abs=1e-5)
 
 
 def test_triplet_loss_at_zero_is_still_a_graph():

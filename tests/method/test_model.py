@@ -1,14 +1,17 @@
 """SpLIP as a whole: what moves, what stays, what each switch changes."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import CLASSNAMES, build_clip, make_batch
+from conftest import CLASSNAMES, build_clip, make_batch, make_tiny_clip_file
+from PIL import Image
 
 from splip import SpLIP, SpLIPConfig
 from splip.backbone import tokenize
+from splip.model import param_groups
 
 SMALL = {"permutations": 10}  # the size of the bank in `tiny_batch`
 OFF = {"use_bt": False, "use_bv": False, "use_bvt": False}
@@ -121,17 +124,21 @@ def test_the_checkpoint_carries_all_that_an_embedding_needs(tiny_clip, tiny_batc
 
 
 def test_prototypes_follow_the_batches(tiny_clip, tiny_batch):
-    model = build(tiny_clip, prototype_momentum=0.5)
+    model = build(tiny_clip, prototype_momentum=0.6)
     b_t, visual = model.trainable["b_t"], model.clip.visual
     from splip.encoders import patch_embeddings
 
-    with torch.no_grad():
-        photos = torch.cat([tiny_batch["positive"], tiny_batch["negative"]])
-        means = [b_t.pool(patch_embeddings(visual, x)).mean(0) for x in (photos, photos.flip(-1) * 0.5)]
-        model(tiny_batch)
-        torch.testing.assert_close(model.trainable["prototypes"].photo, means[0])
-        model({**tiny_batch, **{k: tiny_batch[k].flip(-1) * 0.5 for k in ("positive", "negative")}})
-    torch.testing.assert_close(model.trainable["prototypes"].photo, (means[0] + means[1]) / 2)
+    expected = torch.zeros(64)
+    for done in range(4):  # a plain mean (1, 1/2) until the momentum is slower (0.4, 0.4)
+        batch = {**tiny_batch, **{k: tiny_batch[k] * 0.5**done for k in ("positive", "negative")}}
+        with torch.no_grad():
+            photos = torch.cat([batch["positive"], batch["negative"]])
+            mean = b_t.pool(patch_embeddings(visual, photos)).mean(0)
+            model(batch)
+        weight = max(0.4, 1 / (done + 1))
+        expected = (1 - weight) * expected + weight * mean
+        torch.testing.assert_close(model.trainable["prototypes"].photo, expected)
+    assert model.trainable["prototypes"].updates.tolist() == [4, 4]
     before = snapshot(model.trainable["prototypes"])
     model.eval()(tiny_batch)
     assert all(torch.equal(before[k], v) for k, v in model.trainable["prototypes"].state_dict().items())
@@ -159,6 +166,10 @@ CHANGES = [
     {"photo_template": "a"}, {"alpha": 0.0}, {"alpha": 2.0}, {"beta": 0.0}, {"beta": 0.5}, {"triplet": False},
     {"margin": "fixed"}, {"margin": "fixed", "fixed_margin": 0.5}, {"margin_scale": 0.5}, {"margin_shift": 0.1},
     {"logit_scale": 50.0}, {"jigsaw_layers": 1}, {"permutations": 12},
+    {"bt_pool": "mean"}, {"bt_pool": "attention"}, {"bt_positions": True}, {"bt_shuffled": False}, {"bv_layers": 2},
+    {"bv_positions": False}, {"bv_normalize": False}, {"bvt_states": "eot"}, {"bvt_width": 0}, {"bvt_width": 32},
+    {"bvt_activation": "gelu"}, {"free_prompts": 2}, {"distance": "cosine"}, {"contrastive": 1.0},
+    {"contrastive": 1.0, "contrastive_temperature": 0.5},
 ]
 
 
@@ -169,7 +180,11 @@ def test_every_switch_takes_a_step_and_changes_the_loss(tiny_clip, tiny_batch, s
     assert torch.isfinite(loss) and abs(float(loss) - float(full)) > 1e-7, (float(loss), float(full), terms)
 
 
-@pytest.mark.parametrize("setting", [{"layernorm": t} for t in LAYERNORMS] + [{"prototype_momentum": 0.5}], ids=str)
+TRAINING = [{"layernorm": towers} for towers in LAYERNORMS]
+TRAINING += [{"prototype_momentum": 0.1}, {"layernorm_shared": False}, {"train_proj": True}]
+
+
+@pytest.mark.parametrize("setting", TRAINING, ids=str)
 def test_switches_of_training_change_the_embedding(tiny_clip, tiny_batch, setting):
     """These leave the first loss as it is; what two steps make of the model must differ."""
     results = []
@@ -247,12 +262,14 @@ def test_towers_of_any_depth_and_width(vision, text):
     assert torch.isfinite(loss)
 
 
-def test_visual_layer_l_reads_the_text_layer_at_its_relative_depth():
-    model = build(build_clip(vision=(64, 5), text=(64, 2)), use_bv=False, use_bt=False)
+@pytest.mark.parametrize("states_of", ["eot", "all"])
+def test_visual_layer_l_reads_the_text_layer_at_its_relative_depth(states_of):
+    clip = build_clip(vision=(64, 5), text=(64, 2))
+    model = build(clip, use_bv=False, use_bt=False, bvt_states=states_of)
     from splip.encoders import encode_text
 
     with torch.no_grad():
-        _, states = encode_text(model.clip, model.photo_class_tokens)
+        _, states = encode_text(model.clip, model.photo_class_tokens, all_states=states_of == "all")
         layers, _ = model._prompts("photo", None)
         for layer, source in enumerate([0, 0, 0, 1, 1]):  # floor(l * 2 / 5)
             torch.testing.assert_close(layers[layer], model.trainable["b_vt"](states[source]))
@@ -272,3 +289,142 @@ def tokenize_77(texts):
 def test_template_words_are_the_tokens_between_start_and_end(tiny_clip):
     model = build(tiny_clip)
     assert torch.equal(model.sketch_words, tokenize(["a sketch of a"])[0, 1:5]) and len(model.photo_words) == 4
+
+
+@pytest.mark.parametrize("free_prompts", [0, 2])
+def test_each_modality_may_have_layernorms_of_its_own(tiny_clip, tiny_batch, free_prompts):
+    images = tiny_batch["sketch"]
+    shared = build(copy.deepcopy(tiny_clip), free_prompts=free_prompts).eval()
+    model = build(tiny_clip, layernorm_shared=False, free_prompts=free_prompts)
+    for modality in ("sketch", "photo"):  # copies begin equal
+        if not free_prompts:  # these are drawn after the copies in one and before in the other
+            assert torch.equal(model.eval().encode(images, modality), shared.encode(images, modality))
+    names = {n.split(".")[0] for n, _ in model.trainable["layernorms_photo"].named_parameters()}
+    assert names == {n.replace(".", "_")[len("visual_"):] for n in LAYERNORMS["vision"]}
+    before = snapshot(model.trainable)
+    for _ in range(2):
+        step(model.train(), tiny_batch, lr=1e-2)
+    still = {n for n, old in before.items() if torch.equal(old, model.trainable.state_dict()[n])}
+    assert still == set(), f"trainable but not moved: {still}"
+    sketch, photo = model.visual("sketch"), model.visual("photo")
+    assert not torch.equal(sketch.ln_post.weight, photo.ln_post.weight)
+    same = [a is b for (n, a), (_, b) in zip(sketch.named_parameters(), photo.named_parameters()) if "ln_" not in n]
+    assert len(same) > 10 and all(same), "weights other than LayerNorms are shared, not copied"
+    other = build(build_clip(), layernorm_shared=False, free_prompts=free_prompts).eval()
+    other.trainable.load_state_dict(model.trainable.state_dict())
+    assert torch.equal(other.encode(images, "photo"), model.eval().encode(images, "photo"))
+
+
+def test_recomputed_blocks_use_the_layernorms_of_their_modality(tiny_clip, tiny_batch):
+    gradients = []
+    for grad_checkpointing in (False, True):
+        model = build(copy.deepcopy(tiny_clip), layernorm_shared=False, train_proj=True)
+        model.grad_checkpointing = grad_checkpointing
+        model(tiny_batch)[0].backward()
+        gradients.append({n: p.grad for n, p in model.trainable.named_parameters()})
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=0, atol=1e-7, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@torch.no_grad()
+def test_b_v_reads_the_text_encoders_input(tiny_clip):
+    """Token and position embeddings at the template's places, to zero mean and unit variance; one by one."""
+    model, weights = build(tiny_clip), tiny_clip.token_embedding.weight
+    layer = model.trainable["b_v"].map[0]
+    tokens = tokenize(["a sketch of a"])[0]
+    rows = []
+    for place in range(1, 5):
+        x = weights[tokens[place]] + tiny_clip.positional_embedding[place]
+        x = (x - x.mean()) / (x.var(unbiased=False) + 1e-5).sqrt()
+        rows.append(layer.weight @ x + layer.bias)
+    prompts, _ = model._prompts("sketch", None)
+    torch.testing.assert_close(prompts[0][:4], torch.stack(rows), rtol=0, atol=1e-5)
+    assert not torch.allclose(prompts[0][0], prompts[0][3], atol=1e-3), "the two words 'a' are told apart"
+    plain = build(copy.deepcopy(tiny_clip), bv_positions=False)._prompts("sketch", None)[0]
+    assert torch.equal(plain[0][0], plain[0][3])
+
+
+def test_positions_make_the_modalities_prompts_differ(tiny_clip):
+    before = {"bv_positions": False, "bv_normalize": False, "bv_layers": 2, "bvt_states": "eot"}
+    old = build(copy.deepcopy(tiny_clip), **before).prompt_cosines()
+    new = build(tiny_clip).prompt_cosines()
+    assert set(old) == {"V^tg", "V^ms"} and new["V^tg"] < old["V^tg"] < 1, (old, new)
+    assert build(copy.deepcopy(tiny_clip), **OFF).prompt_cosines() == {}
+    assert set(build(copy.deepcopy(tiny_clip), use_bv=False, text_conditioning="instance").prompt_cosines()) == {"V^ms"}
+
+
+def test_after_training_the_modality_matters(tiny_clip, tiny_batch):
+    model = build(tiny_clip)
+    for _ in range(3):
+        step(model, tiny_batch, lr=1e-2)
+    own, swapped = (model.eval().encode(tiny_batch["sketch"], modality) for modality in ("sketch", "photo"))
+    cosine = (own * swapped).sum(dim=1)
+    assert (cosine < 0.9999).all(), cosine
+
+
+def cfg_of(**optim):
+    from yacs.config import CfgNode
+
+    staged = {"LR": 0.01, "STAGED_LR": False, "NEW_LAYERS": (), "BASE_LR_MULT": 0.1}
+    return CfgNode({"OPTIM": {**staged, **optim}})
+
+
+def test_each_kind_of_parameter_has_its_rate(tiny_clip):
+    model = build(tiny_clip, layernorm_shared=False, train_proj=True, free_prompts=1)
+    assert [g["lr"] for g in param_groups(model, cfg_of())] == [0.01], "one rate, one group"
+    factors = {"lr_layernorm": 0.5, "lr_mappers": 2.0, "lr_solver": 3.0, "lr_proj": 0.25}
+    model = build(build_clip(), layernorm_shared=False, train_proj=True, free_prompts=1, **factors)
+    parts = {0.03: ["jigsaw"], 0.02: ["b_t", "b_v", "b_vt", "free"], 0.005: ["layernorms", "layernorms_photo"],
+             0.0025: ["proj"]}  # fmt: skip
+    groups = param_groups(model, cfg_of())
+    assert [g["lr"] for g in groups] == pytest.approx(list(parts))
+    for group, names in zip(groups, parts.values()):
+        wanted = {id(p) for name in names for p in model.trainable[name].parameters()}
+        assert {id(p) for p in group["params"]} == wanted, names
+    assert sum(len(g["params"]) for g in groups) == len(list(model.trainable.parameters()))
+    before = snapshot(model.trainable)
+    loss, _ = model(make_batch(6, 48, len(CLASSNAMES), 10))
+    loss.backward()
+    torch.optim.SGD(groups).step()  # a step is rate times gradient
+    for group in groups:
+        for name, parameter in model.trainable.named_parameters():
+            if any(parameter is p for p in group["params"]):
+                torch.testing.assert_close(before[name] - group["lr"] * parameter.grad, parameter.detach())
+
+
+def test_staged_rates_are_dassls(tiny_clip):
+    model = build(tiny_clip, lr_solver=2.0)
+    staged = cfg_of(STAGED_LR=True, NEW_LAYERS=("b_t", "b_v", "b_vt", "jigsaw", "proj"))  # a part may be off
+    rates = {id(p): g["lr"] for g in param_groups(model, staged) for p in g["params"]}
+    for name, rate in (("layernorms", 0.001), ("b_t", 0.01), ("jigsaw", 0.02)):
+        assert all(rates[id(p)] == pytest.approx(rate) for p in model.trainable[name].parameters()), name
+    for names in ((), ("b_t", "head")):
+        with pytest.raises(ValueError, match=r"OPTIM.NEW_LAYERS must name some of .* with STAGED_LR, got \["):
+            param_groups(model, cfg_of(STAGED_LR=True, NEW_LAYERS=names))
+
+
+# What commit 23ad539 did, said in the settings that came after it.
+BEFORE = {
+    "bt_shuffled": False, "bv_layers": 2, "bv_positions": False, "bv_normalize": False, "bvt_states": "eot",
+    "bvt_width": 0, "bvt_activation": "gelu", "distance": "cosine", "same_class_margin": 1.0, "tiles": "resize",
+}
+
+
+def test_weights_of_23ad539_embed_as_they_did(tmp_path):
+    from tiny_sbir import UNSEEN, write_images
+
+    from splip.backbone import load_clip
+    from splip.data.transforms import normalize, to_pixels, to_tensor
+
+    clip = load_clip(str(make_tiny_clip_file(tmp_path / "clip.pt")), "cpu")
+    folder = Path(__file__).parents[1] / "fixtures/run_23ad539"
+    state = torch.load(folder / "splip/model.pth.tar-2", weights_only=True)
+    method = {name.lower(): value for name, value in state["fingerprint"]["TRAINER.SPLIP"].items()}
+    model = SpLIP(clip, state["fingerprint"]["classes"], SpLIPConfig(**{**BEFORE, **method})).eval()
+    model.trainable.load_state_dict(state["state_dict"])
+    wanted = torch.load(folder / "embeddings.pt", weights_only=True)
+    for modality, part in (("sketch", "query"), ("photo", "gallery")):
+        paths = sorted(write_images(tmp_path).glob(f"*_{modality}.png"))
+        pictures = [Image.open(path) for path in paths if path.stem.split("_")[0] in UNSEEN]
+        images = normalize(torch.stack([to_tensor(to_pixels(picture, 48)) for picture in pictures]))
+        torch.testing.assert_close(model.encode(images, modality), wanted[part], rtol=0, atol=1e-6)

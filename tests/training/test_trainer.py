@@ -81,6 +81,13 @@ STEPS = {
     "random_crop": ["INPUT.TRANSFORMS", ("random_crop", "normalize")],
     "no jigsaw": ["TRAINER.SPLIP.BETA", 0.0],
     "LayerNormCLIP": ["TRAINER.NAME", "LayerNormCLIP"],
+    "rates by part": ["TRAINER.SPLIP.LR_LAYERNORM", 0.1, "TRAINER.SPLIP.LR_SOLVER", 0.5],
+    "staged rates": ["OPTIM.STAGED_LR", True, "OPTIM.NEW_LAYERS", ("b_t", "b_v", "b_vt", "jigsaw")],
+    "LayerNorms apart": ["TRAINER.SPLIP.LAYERNORM_SHARED", False, "TRAINER.SPLIP.TRAIN_PROJ", True],
+    "free prompts": ["TRAINER.SPLIP.FREE_PROMPTS", 2],
+    "contrastive": ["TRAINER.SPLIP.CONTRASTIVE", 1.0],
+    "tiles resized": ["TRAINER.SPLIP.GRID", 5, "TRAINER.SPLIP.TILES", "resize"],
+    "tiles cropped": ["TRAINER.SPLIP.GRID", 5, "TRAINER.SPLIP.TILES", "crop"],
 }
 
 
@@ -179,6 +186,7 @@ def test_results_hold_what_tables_need(config, tmp_path):
     assert list(left) == [
         "trainer", "dataset", "setting", "split", "gallery", "backbone", "seed", "epoch", "num_queries",
         "num_gallery", "metrics", "selection", "versions", "config", "seconds",
+        "swapped", "prompt_cosines",
     ]  # fmt: skip
     wanted = ("SpLIP", "TinySBIR", "zs", "unseen", 1, 2, 8, 8, "last")
     keys = ("trainer", "dataset", "setting", "gallery", "seed", "epoch", "num_queries", "num_gallery",
@@ -193,6 +201,28 @@ def test_results_hold_what_tables_need(config, tmp_path):
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert {"history.json", "training_curve.png", "retrieval.png", "tensorboard", "splip"} <= names
     assert [entry["epoch"] for entry in saved(trainer, "history.json")] == [1, 2]
+
+
+@pytest.mark.parametrize("setting", ["zs", "fg"])
+def test_swapping_the_modality_is_measured(config, no_drawings, capsys, setting):
+    trainer = run(config("DATASET.SETTING", setting, "OPTIM.LR", 0.01))
+    left, out, model = saved(trainer), capsys.readouterr().out, trainer.model
+    assert left["swapped"].keys() == left["metrics"].keys() and "modality swapped, percent:" in out
+    assert left["prompt_cosines"] == model.prompt_cosines() and set(left["prompt_cosines"]) == {"V^tg", "V^ms"}
+    assert "prompts of sketches and photos at the start: V^tg" in out and "photos after 1 epochs: V^tg" in out
+    query, gallery = trainer.dataset.test_queries, trainer.dataset.test_gallery
+    own, as_photos, as_sketches = trainer.encode(query), trainer.encode(query, None, "photo"), trainer.encode(
+        gallery, None, "sketch"
+    )
+    again, _ = results.score(as_photos, as_sketches, query, gallery, setting == "fg")
+    assert left["swapped"] == again
+    assert (own * as_photos).sum(dim=1).max() < 0.9999, "the trained model does not know the modality"
+
+
+@pytest.mark.parametrize("name", ["LayerNormCLIP", "FrozenCLIP"])
+def test_what_knows_no_modality_is_not_swapped(config, no_drawings, capsys, name):
+    left = saved(run(config("TRAINER.NAME", name)))
+    assert "swapped" not in left and "swapped" not in capsys.readouterr().out
 
 
 def test_test_never_repeats_or_drops_a_gallery_image(config, no_drawings, monkeypatch):
