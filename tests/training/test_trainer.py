@@ -11,6 +11,8 @@ from conftest import make_tiny_clip_file
 from tiny_sbir import tiny_cfg, write_images
 
 import splip
+import splip.datasets
+import splip.trainers  # registers them, whichever tests run first
 from splip.backbone import TINYCLIP, clip_dims, load_clip
 from splip.data.transforms import normalize, to_pixels, to_tensor
 from splip.engine import (
