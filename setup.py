@@ -4,7 +4,7 @@ from setuptools import find_packages, setup
 
 setup(
     name="splip",
-    version="0.1.0",
+    version="0.2.0",
     description="SpLIP (ECCV 2024): multimodal prompt learning for zero-shot sketch-based image retrieval",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
@@ -28,7 +28,7 @@ setup(
     ],
     entry_points={"console_scripts": ["splip=splip.cli:main"]},
     extras_require={
-        "test": ["pytest>=7", "scikit-learn", "torchmetrics", "ruff"],
+        "test": ["pytest>=7", "scikit-learn", "torchmetrics", "ruff", "mypy"],
         "export": ["onnx", "onnxruntime", "onnxscript"],  # splip export --format onnx
     },
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Optional, Sequence
 
 import torch
@@ -13,12 +14,15 @@ import splip.trainers
 from splip import distributed
 from splip.engine import (
     ENGINE,
+    TRAINER_REGISTRY,
     build_trainer,
     collect_env_info,
     get_cfg_default,
     set_random_seed,
     setup_logger,
 )
+from splip.engine.plugins import import_module
+from splip.training.runs import read_config
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -27,11 +31,13 @@ def make_parser() -> argparse.ArgumentParser:
     add("--root", default="", help="folder of the data sets (Sketchmoji needs none)")
     add("--output-dir", default="", help="where checkpoints, results.json and log.txt go")
     add("--seed", type=int, default=-1, help="0 or more; otherwise the config's, else another each run")
-    add("--trainer", default="", help="SpLIP, LayerNormCLIP or FrozenCLIP")
-    add("--backbone", default="", help="TinyCLIP, a name like ViT-B/32, or a file with CLIP's weights")
+    add("--import", dest="imports", action="append", default=[], metavar="MODULE",
+        help="module or .py file with trainers or data sets of your own (docs/EXTEND.md)")
+    add("--trainer", default="", help=f"one of {', '.join(sorted(TRAINER_REGISTRY.registered_names()))}, or your own")
+    add("--backbone", default="", help="splip-hybrid, a name like ViT-B/32, or a file with CLIP's weights")
     add("--dataset-config-file", default="", help="e.g. configs/datasets/sketchmoji.yaml")
-    add("--config-file", default="", help="e.g. configs/trainers/SpLIP/tinyclip.yaml")
-    add("--resume", default="", help="output folder of the run to continue")
+    add("--config-file", default="", help="e.g. configs/trainers/SpLIP/hybrid.yaml")
+    add("--resume", default="", help="output folder of the run to continue; alone it takes the run's own settings")
     add("--eval-only", action="store_true", help="test the model in --model-dir")
     add("--model-dir", default="", help="output folder of a finished run")
     add("--load-epoch", type=int, help="epoch of the checkpoint to test (default: best or last)")
@@ -41,9 +47,15 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def setup_cfg(args: argparse.Namespace):
-    """The run's frozen config: defaults, then data set file, method file, arguments, key-value pairs."""
-    cfg = get_cfg_default()
-    splip.extend_cfg(cfg)
+    """The run's frozen config: defaults, then data set file, method file, arguments, key-value pairs.
+
+    With --resume and neither file it starts from the config that the run was made with.
+    """
+    if args.resume and not (args.dataset_config_file or args.config_file) and os.path.isdir(args.resume):
+        cfg = read_config(args.resume)
+    else:
+        cfg = get_cfg_default()
+        splip.extend_cfg(cfg)
     for path in (args.dataset_config_file, args.config_file):
         if path:
             cfg.merge_from_file(path)
@@ -73,6 +85,8 @@ def main(argv: Optional[Sequence[str]] = None):
 
 def run(args: argparse.Namespace):
     """What the arguments ask for -> the trainer."""
+    for name in args.imports:
+        import_module(name)
     cfg = setup_cfg(args)
     if cfg.SEED >= 0:
         set_random_seed(cfg.SEED)
@@ -85,7 +99,8 @@ def run(args: argparse.Namespace):
 
     trainer = build_trainer(cfg)
     if args.eval_only:
-        trainer.load_model(args.model_dir, epoch=args.load_epoch)
+        if trainer.trains or args.model_dir:
+            trainer.load_model(args.model_dir, epoch=args.load_epoch)
         trainer.test()
     elif not args.no_train:
         trainer.train()

@@ -25,7 +25,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from torch.utils.data import DataLoader
 
 from splip.data.base import PHOTO, SKETCH, SBIRDatum
-from splip.data.transforms import Augmentation
+from splip.data.transforms import Augmentation, Preprocessing
 from splip.data.triplets import EpochOrder, ImageDataset, Triplets, loader
 from splip.images import open_rgb
 
@@ -76,11 +76,11 @@ def disk_to_tensor(small: bool, repeats: int) -> List[Dict[str, Any]]:
         items = write_files(Path(folder), count)
         for kind in items:
             size = sum(os.path.getsize(item.impath) for item in items[kind]) / count
-            cached = ImageDataset(Files(), items[kind], SIZE)
+            cached = ImageDataset(Files(), items[kind], Preprocessing(SIZE))
             began = time.perf_counter()
             cached.preload(0, os.path.join(folder, "cache"))
             build = time.perf_counter() - began
-            sources = {"decoded": ImageDataset(Files(), items[kind], SIZE), "cached": cached}
+            sources = {"decoded": ImageDataset(Files(), items[kind], Preprocessing(SIZE)), "cached": cached}
             for workers in (0, 1) if small else (0, 1, 2, 4):
                 loaders = {
                     name: loader(images, BATCH, workers, persistent_workers=workers > 0)
@@ -117,7 +117,7 @@ def sampling(small: bool) -> List[Dict[str, Any]]:
         for i in range(count)
     ]
     marks = [time.perf_counter()]
-    triplets = Triplets(Blank(Files(), items, 1), Augmentation([]), num_permutations=100, seed=0)
+    triplets = Triplets(Blank(Files(), items, Preprocessing(1)), Augmentation([]), num_permutations=100, seed=0)
     marks.append(time.perf_counter())
     order = list(EpochOrder(len(triplets), seed=0))
     marks.append(time.perf_counter())
@@ -168,8 +168,9 @@ def sketchmoji_run(small: bool) -> List[Dict[str, Any]]:
             trainer = train.main([
                 "--trainer", "SpLIP", "--seed", "1", "--output-dir", folder, "--no-train",
                 "--dataset-config-file", str(ROOT / "configs/datasets/sketchmoji.yaml"),
-                "--config-file", str(ROOT / "configs/trainers/SpLIP/tinyclip.yaml"),
-                "DATASET.CACHE", str(cache), "OPTIM.MAX_EPOCH", "1", "TEST.NO_TEST", "True",
+                "--config-file", str(ROOT / "configs/trainers/SpLIP/hybrid.yaml"),
+                "DATASET.CACHE", str(cache), "OPTIM.MAX_EPOCH", "1", "TEST.NO_TEST", "True", "TRAINER.TOKEN_CACHE", "",
+                "INPUT.SKETCH_VIEWS", "0", "INPUT.PHOTO_VIEWS", "0",  # all augmented anew: the loader's full work
                 *(["DATALOADER.TRAIN_X.BATCH_SIZE", "4"] if small else []),
             ])  # fmt: skip
             watched = trainer.train_loader_x = Watched(trainer.train_loader_x, steps)

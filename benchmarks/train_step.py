@@ -61,7 +61,7 @@ def make_batch(clip: nn.Module, size: int, classes: int, permutations: int) -> D
 def splip_step(small: bool, grad_checkpointing: bool = False) -> Callable[[str, int], None]:
     """SpLIP's step as its trainer takes it -> function of precision and batch size."""
     clip, config = random_clip(small), SpLIPConfig()
-    model = SpLIP(clip, seen_classes(small), config, grad_checkpointing).train()
+    model = SpLIP(clip, seen_classes(small), config, grad_checkpointing=grad_checkpointing).train()
     bank = permutation_bank(config.grid, config.permutations, config.jigsaw_seed)
     optimiser = torch.optim.Adam(model.trainable.parameters(), 1e-3)
 

@@ -1,14 +1,23 @@
 """SpLIP: multimodal prompt learning for zero-shot sketch-based image retrieval on a frozen CLIP."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
-__all__ = ["SpLIP", "SpLIPConfig", "extend_cfg", "load_clip"]
+if TYPE_CHECKING:  # what __getattr__ below finds, for editors and type checkers
+    from splip.backbone import load_clip
+    from splip.base import RetrievalModel
+    from splip.config import SpLIPConfig
+    from splip.model import SpLIP
+    from splip.training.config import extend_cfg
+
+__version__ = "0.2.0"
+__all__ = ["RetrievalModel", "SpLIP", "SpLIPConfig", "extend_cfg", "load_clip"]
 
 _HOMES = {
+    "RetrievalModel": "splip.base",
     "SpLIP": "splip.model",
     "SpLIPConfig": "splip.config",
-    "extend_cfg": "splip.config",
+    "extend_cfg": "splip.training.config",
     "load_clip": "splip.backbone",
 }
 

@@ -7,16 +7,18 @@ import inspect
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Dict, List, Sequence, Union
+from typing import Any, Dict, List, Sequence, Union
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from splip.hybrid import MARK, build_hybrid
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 ASSETS = Path(__file__).resolve().parent / "assets"
-TINYCLIP = "TinyCLIP"  # the backbone that ships with the package
+EMBEDDED = "splip-hybrid"  # the backbone that ships with the package
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class CLIPDims:
     context_length: int
 
 
-def clip_dims(clip: nn.Module) -> CLIPDims:
+def clip_dims(clip: Any) -> CLIPDims:
     """Sizes of ``clip``.
 
     Raises:
@@ -60,15 +62,16 @@ def clip_dims(clip: nn.Module) -> CLIPDims:
 
 def available_backbones() -> List[str]:
     """Names that :func:`load_clip` accepts besides a file path."""
-    return [TINYCLIP] + [name for name in _openai_clip()._MODELS if name.startswith("ViT")]
+    return [EMBEDDED] + [name for name in _openai_clip()._MODELS if name.startswith("ViT")]
 
 
-def load_clip(name_or_path: Union[str, Path] = TINYCLIP, device: Union[str, torch.device] = "cpu") -> nn.Module:
+def load_clip(name_or_path: Union[str, Path] = EMBEDDED, device: Union[str, torch.device] = "cpu") -> Any:
     """A CLIP in float32 and ``eval()`` mode on ``device``.
 
     Args:
-        name_or_path: ``"TinyCLIP"`` (embedded), a name of ``clip.available_models()`` (downloaded once, as
-            OpenAI's package does), or a file: a TorchScript archive or a state dict in OpenAI's layout.
+        name_or_path: ``"splip-hybrid"`` (embedded), a name of ``clip.available_models()`` (downloaded once, as
+            OpenAI's package does), or a file: a TorchScript archive or a state dict in OpenAI's layout, or in that of
+            the embedded backbone (:mod:`splip.hybrid`).
         device: where the model goes.
 
     Raises:
@@ -79,7 +82,10 @@ def load_clip(name_or_path: Union[str, Path] = TINYCLIP, device: Union[str, torc
     if "visual.class_embedding" not in state_dict and "visual.layer1.0.conv1.weight" in state_dict:
         raise _resnet_error(name_or_path)
     try:
-        clip = _build_plain_clip(_openai_clip().build_model, state_dict)
+        if MARK in state_dict:
+            clip = build_hybrid(_clip_class(), state_dict)
+        else:
+            clip = _build_plain_clip(_openai_clip().build_model, state_dict)
     except (KeyError, RuntimeError) as error:
         raise ValueError(f"{name_or_path} does not hold a CLIP in OpenAI's layout: {error}") from error
     clip = clip.float().to(device).eval()
@@ -89,8 +95,8 @@ def load_clip(name_or_path: Union[str, Path] = TINYCLIP, device: Union[str, torc
 
 def resolve_backbone(name_or_path: Union[str, Path]) -> Path:
     """The weight file behind a backbone's name (downloaded if need be) or path; errors as :func:`load_clip`."""
-    if str(name_or_path) == TINYCLIP:
-        return ASSETS / "tinyclip" / "tinyclip.pt"
+    if str(name_or_path) == EMBEDDED:
+        return ASSETS / "hybrid" / f"{EMBEDDED}.pt"
     path = Path(name_or_path).expanduser()
     if path.is_file():
         return path
@@ -101,8 +107,9 @@ def resolve_backbone(name_or_path: Union[str, Path]) -> Path:
         url = openai_clip._MODELS[str(name_or_path)]
         # CoOp's copy of clip gives its download folder a default, the registry's asks for one
         return Path(openai_clip._download(url, str(Path("~/.cache/clip").expanduser())))
+    gone = f": version 0.2 has {EMBEDDED!r} in its place" if str(name_or_path) == "TinyCLIP" else ""
     raise ValueError(
-        f"backbone {str(name_or_path)!r} is neither a file nor one of {available_backbones()}"
+        f"backbone {str(name_or_path)!r} is neither a file nor one of {available_backbones()}{gone}"
     )
 
 
@@ -113,11 +120,21 @@ def _resnet_error(name_or_path: Union[str, Path]) -> ValueError:
     )
 
 
-def backbone_fingerprint(clip: nn.Module) -> Dict[str, object]:
-    """What tells one backbone from another: its sizes and a hash of its frozen patch convolution."""
-    weight = clip.visual.conv1.weight.detach().float().cpu().contiguous()
-    digest = hashlib.sha256(weight.numpy().tobytes()).hexdigest()[:16]
-    return {**asdict(clip_dims(clip)), "sha256": digest}
+def backbone_fingerprint(clip: Any) -> Dict[str, object]:
+    """What tells one backbone from another: its sizes, and hashes of its patch convolution and of all its weights.
+
+    To be taken before anything is trained: LayerNorms are trained in place.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for name, value in sorted(clip.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(_bytes(value))
+    conv1 = hashlib.sha256(_bytes(clip.visual.conv1.weight)).hexdigest()[:16]  # all that was taken until 23ad539
+    return {**asdict(clip_dims(clip)), "sha256": conv1, "weights": digest.hexdigest()}
+
+
+def _bytes(value: Tensor) -> bytes:
+    return value.detach().float().cpu().contiguous().numpy().tobytes()
 
 
 def tokenize(texts: Sequence[str]) -> Tensor:
@@ -150,12 +167,20 @@ def _read_state_dict(path: Path, asked_for: str) -> Dict[str, Tensor]:
         state_dict = torch.load(str(path), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a different type for each way in which a file can be broken
         raise ValueError(f"backbone {asked_for}: {path} is damaged or no weight file ({error})") from error
-    if not isinstance(state_dict, dict) or "visual.conv1.weight" not in state_dict:
+    if not isinstance(state_dict, dict) or not {"visual.conv1.weight", MARK} & set(state_dict):
         raise ValueError(f"backbone {asked_for}: {path} holds no CLIP state dict (no 'visual.conv1.weight')")
     return state_dict
 
 
-def _build_plain_clip(build_model, state_dict: Dict[str, Tensor]) -> nn.Module:
+def _clip_class() -> type:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+        from clip.model import CLIP
+
+    return CLIP
+
+
+def _build_plain_clip(build_model, state_dict: Dict[str, Tensor]) -> Any:
     """CLIP without prompts, also from the ``build_model`` of MaPLe and PromptSRC, which wants a design."""
     # build_model deletes keys of what it is given
     state_dict = dict(state_dict)

@@ -7,7 +7,7 @@ somebody who re-implemented the method, N third-party note, D our decision.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Dict
 
 LAYERNORMS = ("both", "vision", "text", "none")
@@ -17,6 +17,7 @@ BVT_STATES = ("eot", "all")
 ACTIVATIONS = ("relu", "gelu")
 MARGINS = ("adaptive", "fixed")
 DISTANCES = ("sq_l2", "cosine")
+NEGATIVES = ("random", "semi_hard", "batch_hard", "batch_all")
 TILES = ("crop", "resize")
 PRECISIONS = ("fp32", "bf16", "fp16")
 
@@ -58,6 +59,7 @@ class SpLIPConfig:
     # losses
     triplet: bool = True  # L_triplet
     distance: str = "sq_l2"  # squared L2 of unit vectors = 2 (1 - cos) (R), or cosine = 1 - cos (P: CLIP-AT)
+    negatives: str = "random"  # each triplet's own (F), or of the batch: semi_hard, batch_hard, batch_all (D)
     margin: str = "adaptive"  # mu = cos of class names, or fixed_margin (F)
     fixed_margin: float = 0.2  # (N)
     margin_scale: float = 1.0  # mu -> margin_scale * mu + margin_shift (D)
@@ -79,7 +81,7 @@ class SpLIPConfig:
         for name, choices in (
             ("layernorm", LAYERNORMS), ("text_conditioning", TEXT_CONDITIONINGS), ("margin", MARGINS),
             ("bt_pool", BT_POOLS), ("bvt_states", BVT_STATES), ("bvt_activation", ACTIVATIONS),
-            ("distance", DISTANCES), ("tiles", TILES),
+            ("distance", DISTANCES), ("tiles", TILES), ("negatives", NEGATIVES),
         ):
             if getattr(self, name) not in choices:
                 raise ValueError(f"TRAINER.SPLIP.{name.upper()} must be one of {choices}, got {getattr(self, name)!r}")
@@ -114,25 +116,18 @@ class SpLIPConfig:
         return self.use_bv or self.use_bvt or self.free_prompts > 0 or not self.layernorm_shared
 
 
-def extend_cfg(cfg: Any) -> None:
-    """Add SpLIP's keys with their defaults to a Dassl (yacs) config, in place.
-
-    This and ``import splip.trainers, splip.datasets`` are the two lines a host repository needs.
-    """
-    from yacs.config import CfgNode
-
-    cfg.TRAINER.SPLIP = CfgNode({name.upper(): value for name, value in asdict(SpLIPConfig()).items()})
-    cfg.TRAINER.SPLIP.PREC = "fp32"  # fp32 | bf16 | fp16 (with gradient scaling, CUDA only)
-    cfg.TRAINER.SPLIP.RECOMPUTE = False  # run blocks again in the backward pass: less memory, one more forward pass
-    cfg.DATASET.SETTING = "zs"  # zs | gzs | fg | cross
-    cfg.DATASET.SPLIT = ""  # name of the class split; empty = the data set's default
-    cfg.DATASET.GALLERY = ""  # gallery rule of the setting; empty = its default
-    cfg.DATASET.GALLERY_SEED = 0  # of the rules that draw from the seen classes
-    cfg.DATASET.TARGET = ""  # cross: the class list, and with it the data set, that is tested on
-    cfg.DATASET.PHOTOS = "once"  # once | zse: Sketchy's original photos twice, as in ZSE-SBIR's lists
-    cfg.DATASET.FILE_LISTS = ""  # empty = read folders; zse = ZSE-SBIR's lists below ROOT; else the folder of them
-    cfg.DATASET.CACHE = False  # keep decoded images (uint8, input size) in memory after their first use
-    cfg.DATASET.PIXEL_CACHE = ""  # keep them in this folder instead, for later runs too; empty = nowhere
+# Settings that inference does not read: two models that differ in these alone embed alike.
+TRAINING_ONLY = (
+    "prototype_momentum", "bt_shuffled", "lr_layernorm", "lr_mappers", "lr_solver", "lr_proj", "triplet", "distance",
+    "negatives", "margin", "fixed_margin", "margin_scale", "margin_shift", "same_class_margin", "logit_scale", "alpha",
+    "beta",
+    "contrastive", "contrastive_temperature", "grid", "permutations", "tiles", "jigsaw_layers", "jigsaw_seed",
+)
+# What runs that do not name these settings had: they were written before the settings were there (until 23ad539).
+BEFORE = {
+    "bt_shuffled": False, "bv_layers": 2, "bv_positions": False, "bv_normalize": False, "bvt_states": "eot",
+    "bvt_width": 0, "bvt_activation": "gelu", "distance": "cosine", "same_class_margin": 1.0, "tiles": "resize",
+}
 
 
 def config_from_cfg(cfg: Any) -> SpLIPConfig:

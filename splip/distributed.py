@@ -22,7 +22,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager, redirect_stdout
-from typing import Iterable, Iterator, Optional, Sequence
+from typing import Any, Iterable, Iterator, Optional
 
 import torch
 from torch import Tensor
@@ -236,7 +236,7 @@ def shard_slice(count: int, multiple: int = 1, process: Optional[int] = None) ->
     return slice(start, stop)
 
 
-def shard(items: Sequence, multiple: int = 1) -> Sequence:
+def shard(items: Any, multiple: int = 1) -> Any:
     """This process's share of a list or tensor; where it is empty the first item, so that work on it has a result."""
     part = shard_slice(len(items), multiple)
     return items[part] if part.start < part.stop else items[:1]
@@ -255,7 +255,7 @@ def gather(rows: Tensor, count: int, multiple: int = 1) -> Tensor:
     whole, part = rows.new_empty(count, *rows.shape[1:]), shard_slice(count, multiple)
     whole[part] = rows[: part.stop - part.start]
     for process in range(_world):
-        part = whole[shard_slice(count, multiple, process)]
-        if len(part):
-            dist.broadcast(part, src=process)
+        theirs = whole[shard_slice(count, multiple, process)]
+        if len(theirs):
+            dist.broadcast(theirs, src=process)
     return whole

@@ -17,20 +17,24 @@ backward pass.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 
-def patch_embeddings(visual: nn.Module, images: Tensor) -> Tensor:
-    """E_0, the patch convolution's output: images (B, 3, H, W) -> (B, N, D).
+def patch_embeddings(visual: Any, images: Tensor) -> Tensor:
+    """E_0, the patch convolution's output: images (B, 3, H, W) -> (B, N, D). E_0 itself, (B, N, D), is returned as it
+    is.
 
     Raises:
         ValueError: the images do not have the backbone's resolution.
     """
+    if images.dim() == 3:
+        return images
     side = visual.input_resolution
     if images.shape[-2:] != (side, side):
         raise ValueError(f"this backbone takes {side}x{side} images, got {tuple(images.shape[-2:])}")
@@ -38,7 +42,11 @@ def patch_embeddings(visual: nn.Module, images: Tensor) -> Tensor:
 
 
 def encode_patches(
-    visual: nn.Module, patches: Tensor, prompts: Sequence[Optional[Tensor]] = (), grad_checkpointing: bool = False
+    visual: Any,
+    patches: Tensor,
+    prompts: Sequence[Optional[Tensor]] = (),
+    grad_checkpointing: bool = False,
+    micro_batch: int = 0,
 ) -> Tensor:
     """Image features in CLIP's joint space, not normalised.
 
@@ -47,10 +55,19 @@ def encode_patches(
         prompts: entry l goes into layer l: (P, D) shared by the batch, (B, P, D) for each image, or None.
             Layers past the end get none. Prompts carry no position embedding and pass no ``ln_pre``.
         grad_checkpointing: see the head of this file; the same numbers and gradients.
+        micro_batch: so many images at a time, each part run again in the backward pass; 0 = all at once.
 
     Returns:
         (B, embed_dim); with no prompts ``visual(images)``.
     """
+    if torch.is_grad_enabled() and 0 < micro_batch < len(patches):
+        parts = patches.split(micro_batch)
+        shares = [None if p is None else p.split(micro_batch) if p.dim() == 3 else [p] * len(parts) for p in prompts]
+        inner = partial(encode_patches, visual, grad_checkpointing=grad_checkpointing)
+        return torch.cat([
+            _checkpoint(inner, part, [None if p is None else p[i] for p in shares])
+            for i, part in enumerate(parts)
+        ])
     class_token = visual.class_embedding.to(patches).expand(patches.shape[0], 1, -1)
     x = torch.cat([class_token, patches], dim=1)  # (B, 1 + N, D)
     x = visual.ln_pre(x + visual.positional_embedding.to(x))
@@ -64,20 +81,20 @@ def encode_patches(
     return visual.ln_post(x[:, 0]) @ visual.proj
 
 
-def _image_block(block: nn.Module, x: Tensor, prompts: Optional[Tensor], last: bool) -> Tensor:
+def _image_block(block: Any, x: Tensor, prompts: Optional[Tensor], last: bool) -> Tensor:
     """One layer: (B, 1 + N, D) -> the same, or (B, 1, D) where only the class token is asked for."""
     h = block.ln_1(x)
     keys = [_keys(block.attn, h)]
     if prompts is not None:
-        own = _keys(block.attn, block.ln_1(prompts.to(x)))
-        keys.append(tuple(t.expand(x.shape[0], -1, -1) for t in own))
+        key, value = _keys(block.attn, block.ln_1(prompts.to(x)))
+        keys.append((key.expand(x.shape[0], -1, -1), value.expand(x.shape[0], -1, -1)))
     if last:
         x, h = x[:, :1], h[:, :1]
     return _finish(block, x, _mix(block.attn, _queries(block.attn, h), keys))
 
 
 def encode_text(
-    clip: nn.Module,
+    clip: Any,
     tokens: Tensor,
     prompts: Optional[Tensor] = None,
     depth: Optional[int] = None,
@@ -129,22 +146,24 @@ def encode_text(
 
     visible = _Visible(tokens.shape[1], start, tokens.device)
 
-    def run_block(block: nn.Module, prefix: Tensor, rest: Tensor, prompts: Optional[Tensor], last: bool):
+    def run_block(block: Any, prefix: Tensor, rest: Tensor, prompts: Optional[Tensor], last: bool):
         """One layer -> (prefix, rest), of ``rest`` only the end-of-text tokens (B, n, D) where it is the last."""
-        attn, shared, count = block.attn, [], 0
+        attn, count = block.attn, 0
+        shared: List[Tuple[Tensor, Tensor]] = []
         if prompts is not None:
             count = prompts.shape[-2]
-            own = _keys(attn, block.ln_1(prompts.to(embedded.dtype)))
-            shared.append(tuple(t.expand(sets, -1, -1) for t in own))  # (B, m, D)
+            key, value = _keys(attn, block.ln_1(prompts.to(embedded.dtype)))
+            shared.append((key.expand(sets, -1, -1), value.expand(sets, -1, -1)))  # (B, m, D)
         if start:
             h = block.ln_1(prefix)
-            keys = _keys(attn, h)
-            mixed = _mix(attn, _queries(attn, h), [*shared, keys], visible.prefix(count))
-            shared.append(keys)
+            own = _keys(attn, h)
+            mixed = _mix(attn, _queries(attn, h), [*shared, own], visible.prefix(count))
+            shared.append(own)
             prefix = _finish(block, prefix, mixed)
         h = block.ln_1(rest)
-        keys = [tuple(t.unsqueeze(1).expand(-1, n, -1, -1) for t in pair) for pair in shared]
-        keys.append(tuple(pad(t) for t in _keys(attn, h)))
+        keys = [(k.unsqueeze(1).expand(-1, n, -1, -1), v.unsqueeze(1).expand(-1, n, -1, -1)) for k, v in shared]
+        key, value = _keys(attn, h)
+        keys.append((pad(key), pad(value)))
         mask = visible.rest(count)  # (length, keys)
         if last:
             rest, ends_mask = rest[:, ends], mask[eot - start][:, None, None]  # (n, 1, 1, keys)
@@ -165,7 +184,7 @@ def encode_text(
     return clip.ln_final(x) @ clip.text_projection, states
 
 
-def _encode_plain_text(clip: nn.Module, tokens: Tensor, all_states: bool) -> Tuple[Tensor, List[Tensor]]:
+def _encode_plain_text(clip: Any, tokens: Tensor, all_states: bool) -> Tuple[Tensor, List[Tensor]]:
     """What :func:`encode_text` returns, by CLIP's own blocks over its whole context."""
     tokens = F.pad(tokens, (0, clip.positional_embedding.shape[0] - tokens.shape[1]))
     rows, eot = torch.arange(len(tokens), device=tokens.device), tokens.argmax(dim=-1)
@@ -201,8 +220,12 @@ class _Visible:
 def _run(grad_checkpointing: bool, block: Callable[..., Any], *inputs: Any) -> Any:
     """``block(*inputs)``; with ``grad_checkpointing`` nothing but the inputs is kept for the backward pass."""
     if grad_checkpointing and torch.is_grad_enabled():
-        return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)  # nothing here is random
+        return _checkpoint(block, *inputs)
     return block(*inputs)
+
+
+def _checkpoint(block: Callable[..., Any], *inputs: Any) -> Any:
+    return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)  # nothing here is random
 
 
 def _shared_length(tokens: Tensor) -> int:
@@ -211,21 +234,21 @@ def _shared_length(tokens: Tensor) -> int:
     return int(same.long().cumprod(dim=0).sum())
 
 
-def _keys(attn: nn.MultiheadAttention, h: Tensor) -> Tuple[Tensor, Tensor]:
+def _keys(attn: Any, h: Tensor) -> Tuple[Tensor, Tensor]:
     """Keys and values of normalised tokens: (..., K, D) -> two of the same shape."""
     width = h.shape[-1]
     both = F.linear(h, attn.in_proj_weight[width:], attn.in_proj_bias[width:])
     return both[..., :width], both[..., width:]
 
 
-def _queries(attn: nn.MultiheadAttention, h: Tensor) -> Tensor:
+def _queries(attn: Any, h: Tensor) -> Tensor:
     """Queries of normalised tokens: (..., Q, D) -> the same shape."""
     width = h.shape[-1]
     return F.linear(h, attn.in_proj_weight[:width], attn.in_proj_bias[:width])
 
 
 def _mix(
-    attn: nn.MultiheadAttention, query: Tensor, keys: Sequence[Tuple[Tensor, Tensor]], mask: Optional[Tensor] = None
+    attn: Any, query: Tensor, keys: Sequence[Tuple[Tensor, Tensor]], mask: Optional[Tensor] = None
 ) -> Tensor:
     """Multi-head attention of queries (..., Q, D) over all keys and values (..., K, D), before ``out_proj``.
 
@@ -245,13 +268,13 @@ def _mix(
     return mixed.transpose(-2, -3).flatten(-2)  # (..., heads, Q, D / heads) -> (..., Q, D)
 
 
-def _finish(block: nn.Module, x: Tensor, mixed: Tensor) -> Tensor:
+def _finish(block: Any, x: Tensor, mixed: Tensor) -> Tensor:
     """What follows the mixing of values in a residual block of CLIP."""
     x = x + block.attn.out_proj(mixed)
     return x + _mlp(block.mlp, block.ln_2(x))
 
 
-def _mlp(mlp: nn.Module, x: Tensor) -> Tensor:
+def _mlp(mlp: Any, x: Tensor) -> Tensor:
     """``mlp(x)``, with its activation x * sigmoid(1.702 x) in a form that keeps one tensor for backward, not two."""
     if type(mlp.gelu).__name__ != "QuickGELU":  # each host's copy of `clip` has its own class of that name
         return mlp(x)

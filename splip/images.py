@@ -11,7 +11,7 @@ import stat
 from collections import Counter
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO, Dict, Iterable, List, NamedTuple, Tuple, Union
+from typing import Any, BinaryIO, Dict, Iterable, List, NamedTuple, Tuple, Union
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -72,7 +72,8 @@ def find_images(folder: Union[str, Path]) -> Found:
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"no folder {str(folder)!r}")
-    images, skipped = [], Counter()
+    images: List[Path] = []
+    skipped: Dict[str, int] = Counter()
     for where, folders, files in os.walk(folder):
         linked = [name for name in folders if os.path.islink(os.path.join(where, name))]
         skipped["linked folder"] += len(linked)
@@ -176,7 +177,7 @@ def _ends(path: Union[str, os.PathLike]) -> bool:
         return file.read() == b"\xff\xd9"
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Any) -> Image.Image:
     _require_mode(image)
     if image.mode in WIDE:
         image = _from_wide(image)
@@ -197,7 +198,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return shown
 
 
-def _from_wide(image: Image.Image) -> Image.Image:
+def _from_wide(image: Any) -> Image.Image:
     """16-bit grey (or what a TIFF has of bits) as RGB, black to white over the whole range."""
     white, inverted = 2**16 - 1, False
     if image.format == "TIFF":

@@ -42,6 +42,40 @@ def triplet_loss(
     return F.relu(violation).mean()
 
 
+
+
+
+def batch_triplet_loss(
+    sketch: Tensor, positive: Tensor, photos: Tensor, margin: Tensor, allowed: Tensor, kind: str, negatives: str
+) -> Tensor:
+    """Triplet loss with negatives out of the batch's photos; sketches without any have no part in the mean.
+
+        violation_ij = [ mu_ij + d(s_i, p+_i) - d(s_i, p_j) ]_+
+
+    Args:
+        sketch, positive: (B, d). photos: (P, d), among which the negatives are.
+        margin: mu, (B, P). allowed: (B, P) bool, which photos may be a sketch's negatives.
+        kind: of :func:`distance`.
+        negatives: ``batch_all``: the mean of violation_ij over all allowed pairs. ``batch_hard`` (Hermans et al.,
+            2017): of each sketch the nearest allowed photo. ``semi_hard`` (Schroff et al., CVPR 2015): the nearest
+            that is farther than its positive, or where none is, the farthest.
+    """
+    rows = F.normalize(sketch.float(), dim=-1)
+    d = DISTANCE_SCALE[kind] * (1.0 - rows @ F.normalize(photos.float(), dim=-1).t())  # (B, P)
+    d_positive = distance(sketch, positive, kind)[:, None]  # (B, 1)
+    violation = F.relu(margin.float() + d_positive - d)
+    if negatives == "batch_all":
+        return violation[allowed].sum() / allowed.sum().clamp(min=1)
+    score = d.detach().masked_fill(~allowed, float("inf"))
+    if negatives == "semi_hard":
+        farther = score.masked_fill(d.detach() <= d_positive.detach(), float("inf"))
+        farthest = d.detach().masked_fill(~allowed, float("-inf"))
+        score = torch.where(farther.isfinite().any(dim=1, keepdim=True), farther, -farthest)
+    chosen = violation.gather(1, score.argmin(dim=1, keepdim=True)).squeeze(1)
+    some = allowed.any(dim=1)
+    return (chosen * some).sum() / some.sum().clamp(min=1)
+
+
 def class_loss(
     image_features: Sequence[Tensor], text_features: Sequence[Tensor], labels: Sequence[Tensor], logit_scale: Tensor
 ) -> Tensor:

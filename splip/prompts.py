@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from splip.base import MODALITIES
+
 
 def _init_small(module: nn.Module) -> None:
     for layer in module.modules():
@@ -101,3 +103,24 @@ class StatesToVision(nn.Module):
         mean = states.float().mean(dim=-2)
         tokens = self.map(F.layer_norm(mean, mean.shape[-1:]))
         return tokens.unflatten(-1, (self.num_tokens, -1))
+
+
+class Prototypes(nn.Module):
+    """Running mean of B_t's pooled state for each modality; stands for "the batch" at inference."""
+
+    updates: Tensor
+
+    def __init__(self, width: int, momentum: float) -> None:
+        super().__init__()
+        self.momentum = momentum
+        for modality in MODALITIES:
+            self.register_buffer(modality, torch.zeros(width))
+        self.register_buffer("updates", torch.zeros(len(MODALITIES), dtype=torch.long))
+
+    @torch.no_grad()
+    def update(self, modality: str, pooled: Tensor) -> None:
+        """Move the mean of ``modality`` towards ``pooled`` (width,): a plain mean at first, then with the momentum."""
+        count = self.updates[MODALITIES.index(modality)]
+        count += 1
+        weight = count.float().reciprocal().clamp(min=1.0 - self.momentum)  # stays on the device
+        getattr(self, modality).lerp_(pooled.detach().float(), weight)

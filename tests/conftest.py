@@ -78,4 +78,6 @@ def make_batch(size, side, classes, permutations, seed=0):
         "permutation": torch.randint(permutations, (size,), generator=generator),
         "label": label,
         "negative_label": (label + shift) % classes,
+        "instance": torch.full((size,), -1),
+        "negative_instance": torch.full((size,), -1),
     }

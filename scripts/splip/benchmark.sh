@@ -3,10 +3,10 @@
 # Arguments: seeds (default: 1 2 3). Variables, each with a default:
 #   DATA      folder that holds Sketchy/, TUBerlin/, QuickDraw/ (data; seen from the repository's folder, as OUTPUT is)
 #   TRAINER   one or more of SpLIP, LayerNormCLIP, FrozenCLIP (SpLIP)
-#   CFG       a file of configs/trainers/SpLIP (vit_b32)
+#   CFG       a file of configs/trainers/<trainer>, or else of configs/trainers/SpLIP (vit_b32)
 #   OUTPUT    where runs go: $OUTPUT/<data set>/<trainer>/<CFG>/seed<n> (output)
 #   OPTS      further settings for train.py (none), e.g. OPTS="OPTIM.MAX_EPOCH 30"
-#   FAST=1    changes sizes only: TinyCLIP, one epoch, small batches. To try a script out; its numbers mean nothing.
+#   FAST=1    changes sizes only: the embedded backbone, one epoch, small batches. To try a script out; its numbers mean nothing.
 #   ANYWAY=1  goes on with data that differ from the published counts (FAST does, too)
 #   PYTHON    a Python that has SpLIP (one is made in .venv)
 #
@@ -17,6 +17,9 @@ source scripts/env.sh
 source scripts/splip/runs.sh
 use_environment
 
+DATA=${DATA:-data}
+TRAINER=${TRAINER:-SpLIP}
+CFG=${CFG:-vit_b32}
 SEEDS=${*:-1 2 3}
 OPTS=${OPTS:-}
 FAST=${FAST:-0}
@@ -24,7 +27,7 @@ ANYWAY=${ANYWAY:-$FAST}
 if [ "$FAST" = 1 ]; then
     OUTPUT=${OUTPUT:-output/fast}
     OPTS="OPTIM.MAX_EPOCH 1 DATALOADER.TRAIN_X.BATCH_SIZE 64 DATALOADER.NUM_WORKERS 2 $OPTS"
-    OPTS="MODEL.BACKBONE.NAME TinyCLIP INPUT.SIZE (96,96) $OPTS"
+    OPTS="MODEL.BACKBONE.NAME splip-hybrid INPUT.SIZE (160,160) $OPTS"
 fi
 OUTPUT=${OUTPUT:-output}
 
@@ -49,6 +52,27 @@ train() {
 # retest NAME SOURCE [KEY VALUE ...]: test on NAME what `train SOURCE` has trained
 retest() {
     each "$@"
+}
+
+# published NAME: `train NAME`, and test the same models on the gallery of the published numbers as well: ZSE-SBIR's file
+# lists where they lie below $DATA, and Sketchy's original photos twice. Both names are added to ROWS.
+published() {
+    local name=$1 folder opts=()
+    case $name in
+        sketchy1*) folder=Sketchy/zeroshot1 ;;
+        sketchy2*) folder=Sketchy/zeroshot0 ;;
+        tuberlin) folder=TUBerlin/zeroshot ;;
+        quickdraw) folder=QuickDraw/zeroshot ;;
+        *) folder= ;;
+    esac
+    case $name in sketchy*) opts+=(DATASET.PHOTOS zse) ;; esac
+    [ -n "$folder" ] && [ -f "$DATA/$folder/cname_cid.txt" ] && opts+=(DATASET.FILE_LISTS zse)
+    train "$name"
+    ROWS+=("$name")
+    if [ ${#opts[@]} -gt 0 ]; then
+        retest "$name-zse" "$name" "${opts[@]}"
+        ROWS+=("$name-zse")
+    fi
 }
 
 each() {  # NAME, SOURCE or "", KEY VALUE ...
@@ -80,6 +104,8 @@ check_settings() {
     mkdir -p "$1"
     echo "$settings" > "$1/settings.txt"
 }
+
+ROWS=()  # what show_table is to show
 
 # show_table NAME ...: ours, the paper's, the gap; also as <this script>.csv
 show_table() {

@@ -2,13 +2,10 @@
 # Table 1: zero-shot SBIR on Sketchy (both splits), TU-Berlin and QuickDraw.
 #   bash scripts/splip/table1.sh [SEED ...]        (default: seeds 1 2 3)
 # Other variables, and what is kept or resumed: benchmark.sh.
-DATA=${DATA:-data}
-TRAINER=${TRAINER:-SpLIP}
-CFG=${CFG:-vit_b32}
 source "$(dirname "$0")/benchmark.sh" "$@"
 
 need_data Sketchy1 Sketchy2 TUBerlin QuickDraw
 for DATASET in sketchy1 sketchy2 tuberlin quickdraw; do
-    train "$DATASET"
+    published "$DATASET"
 done
-show_table sketchy1 sketchy2 tuberlin quickdraw
+show_table "${ROWS[@]}"

@@ -2,9 +2,6 @@
 # Table 2: generalised zero-shot SBIR on Sketchy (split 2) and TU-Berlin.
 #   bash scripts/splip/table2.sh [SEED ...]        (default: seeds 1 2 3)
 # Other variables, and what is kept or resumed: benchmark.sh.
-DATA=${DATA:-data}
-TRAINER=${TRAINER:-SpLIP}
-CFG=${CFG:-vit_b32}
 GALLERY=${GALLERY:-all_seen}  # or sampled_20, classes_20, held_out (docs/DATASETS.md)
 source "$(dirname "$0")/benchmark.sh" "$@"
 

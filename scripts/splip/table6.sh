@@ -2,13 +2,9 @@
 # Table 6: the modules, on Sketchy (split 2), zero-shot and fine-grained.
 #   bash scripts/splip/table6.sh [SEED ...]        (default: seeds 1 2 3)
 # Other variables, and what is kept or resumed: benchmark.sh.
-DATA=${DATA:-data}
-TRAINER=${TRAINER:-SpLIP}
-CFG=${CFG:-vit_b32}
 source "$(dirname "$0")/benchmark.sh" "$@"
 
 need_data Sketchy2
-ROWS=()
 ablation no_layernorm TRAINER.SPLIP.LAYERNORM none
 ablation no_bv TRAINER.SPLIP.USE_BV False
 ablation no_bt TRAINER.SPLIP.USE_BT False

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Zero-shot SBIR on the embedded benchmark: frozen TinyCLIP, LayerNorms only, SpLIP; then a table and pictures.
+# Zero-shot SBIR on the embedded benchmark: the frozen backbone, LayerNorms only, SpLIP; then a table and pictures.
 #   bash scripts/splip/zs_sketchmoji.sh [SEED ...]        (default: 1)
 # Finished runs are kept, unfinished ones resumed. Further settings go to train.py through OPTS:
 #   OPTS="OPTIM.MAX_EPOCH 2" bash scripts/splip/zs_sketchmoji.sh 1 2 3
@@ -10,7 +10,7 @@ source scripts/splip/runs.sh
 use_environment
 
 DATASET=${DATASET:-sketchmoji}
-CFG=${CFG:-tinyclip}
+CFG=${CFG:-hybrid}
 OUTPUT=${OUTPUT:-output/$DATASET}
 OPTS=${OPTS:-}
 SEEDS=${*:-1}

@@ -2,9 +2,6 @@
 # Zero-shot SBIR on TU-Berlin (Table 1), with list A of unseen classes (SAKE) or list B (SEM-PCYC).
 #   LIST=b bash scripts/splip/zs_tuberlin.sh [SEED ...]        (default: LIST=a, seeds 1 2 3)
 # Other variables, and what is kept or resumed: benchmark.sh.
-DATA=${DATA:-data}
-TRAINER=${TRAINER:-SpLIP}
-CFG=${CFG:-vit_b32}
 LIST=${LIST:-a}
 source "$(dirname "$0")/benchmark.sh" "$@"
 
@@ -14,5 +11,5 @@ case $LIST in
     *) echo "LIST must be a or b, got '$LIST'" >&2; exit 1 ;;
 esac
 need_data TUBerlin
-train "$DATASET"
-show_table "$DATASET"
+published "$DATASET"
+show_table "${ROWS[@]}"

@@ -6,8 +6,8 @@ A module is imported when its command is asked for, so that help comes at once.
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
-from importlib import import_module
 from typing import List, Optional, Sequence
 
 COMMANDS = {
@@ -21,17 +21,35 @@ COMMANDS = {
 }
 
 
+IMPORT_HELP = "module or .py file with trainers or data sets of your own (docs/EXTEND.md)"
+
+
+def import_module(name: str) -> None:
+    """As :func:`splip.engine.plugins.import_module`, which takes seconds to import."""
+    importlib.import_module("splip.engine.plugins").import_module(name)
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """The arguments that name a run, of every command that uses its model."""
+    parser.add_argument("--run", required=True, help="output folder of a training run")
+    parser.add_argument("--backbone", default="", help="its backbone's name or file, if that is elsewhere now")
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one command line -> exit status; what the user can mend is one line on stderr and status 1."""
     words = list(sys.argv[1:] if argv is None else argv)
     command = next((c for c in COMMANDS if words[: len(c.split())] == c.split()), None)
     if command is None:
         return _overview(words)
-    module = import_module(COMMANDS[command][0])
-    parser = argparse.ArgumentParser(prog=f"splip {command}", description=module.__doc__.splitlines()[0])
+    module = importlib.import_module(COMMANDS[command][0])
+    parser = argparse.ArgumentParser(prog=f"splip {command}", description=(module.__doc__ or "").splitlines()[0])
+    parser.add_argument("--import", dest="imports", action="append", default=[], metavar="MODULE", help=IMPORT_HELP)
     module.configure(parser)
+    args = parser.parse_args(words[len(command.split()) :])
     try:
-        return module.run(parser.parse_args(words[len(command.split()) :]))
+        for name in args.imports:
+            import_module(name)
+        return module.run(args)
     except (ValueError, OSError) as error:
         print(f"splip {command}: {error}", file=sys.stderr)
         return 1

@@ -29,13 +29,12 @@ from splip.data.archives import (
     find_split,
     read_folders,
 )
-from splip.data.classes import normalise, read_shipped
+from splip.data.classes import normalise, read_shipped, some
 from splip.data.file_lists import find_lists, read_lists
 from splip.data.listing import list_classes
-from splip.datasets.benchmarks import BENCHMARKS
+from splip.datasets import BENCHMARKS
 from splip.images import open_rgb
 
-SHOWN = 5  # names of what is wrong, before "and n more"
 FOOTNOTE = (
     "Expected: as published, with the sketches of seen classes that the file lists leave out, "
     "and without the second copies of photos unless they are asked for (docs/DATASETS.md)"
@@ -91,7 +90,7 @@ def check(
             wrong.append(str(error))
             continue
         if missing:
-            wrong.append(f"{len(missing)} images of {wanted}'s file lists are not there: {', '.join(_some(missing))}")
+            wrong.append(f"{len(missing)} images of {wanted}'s file lists are not there: {', '.join(some(missing))}")
         table, differences = _compare(chosen, class_folders, photos, file_lists)
         lines += table
         wrong += differences
@@ -101,9 +100,9 @@ def check(
         orphans = find_orphans(read_folders(archive, folder, fine=True))
         if orphans:
             lines.append(f"{len(orphans)} sketches have no photo of their own; fine-grained leaves them out:")
-            lines += [f"  {path}" for path in _some(orphans)]
+            lines += [f"  {path}" for path in some(orphans)]
     if read:
-        wrong += _some(_unreadable(images))
+        wrong += some(_unreadable(images))
     verdict = ["All is there."] if not wrong else ["Not as published:", *(f"  {line}" for line in wrong)]
     return "\n".join([*lines, *verdict]), not wrong
 
@@ -120,10 +119,10 @@ def _describe_folders(archive: Archive, folder: Path) -> Tuple[List[str], List[s
         others = [f"{name}/{file}" for name, files in found.items() for file in files.others]
         others += [f"{name}/" for name in found if normalise(name) not in known]
         if others:
-            lines.append(f"    not used, no image or no class of the data set: {', '.join(_some(others))}")
+            lines.append(f"    not used, no image or no class of the data set: {', '.join(some(others))}")
         missing = sorted(known - classes)
         if missing:
-            wrong.append(f"{folder / place} has no images of {', '.join(_some(missing))}")
+            wrong.append(f"{folder / place} has no images of {', '.join(some(missing))}")
     return lines, wrong
 
 
@@ -150,13 +149,13 @@ def _compare(
         f"  {'':<14}{'found':>10}{'expected':>10}{'published':>10}",
     ]
     wrong = []
-    for column, found, expected, counted in columns:
-        numbers = ["-" if number is None else f"{number:,}" for number in (found, expected, counted)]
+    for column, found, wanted, stated in columns:
+        numbers = ["-" if number is None else f"{number:,}" for number in (found, wanted, stated)]
         line = f"  {column:<14}" + "".join(f"{number:>10}" for number in numbers)
         if column in published.second_hand:
             line += "  (from a third-party note)"
-        elif expected not in (None, found):
-            wrong.append(f"{split.name} has {numbers[0]} {column}, expected {numbers[1]} ({found - expected:+,})")
+        elif wanted is not None and wanted != found:
+            wrong.append(f"{split.name} has {numbers[0]} {column}, expected {numbers[1]} ({found - wanted:+,})")
         lines.append(line)
     return lines, wrong
 
@@ -171,8 +170,3 @@ def _unreadable(class_folders: Sequence[ClassFolder]) -> List[str]:
             except ValueError as error:
                 errors.append(str(error))
     return errors
-
-
-def _some(names: Sequence[str]) -> List[str]:
-    """The first few, and how many more there are."""
-    return [*names[:SHOWN], *([f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else [])]

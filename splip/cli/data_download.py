@@ -132,7 +132,7 @@ def unpack(archive: Path, name: str, root: Path) -> Path:
 
 
 @contextmanager
-def _reading(archive: Path) -> Iterator[Tuple[Iterator[Tuple[str, str, int, Any]], Callable[[Any], BinaryIO]]]:
+def _reading(archive: Path) -> Iterator[Tuple[Iterator[Tuple[str, str, int, Any]], Callable[[Any], Any]]]:
     """Open a zip or tar: its (path, kind, size, info), one for each member, and what opens a member by its info.
 
     Kinds: file, folder, link, device, encrypted, sparse.
@@ -211,6 +211,7 @@ def _below_top(members: List[Member], name: str, archive: Path) -> List[Member]:
             f"below any folder; found {', '.join(found[:8])}{', ...' if len(found) > 8 else ''}"
         )
     (top,) = set.intersection(*tops)
+    assert top is not None  # `- {None}` above
     return [m._replace(parts=m.parts[len(top) :]) for m in members if m.parts[: len(top)] == top]
 
 

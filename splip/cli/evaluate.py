@@ -15,7 +15,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from splip.config import extend_cfg
+from splip.training.config import extend_cfg
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
         ValueError: a folder is not what it should be, an argument is missing, or Dassl is (where a host is tested).
     """
     trainer = _host_trainer(args) if args.host else _own_trainer(args)
-    trainer.load_model(args.model_dir if args.host else str(args.run), epoch=args.load_epoch)
+    if args.host or trainer.trains:
+        trainer.load_model(args.model_dir if args.host else str(args.run), epoch=args.load_epoch)
     trainer.test()
     return 0
 
@@ -50,18 +51,13 @@ def run(args: argparse.Namespace) -> int:
 def _own_trainer(args: argparse.Namespace):
     import splip.datasets
     import splip.trainers  # noqa: F401  (both register)
-    from splip.engine import build_trainer, get_cfg_default
+    from splip.engine import build_trainer
+    from splip.training.runs import read_config, trainer_class
 
-    config = args.run / "config.yaml"
-    if not config.is_file():
-        raise ValueError(f"--run {args.run} is no run's output folder: there is no {config}")
     if args.trainer or args.model_dir or args.config_file:
         raise ValueError("--trainer, --model-dir and --config-file belong to --host: a run has its own")
-    cfg = get_cfg_default()
-    extend_cfg(cfg)
-    cfg.set_new_allowed(True)  # a run under Dassl, or in a host, has more keys than the built-in engine
-    cfg.merge_from_file(str(config))
-    cfg.set_new_allowed(False)
+    cfg = read_config(args.run)
+    trainer_class(cfg.TRAINER.NAME)
     return build_trainer(_merged(cfg, args))
 
 
@@ -103,6 +99,7 @@ def _import_host(folder: Path):
         raise ValueError(f"--host {folder} is no checkout of CoOp, MaPLe or the like: there is no {path}")
     sys.path.insert(0, str(folder))
     spec = importlib.util.spec_from_file_location("host_train", path)
+    assert spec is not None and spec.loader is not None  # of a file that is there
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -16,80 +16,64 @@ import json
 import logging
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Callable, Dict, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from splip.backbone import CLIP_MEAN, CLIP_STD, clip_dims
-from splip.encoders import encode_patches, patch_embeddings
-from splip.model import MODALITIES, SpLIP
+import splip.trainers  # noqa: F401  (registers them)
+from splip.backbone import clip_dims
+from splip.base import MODALITIES, RetrievalModel
+from splip.cli import add_run
+from splip.data.transforms import Preprocessing
+from splip.training.runs import load_run
 
 FORMATS = ("onnx", "pt2")
 METADATA = "splip.json"  # its name inside the file
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
-class ImageEncoder(nn.Module):
-    """The encoder of one modality with its prompts as constants: ``SpLIP.encode`` as a function of images alone.
-
-    Raises:
-        ValueError: the prompts depend on the image (TEXT_CONDITIONING instance), or the modality is unknown.
-    """
-
-    def __init__(self, model: SpLIP, modality: str) -> None:
-        super().__init__()
-        if model.config.use_bt and model.config.text_conditioning == "instance":
-            raise ValueError(
-                "TRAINER.SPLIP.TEXT_CONDITIONING instance runs the text encoder for every image: "
-                "there is no image encoder to export"
-            )
-        self.visual = model.visual(modality)
-        self.prompts = model.prepare_inference(modality)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, side, side) -> (B, d)."""
-        features = encode_patches(self.visual, patch_embeddings(self.visual, images), self.prompts)
-        return F.normalize(features, dim=-1)
-
-
-def metadata(model: SpLIP, modality: str, backbone: str) -> Dict[str, Any]:
+def metadata(model: RetrievalModel, preprocessing: Preprocessing, modality: str, backbone: str) -> Dict[str, Any]:
     """What a caller must know of an exported encoder; plain values."""
-    dims = clip_dims(model.clip)
     return {
         "modality": modality,
         "backbone": backbone,
-        "resolution": dims.resolution,
-        "mean": list(CLIP_MEAN),
-        "std": list(CLIP_STD),
-        "embed_dim": dims.embed_dim,
+        "resolution": preprocessing.size,
+        "resize": preprocessing.resize,
+        "mean": list(preprocessing.mean),
+        "std": list(preprocessing.std),
+        "embed_dim": clip_dims(model.clip).embed_dim,
     }
 
 
 @torch.no_grad()
-def export_encoder(model: SpLIP, modality: str, path: Path, backbone: str = "") -> None:
+def export_encoder(
+    model: RetrievalModel, modality: str, path: Path, backbone: str = "", preprocessing: Optional[Preprocessing] = None
+) -> None:
     """Write the encoder of ``modality`` to ``path``, whose ending says how: ``.onnx`` or ``.pt2``.
 
     Args:
         backbone: its name, for the file's metadata.
+        preprocessing: how its images are made, likewise; default CLIP's way.
 
     Raises:
-        ValueError: another ending, torch is too old, packages are missing, or see :class:`ImageEncoder`.
+        ValueError: another ending, torch is too old, packages are missing, or see the model's ``image_encoder``.
     """
     kind = _kind(path)
     if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 6):
         raise ValueError(f"exporting an encoder needs torch 2.6 or newer, this is {torch.__version__}")
-    encoder = ImageEncoder(copy.deepcopy(model).cpu(), modality).eval()
-    images = torch.zeros(2, 3, *2 * [model.clip.visual.input_resolution])
+    encoder = copy.deepcopy(model).cpu().image_encoder(modality).eval()
+    side = clip_dims(model.clip).resolution
+    images = torch.zeros(2, 3, side, side)
     program = torch.export.export(encoder, (images,), dynamic_shapes={"images": {0: torch.export.Dim("batch")}})
-    about = json.dumps(metadata(model, modality, backbone))
+    preprocessing = preprocessing or Preprocessing(clip_dims(model.clip).resolution)
+    about = json.dumps(metadata(model, preprocessing, modality, backbone))
     if kind == "pt2":
         torch.export.save(program, path, extra_files={METADATA: about})
         return
     logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it lists every node that it does not fold
-    names = {"input_names": ["images"], "output_names": ["embeddings"]}
-    onnx = torch.onnx.export(program, **names, dynamo=True, verbose=False)
+    onnx = torch.onnx.export(program, input_names=["images"], output_names=["embeddings"], dynamo=True, verbose=False)
+    assert onnx is not None  # with dynamo
     onnx.model.metadata_props[METADATA] = about
     onnx.save(path)
 
@@ -126,23 +110,17 @@ def _kind(path: Path) -> str:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``splip export``."""
-    parser.add_argument("--run", required=True, help="output folder of a training run")
+    add_run(parser)
     parser.add_argument("--output", type=Path, required=True, help="folder for the two encoders")
     parser.add_argument("--format", choices=FORMATS, default="onnx")
 
 
 def run(args: argparse.Namespace) -> int:
     """Export both encoders of a run and print their paths -> exit status 0; errors as :func:`export_encoder`."""
-    from yacs.config import CfgNode
-
-    from splip.cli.search import load_run
-
-    model = load_run(args.run)
-    with open(Path(args.run) / "config.yaml", encoding="utf-8") as file:
-        backbone = CfgNode.load_cfg(file).MODEL.BACKBONE.NAME
+    left = load_run(args.run, backbone=args.backbone)
     args.output.mkdir(parents=True, exist_ok=True)
     for modality in MODALITIES:
         path = args.output / f"{modality}.{args.format}"
-        export_encoder(model, modality, path, backbone)
+        export_encoder(left.model, modality, path, left.cfg.MODEL.BACKBONE.NAME, left.preprocessing)
         print(path)
     return 0

@@ -13,9 +13,10 @@ import json
 import statistics
 from collections import defaultdict
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import splip
+from splip.retrieval.metrics import CONVENTIONS
 
 # what must agree for runs to be seeds of one experiment; `switches` are the method's parts that are off
 GROUP = ("dataset", "setting", "gallery", "backbone", "trainer", "switches", "selection", "split")
@@ -25,7 +26,6 @@ SWITCHES = {  # of TRAINER.SPLIP, with the value that is the whole method
 WEIGHTS = ("ALPHA", "BETA")  # of losses, likewise: off where they are 0
 PAPER = Path(splip.__file__).parent / "assets" / "paper_results.csv"
 PAPER_BACKBONE = "ViT-B/32"
-CONVENTIONS = ("prefix", "min_r_k", "voc")
 
 
 def read_results(folders: Sequence[Path]) -> List[dict]:
@@ -68,7 +68,7 @@ def group(results: List[dict]) -> List[tuple]:
                 f"{dict(zip(GROUP, key))}: seeds {seeds} repeat; give a folder that holds one experiment each"
             )
         pairs.append(({**dict(zip(GROUP, key)), "seeds": " ".join(map(str, seeds))}, runs))
-    return sorted(pairs, key=lambda pair: (pair[0]["dataset"], pair[0]["setting"], rank(pair[0]["trainer"])))
+    return sorted(pairs, key=lambda pair: (pair[0]["dataset"], pair[0]["setting"], *rank(pair[1][0])))
 
 
 def switches(result: dict) -> str:
@@ -139,10 +139,9 @@ def select(metrics: dict, convention: str) -> Dict[str, float]:
     return {f"{scope} {name}": value for scope, values in metrics.items() for name, value in values.items()}
 
 
-def rank(trainer: str) -> str:
-    """Baselines first."""
-    order = ["FrozenCLIP", "LayerNormCLIP"]
-    return f"{order.index(trainer) if trainer in order else len(order)}{trainer}"
+def rank(run: dict) -> Tuple[bool, bool, str]:
+    """What trains nothing first, SpLIP last."""
+    return run.get("epoch", 1) > 0, run["trainer"] == "SpLIP", run["trainer"]
 
 
 def markdown(rows: List[Dict[str, str]]) -> str:
@@ -161,7 +160,7 @@ def markdown(rows: List[Dict[str, str]]) -> str:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``splip table``."""
     parser.add_argument("folders", type=Path, nargs="+", help="searched for results.json files")
-    parser.add_argument("--convention", choices=CONVENTIONS, help="default: prefix, with --paper all")
+    parser.add_argument("--convention", choices=CONVENTIONS, help="default: min_r_k, with --paper all")
     parser.add_argument("--paper", action="store_true", help="beside the paper's numbers")
     parser.add_argument("--csv", type=Path, help="also write the rows here")
 
@@ -176,7 +175,7 @@ def run(args: argparse.Namespace) -> int:
         if others:
             print(f"\nThe paper's backbone is {PAPER_BACKBONE}; these runs have {', '.join(others)}.")
     else:
-        convention = args.convention or CONVENTIONS[0]
+        convention = args.convention or next(iter(CONVENTIONS))
         rows = summarise(results, convention)
         print(f"Percent, convention {convention}, mean ± std over seeds.", markdown(rows))
     if args.csv:

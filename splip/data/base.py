@@ -13,11 +13,11 @@ from typing import Any, Dict, Iterable, List, Sequence, Set
 
 from PIL import Image
 
+from splip.base import MODALITIES
 from splip.engine import DatasetBase, Datum
 from splip.images import open_rgb
 
-SKETCH, PHOTO = 0, 1  # Datum.domain
-MODALITIES = ("sketch", "photo")  # a modality's name is MODALITIES[domain]
+SKETCH, PHOTO = 0, 1  # Datum.domain; a modality's name is MODALITIES[domain]
 SETTINGS = ("zs", "gzs", "fg", "cross")
 
 

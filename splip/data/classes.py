@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import List, Tuple
+from typing import Any, List, Sequence, Tuple
 
 import splip
 
@@ -67,3 +67,8 @@ def read_split(path: Path) -> Tuple[List[str], List[str]]:
     if not unseen:
         raise ValueError(f"{path} names no unseen class")
     return unseen, pseudo
+
+
+def some(names: Sequence[Any], shown: int = 5) -> List[str]:
+    """The first few of a list, and how many more there are, for a message."""
+    return [*map(str, names[:shown]), *([f"and {len(names) - shown} more"] if len(names) > shown else [])]

@@ -75,7 +75,7 @@ def read_lists(
                 missing += [f"{place}/{name}/{file}" for file in files if file not in on_disk.get((place, name), ())]
                 class_folders.append(ClassFolder(domain, normalise(name), str(folder / place / name), sorted(files)))
         parts.append(class_folders if photos == "zse" else drop_repeats(class_folders))
-    return Listed(*parts, missing)
+    return Listed(parts[0], parts[1], missing)
 
 
 def _read_labels(path: Path, wanted: List[str], split: Split) -> Dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from typing import Any, Dict, Iterable, List, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Sequence, Set, Tuple
 
 from splip.data.base import PHOTO, SKETCH, SBIRDatum
 
@@ -19,7 +19,7 @@ BENCHMARK_KEYS = {"PHOTOS": "once", "FILE_LISTS": "", "TARGET": ""}  # of cfg.DA
 
 
 def settle(
-    cfg, name: str, galleries: Dict[str, Sequence[str]] = GALLERIES, reads: Iterable[str] = ()
+    cfg, name: str, galleries: Mapping[str, Sequence[str]] = GALLERIES, reads: Iterable[str] = ()
 ) -> Tuple[str, str]:
     """(setting, gallery rule) of data set ``name`` out of its config.
 
@@ -50,7 +50,7 @@ def name_gallery(rule: str, seed: int = 0, photos: str = "once", file_lists: str
     return ", ".join([*parts, *(["zse file lists"] if file_lists else [])])
 
 
-def divide(items: Sequence[SBIRDatum], unseen: Iterable[str], rule: str = "unseen", seed: int = 0) -> Dict[str, list]:
+def divide(items: Sequence[SBIRDatum], unseen: Iterable[str], rule: str = "unseen", seed: int = 0) -> Dict[str, Any]:
     """Images by use, for `SBIRDataset` -> {"train", "queries", "gallery"}.
 
     Sketches of unseen classes ask, their photos answer. The rules of the generalised setting add seen classes;

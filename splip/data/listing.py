@@ -38,17 +38,19 @@ def list_classes(folder: Path) -> Dict[str, Listing]:
     kept = _read(kept_in)
     with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in entries if entry.is_dir() and not is_hidden(entry.name))
-    found, stamps, changed = {}, {}, set(kept) != set(names)
+    found: Dict[str, Listing] = {}
+    stamps: Dict[str, Optional[List[int]]] = {}
+    changed = set(kept) != set(names)
     for name in names:
         path = os.path.join(folder, name)
         status, now = os.stat(path), time.time_ns()
-        stamps[name] = [status.st_mtime_ns, status.st_ctime_ns]
+        stamp = stamps[name] = [status.st_mtime_ns, status.st_ctime_ns]
         entry = kept.get(name)
-        if entry and entry["stamp"] == stamps[name]:
+        if entry and entry["stamp"] == stamp:
             found[name] = Listing(entry["images"], entry["others"])
             continue
         found[name], changed = _list_files(path), True
-        if now - max(stamps[name]) < SETTLED:  # a second change may fall into the same tick of the clock
+        if now - max(stamp) < SETTLED:  # a second change may fall into the same tick of the clock
             stamps[name] = None
     if changed:
         _write(kept_in, {n: {"stamp": stamps[n], **files._asdict()} for n, files in found.items()})

@@ -6,7 +6,7 @@ Every pixel is the same on every machine: integers only, from the pose to the no
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Tuple, Union
 
 import numpy as np
 from PIL import Image
@@ -94,7 +94,7 @@ def place(drawing: np.ndarray, scene: Scene) -> np.ndarray:
     wide = SIZE + 2                                        # a clear border, so that edges fade
     padded = np.zeros((wide, wide), np.uint64)
     padded[1:-1, 1:-1] = packed
-    padded = padded.ravel()
+    pixels = padded.ravel()
 
     sx = (scene.a * _LINE + (scene.tx + ONE)) + (scene.b * _LINE)[:, None]
     sy = (scene.ty + ONE - scene.b * _LINE) + (scene.a * _LINE)[:, None]
@@ -105,8 +105,8 @@ def place(drawing: np.ndarray, scene: Scene) -> np.ndarray:
     fx, fy = (sx >> 12 & 15).astype(np.uint64), (sy >> 12 & 15).astype(np.uint64)
     gx, gy = np.uint64(16) - fx, np.uint64(16) - fy
     out = np.zeros(SIZE * SIZE, np.dtype("<u8"))
-    out[inside] = (gy * (gx * padded[corner] + fx * padded[corner + 1])
-                   + fy * (gx * padded[corner + wide] + fx * padded[corner + wide + 1]))
+    out[inside] = (gy * (gx * pixels[corner] + fx * pixels[corner + 1])
+                   + fy * (gx * pixels[corner + wide] + fx * pixels[corner + wide + 1]))
     return out.view("<u2").reshape(SIZE, SIZE, 4).astype(np.int32)
 
 
@@ -162,7 +162,7 @@ _OCTAVES = ((_lattice_weights(28), 2), (_lattice_weights(14), 1))   # cells of 2
 
 
 def _noise(numbers: np.ndarray) -> np.ndarray:
-    total = 0
+    total: Any = 0
     for (weights, strength), seed in zip(_OCTAVES, numbers.tolist()):
         side = weights.shape[1]
         lattice = (draws(seed, side * side) % 257).reshape(side, side)

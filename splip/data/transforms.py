@@ -1,4 +1,4 @@
-"""From a picture to the backbone's pixels: CLIP's own resize and crop, then light augmentation.
+"""From a picture to the backbone's pixels, then augmentation, drawn from generators that are passed in.
 
 Images stay uint8 until they are on the device, where a whole batch is normalised at once.
 """
@@ -7,44 +7,124 @@ from __future__ import annotations
 
 import math
 import random
-from typing import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Callable, List, Sequence, Tuple
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageFilter, ImageOps
 from torch import Tensor
 from torchvision.transforms import functional as F
 
 from splip.backbone import CLIP_MEAN, CLIP_STD
+from splip.data.base import PHOTO, SKETCH
 
-AUGMENTATIONS = ("random_resized_crop", "random_crop", "random_flip")
+RESIZES = ("crop", "pad", "squash")
 LONGEST = 16  # sides of a picture, long : short, up to which it is resized whole
-TRANSFORMS = (*AUGMENTATIONS, "normalize")  # "normalize" always happens; CoOp's configs name it
+# Where in the image things lie: a sketch and the photo that it was drawn from take these together.
+GEOMETRY = ("random_resized_crop", "random_crop", "random_flip")
+# How things look, of one modality alone.
+APPEARANCE = {
+    "sketch_redraw": SKETCH, "sketch_elastic": SKETCH, "sketch_erase": SKETCH, "photo_colour": PHOTO,
+}  # fmt: skip
+TRANSFORMS = (*GEOMETRY, *APPEARANCE, "normalize")  # "normalize" always happens; CoOp's configs name it
 
 
-def to_pixels(image: Image.Image, size: int) -> np.ndarray:
-    """CLIP's preprocessing: shorter side to `size` (bicubic), centre crop -> (size, size, 3) uint8.
+@dataclass(frozen=True)
+class Preprocessing:
+    """How every image is brought to a backbone's input: CLIP's own way, or what another method was published with.
+
+    Args:
+        size: side in pixels.
+        resize: ``crop``: the shorter side to ``size``, then the centre (CLIP). ``squash``: both sides to ``size``,
+            which changes the proportions (C: ClipPrompt). ``pad``: the longer side, black around (C: Sketch_LVM's
+            ``ImageOps.pad``).
+        mean, std: of colours in [0, 1].
+
+    Raises:
+        ValueError: another ``resize``.
+    """
+
+    size: int
+    resize: str = "crop"
+    mean: Tuple[float, ...] = CLIP_MEAN
+    std: Tuple[float, ...] = CLIP_STD
+
+    def __post_init__(self) -> None:
+        if self.resize not in RESIZES:
+            raise ValueError(f"INPUT.RESIZE must be one of {RESIZES}, got {self.resize!r}")
+
+    @classmethod
+    def from_cfg(cls, cfg: Any) -> Preprocessing:
+        """INPUT's.
+
+        Raises:
+            ValueError: the images are not square, are not resized as CLIP does, or are normalised in another way than
+                the backbone wants without INPUT.OWN_STATISTICS.
+        """
+        node = cfg.INPUT
+        if len(node.SIZE) != 2 or node.SIZE[0] != node.SIZE[1]:
+            raise ValueError(f"INPUT.SIZE must be two equal sides, got {tuple(node.SIZE)}")
+        if node.INTERPOLATION != "bicubic":
+            hint = ""
+            if node.INTERPOLATION == "bilinear":
+                hint = ", Dassl's default: was a method's file (--config-file) given?"
+            raise ValueError(
+                f"INPUT.INTERPOLATION must be 'bicubic', as CLIP has it, got {node.INTERPOLATION!r}{hint}"
+            )
+        statistics = []
+        for key, wanted in (("PIXEL_MEAN", CLIP_MEAN), ("PIXEL_STD", CLIP_STD)):
+            given = tuple(float(value) for value in node[key])
+            if len(given) != 3 or (not node.OWN_STATISTICS and max(abs(a - b) for a, b in zip(given, wanted)) > 1e-4):
+                raise ValueError(
+                    f"INPUT.{key} must be CLIP's {wanted}, got {given}; INPUT.OWN_STATISTICS True takes other ones"
+                )
+            statistics.append(given)
+        return cls(node.SIZE[0], node.RESIZE, *statistics)
+
+    def pixels(self, image: Image.Image) -> np.ndarray:
+        """-> (size, size, 3) uint8."""
+        return to_pixels(image, self.size, self.resize)
+
+    def normalize(self, pixels: Tensor) -> Tensor:
+        """(B, 3, H, W) uint8 -> float32 with this mean and deviation, on the same device."""
+        return normalize(pixels, self.mean, self.std)
+
+
+def to_pixels(image: Image.Image, size: int, resize: str = "crop") -> np.ndarray:
+    """An image as :class:`Preprocessing` says, (size, size, 3) uint8, resized bicubically.
 
     Of an image more than LONGEST times as long as it is short, the ends, which the crop would drop, are cut off first:
     a line of 60,000 pixels would else become 60,000 * size * size of them.
     """
+    if image.mode != "RGB":
+        image = image.convert("RGB")
+    if resize == "squash":
+        return np.array(image.resize((size, size), Image.Resampling.BICUBIC))
+    if resize == "pad":
+        return np.array(ImageOps.pad(image, (size, size), Image.Resampling.BICUBIC))
     short, long = sorted(image.size)
     if long > LONGEST * short:
         kept = LONGEST * short + (long - LONGEST * short) % 2  # as much off one end as off the other
         before = (long - kept) // 2
         across = image.width > image.height
         image = image.crop((before, 0, before + kept, short) if across else (0, before, short, before + kept))
-    if image.mode != "RGB":
-        image = image.convert("RGB")
     image = F.resize(image, size, F.InterpolationMode.BICUBIC)
     return np.array(F.center_crop(image, size))
 
 
-def normalize(pixels: Tensor) -> Tensor:
-    """(B, 3, H, W) uint8 -> float32 with CLIP's mean and standard deviation, on the same device."""
-    mean = torch.tensor(CLIP_MEAN, device=pixels.device).view(3, 1, 1)
-    std = torch.tensor(CLIP_STD, device=pixels.device).view(3, 1, 1)
-    return (pixels.float() / 255 - mean) / std
+def normalize(pixels: Tensor, mean: Sequence[float] = CLIP_MEAN, std: Sequence[float] = CLIP_STD) -> Tensor:
+    """(B, 3, H, W) uint8 -> float32 with CLIP's mean and standard deviation or another, on the same device."""
+    centre, spread = _constants(tuple(mean), tuple(std), pixels.device)
+    return (pixels.float() / 255 - centre) / spread
+
+
+@lru_cache(maxsize=16)
+def _constants(mean: Tuple[float, ...], std: Tuple[float, ...], device: torch.device) -> Tuple[Tensor, Tensor]:
+    """Both as (3, 1, 1), put on the device once rather than in every step."""
+    with torch.inference_mode(False):
+        return torch.tensor(mean, device=device).view(3, 1, 1), torch.tensor(std, device=device).view(3, 1, 1)
 
 
 def to_tensor(pixels: np.ndarray) -> Tensor:
@@ -53,10 +133,10 @@ def to_tensor(pixels: np.ndarray) -> Tensor:
 
 
 class Augmentation:
-    """The training transforms of a config, drawn from a generator that is passed in.
+    """The training transforms of a config.
 
     Args:
-        names: of TRANSFORMS, applied in the order given.
+        names: of TRANSFORMS. Those of GEOMETRY come first, then those of APPEARANCE, each in the order given.
         scale: area range of random_resized_crop (INPUT.RRCROP_SCALE); its aspect is 3/4 to 4/3.
         padding: pixels that random_crop may shift by (INPUT.CROP_PADDING).
 
@@ -70,15 +150,26 @@ class Augmentation:
             raise ValueError(f"INPUT.TRANSFORMS must be of {TRANSFORMS}, got {unknown}")
         if not 0 < scale[0] <= scale[1] <= 1:
             raise ValueError(f"INPUT.RRCROP_SCALE must be 0 < low <= high <= 1, got {tuple(scale)}")
-        self.scale, self.padding = scale, padding
-        steps = {name: getattr(self, name) for name in AUGMENTATIONS}
-        self.steps: Sequence[Callable] = [steps[name] for name in names if name in steps]
+        self.names, self.scale, self.padding = tuple(names), tuple(scale), padding
+        self.geometry: List[Callable] = [getattr(self, name) for name in names if name in GEOMETRY]
 
-    def __call__(self, pixels: np.ndarray, rng: random.Random) -> np.ndarray:
-        """(S, S, 3) uint8 -> the same shape."""
-        for step in self.steps:
-            pixels = step(pixels, rng)
+    def __call__(
+        self, pixels: np.ndarray, domain: int, geometry: random.Random, appearance: random.Random
+    ) -> np.ndarray:
+        """(S, S, 3) uint8 -> the same shape.
+
+        Args:
+            domain: SKETCH or PHOTO.
+            geometry, appearance: of the random numbers of either group.
+        """
+        for step in self.geometry:
+            pixels = step(pixels, geometry)
+        for name in self.names:
+            if APPEARANCE.get(name) == domain:
+                pixels = getattr(self, name)(pixels, appearance)
         return pixels
+
+    # ---------------------------------------------------------------- geometry
 
     def random_resized_crop(self, pixels: np.ndarray, rng: random.Random) -> np.ndarray:
         size = len(pixels)
@@ -87,7 +178,7 @@ class Augmentation:
         width, height = (min(size, math.sqrt(area * ratio)) for ratio in (aspect, 1 / aspect))
         left, top = rng.uniform(0, size - width), rng.uniform(0, size - height)
         box = (left, top, left + width, top + height)
-        return np.asarray(Image.fromarray(pixels).resize((size, size), Image.BICUBIC, box=box))
+        return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC, box=box))
 
     def random_crop(self, pixels: np.ndarray, rng: random.Random) -> np.ndarray:
         size, pad = len(pixels), self.padding
@@ -97,3 +188,44 @@ class Augmentation:
 
     def random_flip(self, pixels: np.ndarray, rng: random.Random) -> np.ndarray:
         return pixels[:, ::-1] if rng.random() < 0.5 else pixels
+
+    # ---------------------------------------------------------------- appearance
+
+    def sketch_redraw(self, pixels: np.ndarray, rng: random.Random) -> np.ndarray:
+        """Another pen: lines thinner or thicker, or shapes hollowed to their outline; two in five stay as they are."""
+        image, way = Image.fromarray(pixels), rng.choice(("as it is", "as it is", "thinner", "thicker", "hollow"))
+        if way == "as it is":
+            return pixels
+        if way == "thicker":
+            return np.asarray(image.filter(ImageFilter.MinFilter(3)))
+        eroded = np.asarray(image.filter(ImageFilter.MaxFilter(3 if way == "thinner" else 5)))
+        left = (255 - eroded).sum(dtype=np.int64) / max(1, (255 - pixels).sum(dtype=np.int64))
+        if way == "thinner":
+            return eroded if left > 0.3 else pixels  # a thin line would vanish
+        return 255 - (eroded - pixels) if left > 0.3 else pixels  # there is nothing solid to hollow
+
+    def sketch_elastic(self, pixels: np.ndarray, rng: random.Random) -> np.ndarray:
+        """A smooth warp of up to 6 % of the side: an unsteady hand."""
+        cells = torch.tensor([rng.uniform(-1, 1) for _ in range(2 * 4 * 4)]).view(1, 2, 4, 4)
+        size = (len(pixels), len(pixels))
+        field = torch.nn.functional.interpolate(cells, size, mode="bicubic", align_corners=True)  # (1, 2, S, S)
+        shift = rng.uniform(0, 0.12) * field.permute(0, 2, 3, 1)  # of a side of 2
+        image = to_tensor(pixels)
+        return F.elastic_transform(image, shift, fill=[255.0] * 3).permute(1, 2, 0).numpy()
+
+    def sketch_erase(self, pixels: np.ndarray, rng: random.Random) -> np.ndarray:
+        """Up to three small patches of white: strokes that were left out."""
+        out, size = pixels.copy(), len(pixels)
+        for _ in range(rng.randint(0, 3)):
+            side = int(size * rng.uniform(0.08, 0.2))
+            top, left = rng.randrange(size - side), rng.randrange(size - side)
+            out[top : top + side, left : left + side] = 255
+        return out
+
+    def photo_colour(self, pixels: np.ndarray, rng: random.Random) -> np.ndarray:
+        """Other brightness, contrast, saturation and hue."""
+        image = Image.fromarray(pixels)
+        image = F.adjust_brightness(image, rng.uniform(0.7, 1.3))
+        image = F.adjust_contrast(image, rng.uniform(0.7, 1.3))
+        image = F.adjust_saturation(image, rng.uniform(0.3, 1.5))
+        return np.asarray(F.adjust_hue(image, rng.uniform(-0.25, 0.25)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from functools import partial
-from typing import Dict, Iterator, List, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
 from splip import distributed
 from splip.data.base import PHOTO, SKETCH, SBIRDataset, SBIRDatum
-from splip.data.pixel_cache import MappedPixels, PixelCache, describe
-from splip.data.transforms import Augmentation, to_pixels, to_tensor
+from splip.data.row_cache import MappedRows, describe, pixel_cache
+from splip.data.transforms import Augmentation, Preprocessing, to_tensor
 
 READ = 64  # images at a time, where they are read to be kept
 
@@ -28,12 +28,13 @@ class ImageDataset(Dataset):
     """The images of `items` at input size, uint8; `preload` keeps them all in memory or on disk.
 
     Args:
-        size: side in pixels.
+        preprocessing: how a picture becomes pixels.
     """
 
-    def __init__(self, dataset: SBIRDataset, items: Sequence[SBIRDatum], size: int) -> None:
-        self.dataset, self.items, self.size = dataset, items, size
-        self.memory: Union[np.ndarray, MappedPixels, None] = None  # (n, size, size, 3) uint8
+    def __init__(self, dataset: SBIRDataset, items: Sequence[SBIRDatum], preprocessing: Preprocessing) -> None:
+        self.dataset, self.items, self.preprocessing = dataset, items, preprocessing
+        self.size = preprocessing.size
+        self.memory: Union[np.ndarray, MappedRows, None] = None  # (n, size, size, 3) uint8
 
     def __len__(self) -> int:
         return len(self.items)
@@ -42,7 +43,7 @@ class ImageDataset(Dataset):
         """(size, size, 3) uint8; ValueError naming the file if it cannot be read."""
         if self.memory is not None:
             return self.memory[index]
-        return to_pixels(self.dataset.load_image(self.items[index]), self.size)
+        return self.preprocessing.pixels(self.dataset.load_image(self.items[index]))
 
     def __getitem__(self, index: int) -> Tensor:
         return to_tensor(self.pixels(index))
@@ -51,14 +52,12 @@ class ImageDataset(Dataset):
         """Read every image once, now, and serve it from memory from then on.
 
         Args:
-            folder: keep the images there instead (`PixelCache`), and read only those that it lacks.
+            folder: keep the images there instead (`pixel_cache`), and read only those that it lacks.
         """
         if self.memory is not None:
             return
         if folder:
-            kind = type(self.dataset).__name__
-            lines = [describe(kind, item.impath, item.spec) for item in self.items]
-            self.memory = PixelCache(folder, self.size).fill(lines, partial(self._read, num_workers))
+            self.memory = pixel_cache(folder, self.size).fill(self.lines(), partial(self._read, num_workers))
             return
         memory = np.empty((len(self), self.size, self.size, 3), dtype=np.uint8)
         done = 0
@@ -66,6 +65,11 @@ class ImageDataset(Dataset):
             memory[done : done + len(batch)] = batch
             done += len(batch)
         self.memory = memory
+
+    def lines(self) -> List[str]:
+        """What each image depends on, as text (`splip.data.row_cache.describe`)."""
+        kind, how = type(self.dataset).__name__, self.preprocessing.resize
+        return [describe(kind, item.impath, item.spec, how) for item in self.items]
 
     def _read(self, num_workers: int, positions: Sequence[int]) -> Iterator[np.ndarray]:
         """Batches (b, size, size, 3) of the images at these positions."""
@@ -78,16 +82,23 @@ class Triplets(Dataset):
 
     Category level: the positive is a photo of the sketch's class; the negative's class is drawn evenly
     from the others, then its photo. Fine-grained: the positive is a photo of the sketch's own instance,
-    the negative one of another instance of the same class.
+    the negative one of another instance of the same class, and sketch and positive are flipped and cropped together.
 
     Args:
         images: of `dataset.train_x`.
-        augmentation: applied to each image on its own.
+        augmentation: applied to each image.
         num_permutations: size of the jigsaw's bank, from which each item draws an index.
         seed: of everything that is drawn.
 
     Items are addressed as (epoch, index of the sketch).
+
+    Attributes:
+        views: where set, images are drawn from these fixed views instead of augmented anew; only their row numbers
+            are returned with `as_rows`, also that of the shuffled copy.
     """
+
+    views: Any = None  # `splip.data.views.Views`, which is built on this file
+    as_rows: bool = False
 
     def __init__(
         self, images: ImageDataset, augmentation: Augmentation, num_permutations: int, seed: int
@@ -105,25 +116,58 @@ class Triplets(Dataset):
                 self.photos[item.label].append(position)
                 self.instances[item.label, item.instance].append(position)
         self.labels = sorted(self.photos)
-        self.instances_of = defaultdict(list)
+        self.instances_of: Dict[int, List[str]] = defaultdict(list)
+        self.instance_ids: Dict[Tuple[int, str], int] = {}
         for label, instance in sorted(self.instances):
+            self.instance_ids[label, instance] = len(self.instances_of[label]) if self.fine_grained else -1
             self.instances_of[label].append(instance)
 
     def __len__(self) -> int:
         return len(self.sketches)
 
     def __getitem__(self, address: Tuple[int, int]) -> Dict[str, object]:
+        item, positions, rng = self.draw(address)
+        if self.views is not None:
+            return {**item, **self._from_views(positions, rng)}
+        together = random.Random(rng.random())  # of the sketch, and fine-grained of its photo
+        state = together.getstate()
+        for name, position in positions.items():
+            geometry = rng
+            if name == "sketch" or (self.fine_grained and name == "positive"):
+                together.setstate(state)
+                geometry = together
+            domain = self.images.items[position].domain
+            item[name] = to_tensor(self.augmentation(self.images.pixels(position), domain, geometry, rng))
+        return item
+
+    def draw(self, address: Tuple[int, int]) -> Tuple[Dict[str, object], Dict[str, int], random.Random]:
+        """The item without its images, the images' positions by name, and the generator, for what else is drawn."""
         epoch, index = address
         rng = random.Random(f"{self.seed}/{epoch}/{index}")
         sketch = self.sketches[index]
         positive, negative = self.draw_photos(self.images.items[sketch], rng)
-        images = {"sketch": sketch, "positive": positive, "negative": negative}
-        return {
-            **{name: self._augmented(position, rng) for name, position in images.items()},
+        own, other = (self.images.items[position] for position in (positive, negative))
+        item: Dict[str, object] = {
             "permutation": rng.randrange(self.num_permutations),
-            "label": self.images.items[sketch].label,
-            "negative_label": self.images.items[negative].label,
+            "label": own.label,
+            "negative_label": other.label,
+            "instance": self.instance_ids[own.label, own.instance],
+            "negative_instance": self.instance_ids[other.label, other.instance],
         }
+        return item, {"sketch": sketch, "positive": positive, "negative": negative}, rng
+
+    def _from_views(self, positions: Dict[str, int], rng: random.Random) -> Dict[str, object]:
+        """Images of an item out of `views`, or their rows, and the permutation of the sketch's shuffled copy."""
+        chosen = {n: rng.randrange(self.views.counts[self.images.items[p].domain]) for n, p in positions.items()}
+        if self.fine_grained:
+            chosen["positive"] = chosen["sketch"]
+        sketch = positions["sketch"], chosen["sketch"]
+        item: Dict[str, object] = {"permutation": self.views.permutation(*sketch)}
+        if not self.as_rows:
+            return {**item, **{n: to_tensor(self.views.pixels(p, chosen[n])) for n, p in positions.items()}}
+        if self.views.jigsaw.permutations > 1:
+            item["shuffled"] = self.views.row(*sketch, shuffled=True)
+        return {**item, **{n: self.views.row(p, chosen[n]) for n, p in positions.items()}}
 
     def draw_photos(self, sketch: SBIRDatum, rng: random.Random) -> Tuple[int, int]:
         """Positions of a positive and a negative photo for `sketch`."""
@@ -135,9 +179,6 @@ class Triplets(Dataset):
             positives = self.photos[sketch.label]
             negatives = self.photos[_draw_other(self.labels, sketch.label, rng)]
         return rng.choice(positives), rng.choice(negatives)
-
-    def _augmented(self, position: int, rng: random.Random) -> Tensor:
-        return to_tensor(self.augmentation(self.images.pixels(position), rng))
 
 
 def _draw_other(choices: Sequence, own, rng: random.Random):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, List, NamedTuple
+from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 from PIL import Image
 
@@ -42,6 +42,11 @@ class Sketchmoji(SBIRDataset):
     - ``fg``: classes are categories (mammal, drink, ...), instances are objects. Each test object has one
       photo in the gallery, and its sketches ask for it. In training, all of an object's photos are its own.
 
+    ``DATASET.ARTISTS_OUT`` leaves artists out: one of sketches and one of photos, joined by ``+``
+    (``openmoji+noto``). Training is on the others' drawings, queries are the sketches of the first and the gallery
+    holds the photos of the second: what a model has learned of artists does not help it there. Classes that one of
+        the four sides lacks are left out.
+
     Images come from ``<DATASET.ROOT>/sketchmoji`` where that folder exists, else from the copy inside the package.
     ``root`` and ``embedded`` say which. The splits are text files in its folder ``splits``.
 
@@ -49,8 +54,13 @@ class Sketchmoji(SBIRDataset):
         ValueError: another setting, split or gallery, or a file that is missing or cannot be read.
     """
 
+    @classmethod
+    def extend_cfg(cls, cfg) -> None:
+        cfg.DATASET.ARTISTS_OUT = ""  # Sketchmoji: artists of the test alone, e.g. openmoji+noto; empty = none
+
     def __init__(self, cfg) -> None:
         setting, gallery = settle(cfg, "Sketchmoji", GALLERIES)
+        out = _artists_out(getattr(cfg.DATASET, "ARTISTS_OUT", ""), setting)
         given = Path(cfg.DATASET.ROOT).expanduser() / "sketchmoji"
         self.embedded = not (cfg.DATASET.ROOT and given.is_dir())
         self.root = EMBEDDED if self.embedded else given
@@ -72,6 +82,10 @@ class Sketchmoji(SBIRDataset):
                 f"{self.root}: classes.tsv and splits/{prefix}all.txt differ in {sorted(set(held) ^ set(known))}"
             )
         items = [d for row, name in zip(rows, held) for d in self._images(row, name, scenes, fine, name in ranked)]
+        if out:
+            items, known = leave_out(items, out, unseen)
+            unseen, pseudo = ([name for name in names if name in known] for names in (unseen, pseudo))
+            split_name = f"{split_name}, {'+'.join(out)} left out"
         super().__init__(
             **divide(items, unseen, gallery),
             seen=sorted(set(known) - set(unseen)),
@@ -107,6 +121,33 @@ class Sketchmoji(SBIRDataset):
         return [line for line in _lines(path) if not line.startswith("#")]
 
 
+def _artists_out(value: str, setting: str) -> Tuple[str, ...]:
+    """(sketch artist, photo artist) of DATASET.ARTISTS_OUT, or none."""
+    if not value:
+        return ()
+    out = tuple(value.split("+"))
+    if len(out) != 2 or out[0] not in SKETCH_ARTISTS or out[1] not in PHOTO_ARTISTS or setting != "zs":
+        raise ValueError(
+            f"DATASET.ARTISTS_OUT is one of {SKETCH_ARTISTS} and one of {PHOTO_ARTISTS}, joined by +, in the setting "
+            f"zs; got {value!r} in {setting}"
+        )
+    return out
+
+
+def leave_out(
+    items: List[SBIRDatum], artists: Sequence[str], unseen: Sequence[str]
+) -> Tuple[List[SBIRDatum], List[str]]:
+    """Of unseen classes the drawings by ``artists``, of all others those by anyone else; and the classes that have both
+    modalities left."""
+    test = set(unseen)
+    kept = [item for item in items if (Path(item.impath).parent.name in artists) == (item.classname in test)]
+    sides: Dict[str, set] = {}
+    for item in kept:
+        sides.setdefault(item.classname, set()).add(item.domain)
+    classes = sorted(name for name, domains in sides.items() if len(domains) == 2)
+    return [item for item in kept if item.classname in set(classes)], classes
+
+
 def read_classes(path: Path) -> List[Row]:
     """classes.tsv -> its rows. ValueError: no such file, or a line without seven columns."""
     rows = []
@@ -116,7 +157,8 @@ def read_classes(path: Path) -> List[Row]:
         columns = line.split("\t")
         if len(columns) != len(Row._fields) or not columns[-1].isdigit():
             raise ValueError(f"{path}: wanted {', '.join(Row._fields)}, tab-separated, got {line!r}")
-        rows.append(Row(*columns[:-1], int(columns[-1])))
+        slug, name, code, group, category, artist, scene = columns
+        rows.append(Row(slug, name, code, group, category, artist, int(scene)))
     return rows
 
 

@@ -14,6 +14,7 @@ import logging
 import os
 import sys
 import warnings
+from typing import TYPE_CHECKING
 
 from splip.engine.schedule import build_lr_scheduler
 from splip.engine.utils import (
@@ -78,7 +79,7 @@ def _choose_engine() -> str:
 
 ENGINE = _choose_engine()
 
-if ENGINE == "builtin":
+if TYPE_CHECKING or ENGINE == "builtin":  # both engines have the same names
     from splip.engine.config import get_cfg_default
     from splip.engine.data import DatasetBase, Datum
     from splip.engine.optim import build_optimizer

@@ -1,7 +1,7 @@
 """Optimisers by name."""
 from __future__ import annotations
 
-from typing import Iterable, Union
+from typing import Any, Dict, Iterable, Union
 
 import torch
 from torch import nn
@@ -41,12 +41,12 @@ def build_optimizer(
     return kind(param_groups, betas=(optim_cfg.ADAM_BETA1, optim_cfg.ADAM_BETA2), **shared)
 
 
-def _staged(model: nn.Module, optim_cfg) -> list:
+def _staged(model: Any, optim_cfg) -> list:
     new = list(optim_cfg.NEW_LAYERS)
     missing = set(new) - set(dict(model.named_children()))
     if not new or missing:
         raise ValueError(f"OPTIM.NEW_LAYERS must name children of the model with STAGED_LR, got {new}")
-    stages = {True: [], False: []}
+    stages: Dict[bool, list] = {True: [], False: []}
     for name, child in model.named_children():
         stages[name in new].extend(child.parameters())
     return [

@@ -1,4 +1,4 @@
-"""Learning-rate schedules by epoch, with warm-up.
+"""Learning-rate schedules by epoch or by step, with warm-up.
 
 Used with either engine: Dassl's own warm-up passes an argument that torch 2.7 removed. The rates are
 Dassl's (its config keys, its meaning of them), written as a function of the epoch.
@@ -15,38 +15,47 @@ SCHEDULERS = ("single_step", "multi_step", "cosine")
 WARMUPS = ("linear", "constant")
 
 
-def build_lr_scheduler(optimizer: Optimizer, optim_cfg) -> LambdaLR:
-    """A scheduler to step once an epoch; rates follow `optim_cfg` (cfg.OPTIM).
+def build_lr_scheduler(optimizer: Optimizer, optim_cfg, batches: int = 1) -> LambdaLR:
+    """A scheduler to step once an epoch, or with BY_STEP once a step; rates follow `optim_cfg` (cfg.OPTIM).
 
     During the first WARMUP_EPOCH epochs the rate is WARMUP_CONS_LR (`constant`), or WARMUP_MIN_LR in
     epoch 0 and LR * epoch / WARMUP_EPOCH after it (`linear`); a parameter group whose rate is a multiple of
     LR has these multiplied, too. Then the schedule starts, at its own epoch
     0, or at epoch WARMUP_EPOCH (still from the full rate) if WARMUP_RECOUNT is off.
 
+    With BY_STEP the schedule is read at fractions of epochs, and a linear warm-up of n steps (WARMUP_STEPS, else
+    WARMUP_EPOCH's) gives step i, from 0, the rate LR * (i + 1) / n.
+
+    Args:
+        batches: steps in an epoch.
+
     Raises:
         ValueError: an unknown schedule or warm-up, a step size of the wrong kind, LR <= 0.
     """
     if optim_cfg.LR <= 0:
         raise ValueError(f"OPTIM.LR must be above 0, got {optim_cfg.LR}")
-    decay = _decay(optim_cfg)
-    warmup = max(optim_cfg.WARMUP_EPOCH, 0)
+    decay, by_step = _decay(optim_cfg), getattr(optim_cfg, "BY_STEP", False)
+    unit = batches if by_step else 1  # what is counted, of an epoch
+    warmup = (by_step and optim_cfg.WARMUP_STEPS) or max(optim_cfg.WARMUP_EPOCH, 0) * unit
     if warmup and optim_cfg.WARMUP_TYPE not in WARMUPS:
         raise ValueError(f"OPTIM.WARMUP_TYPE must be one of {WARMUPS}, got {optim_cfg.WARMUP_TYPE!r}")
 
-    def factor(epoch: int) -> float:
-        if epoch < warmup:
+    def factor(done: int) -> float:
+        if done < warmup:
             if optim_cfg.WARMUP_TYPE == "constant":
                 return optim_cfg.WARMUP_CONS_LR / optim_cfg.LR
-            return optim_cfg.WARMUP_MIN_LR / optim_cfg.LR if epoch == 0 else epoch / warmup
+            if by_step:
+                return (done + 1) / warmup
+            return optim_cfg.WARMUP_MIN_LR / optim_cfg.LR if done == 0 else done / warmup
         if optim_cfg.WARMUP_RECOUNT or not warmup:
-            return decay(epoch - warmup)
-        start = decay(warmup)
-        return decay(epoch) / start if start else 0.0
+            return decay((done - warmup) / unit)
+        start = decay(warmup / unit)
+        return decay(done / unit) / start if start else 0.0
 
     return LambdaLR(optimizer, factor)
 
 
-def _decay(optim_cfg) -> Callable[[int], float]:
+def _decay(optim_cfg) -> Callable[[float], float]:
     """The schedule's factor on the base rate after a number of epochs."""
     name, steps, gamma = optim_cfg.LR_SCHEDULER, optim_cfg.STEPSIZE, optim_cfg.GAMMA
     if name == "cosine":

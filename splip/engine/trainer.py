@@ -5,6 +5,7 @@ import datetime
 import os
 import time
 from collections import OrderedDict
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ class TrainerBase:
         self._models: OrderedDict = OrderedDict()
         self._optims: OrderedDict = OrderedDict()
         self._scheds: OrderedDict = OrderedDict()
-        self._writer = None
+        self._writer: Any = None
 
     def register_model(self, name="model", model=None, optim=None, sched=None) -> None:
         """What is trained and saved under `name`; a name is taken once."""
@@ -74,6 +75,10 @@ class TrainerBase:
             self.after_epoch()
         self.after_train()
 
+    def run_epoch(self) -> None:
+        """One pass over the data; subclasses say how."""
+        raise TypeError(f"{type(self).__name__} defines no run_epoch")
+
     def before_train(self) -> None:
         """Hook."""
 
@@ -95,6 +100,12 @@ class SimpleTrainer(TrainerBase):
     `resume_model_if_exist`.
     """
 
+    build_data_loader: Any
+    build_model: Any
+    test: Any
+    load_model: Any
+    resume_model_if_exist: Any
+
     def __init__(self, cfg) -> None:
         super().__init__()
         self.check_cfg(cfg)
@@ -111,7 +122,7 @@ class SimpleTrainer(TrainerBase):
     def check_cfg(self, cfg) -> None:
         """Hook: raise ValueError for a config that this trainer cannot follow."""
 
-    def train(self) -> None:
+    def train(self) -> None:  # type: ignore[override]  # as Dassl has it
         super().train(self.start_epoch, self.max_epoch)
 
     def before_train(self) -> None:
@@ -137,6 +148,9 @@ class TrainerX(SimpleTrainer):
 
     `run_epoch` calls `forward_backward(batch) -> {name: value}` for each batch.
     """
+
+    train_loader_x: Any
+    forward_backward: Any
 
     def run_epoch(self) -> None:
         self.set_model_mode("train")

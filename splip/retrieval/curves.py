@@ -12,7 +12,7 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")  # 
 AXIS_KEYS = ("epoch", "loss", "val_mAP")
 
 
-def training_curve(history: Sequence[Dict[str, Real]], path: Union[str, os.PathLike], title: str = "") -> Path:
+def training_curve(history: Sequence[Dict[str, float]], path: Union[str, os.PathLike], title: str = "") -> Path:
     """Draw loss, its terms and, where there is any, validation mAP against the epoch.
 
     history: one dict for each epoch: "epoch" and "loss"; any other key is a term of the loss, drawn
@@ -59,7 +59,7 @@ def training_curve(history: Sequence[Dict[str, Real]], path: Union[str, os.PathL
     return path
 
 
-def _checked(i: int, entry: Dict[str, Real]) -> Dict[str, float]:
+def _checked(i: int, entry: Dict[str, float]) -> Dict[str, float]:
     for key in ("epoch", "loss"):
         if key not in entry:
             raise ValueError(f"entry {i} of the history has no {key!r}: {sorted(entry)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import List, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -48,14 +48,15 @@ def shared_codes(
     query: Labels, gallery: Labels, sizes: Tuple[int, int], names: Tuple[str, str]
 ) -> Tuple[Tensor, Tensor]:
     """Labels or ids of both sets -> equal values, equal codes: int32 tensors (Q,) and (G,)."""
-    code = {}
+    code: Dict[Union[int, str], int] = {}
     coded = []
     for values, size, name in zip((query, gallery), sizes, names):
         values = label_list(values, name)
         if len(values) != size:
             raise ValueError(f"{name} has {len(values)} entries for {size} embeddings")
         coded.append([code.setdefault(v, len(code)) for v in values])
-    return tuple(torch.tensor(c, dtype=torch.int32) for c in coded)
+    first, second = (torch.tensor(c, dtype=torch.int32) for c in coded)
+    return first, second
 
 
 def label_list(values: Labels, name: str) -> List[Union[int, str]]:

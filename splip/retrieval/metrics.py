@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
-from typing import Dict, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -36,8 +36,8 @@ class Convention:
 
 
 CONVENTIONS = {
-    "prefix": Convention(ap_divisor="hits", interpolated=False, p_depth="k"),
     "min_r_k": Convention(ap_divisor="min(R, k)", interpolated=False, p_depth="k"),
+    "prefix": Convention(ap_divisor="hits", interpolated=False, p_depth="k"),
     "voc": Convention(ap_divisor="min(R, k)", interpolated=True, p_depth="min(k, R)"),
 }
 
@@ -48,7 +48,7 @@ def retrieval_metrics(
     query_labels: Labels,
     gallery_labels: Labels,
     cutoffs: Sequence[int] = (100, 200),
-    conventions: Sequence[str] = ("prefix", "min_r_k", "voc"),
+    conventions: Sequence[str] = tuple(CONVENTIONS),
     ties: str = "pessimistic",
     chunk_size: Optional[int] = None,
     device: Device = None,
@@ -79,16 +79,10 @@ def retrieval_metrics(
 
 @torch.no_grad()
 def per_query_metrics(
-    query: Tensor,
-    gallery: Tensor,
-    query_labels: Labels,
-    gallery_labels: Labels,
-    cutoffs: Sequence[int] = (100, 200),
-    conventions: Sequence[str] = ("prefix", "min_r_k", "voc"),
-    ties: str = "pessimistic",
-    chunk_size: Optional[int] = None,
+    query: Tensor, gallery: Tensor, query_labels: Labels, gallery_labels: Labels, cutoffs: Sequence[int] = (100, 200),
+    conventions: Sequence[str] = tuple(CONVENTIONS), ties: str = "pessimistic", chunk_size: Optional[int] = None,
     device: Device = None,
-) -> Dict[str, Dict[str, Tensor]]:
+) -> Dict[str, Dict[str, Tensor]]:  # fmt: skip
     """As `retrieval_metrics`, before the mean over queries: each value is a (Q,) float64 tensor.
 
     For tables by class, tests of significance, and queries that are split over processes.
@@ -173,10 +167,10 @@ def instance_accuracy(
     query: (Q, d), gallery: (G, d) float tensors; ids (Q,), (G,) integers or strings name the instance.
     An instance with several photos counts by its best one.
     groups: (Q,), (G,) category of each item. With them, "category" ranks each query among the photos
-        of its own category alone, besides "all", the whole gallery.
+        of its own category alone (the published protocol), before "all", the whole gallery.
     ties: "pessimistic" ranks other instances of equal score before the right one, "optimistic" after.
 
-    Returns {"all": {"Acc@1", "Acc@5"}, "category": {...}} as fractions in [0, 1].
+    Returns {"category": {"Acc@1", "Acc@5"}, "all": {...}} as fractions in [0, 1].
     Raises ValueError as `retrieval_metrics` does, and where a query's instance has no photo in the
     gallery (or none in the query's category), since no ranking could then be right.
     """
@@ -189,23 +183,24 @@ def instance_accuracy(
         raise ValueError("query_groups and gallery_groups go together: only one was given")
     query_names = label_list(query_ids, "query_ids")
     _require_instance(*ids, query_names, "in the gallery")
-    own = {"all": ids}
-    if query_groups is not None:
+    own: Dict[str, Tuple[Tensor, Tensor]] = {}
+    if query_groups is not None and gallery_groups is not None:
         groups = shared_codes(query_groups, gallery_groups, sizes, ("query_groups", "gallery_groups"))
         n = 1 + int(max(g.max() for g in groups))
-        own["category"] = tuple(i.long() * n + g for i, g in zip(ids, groups))
+        own["category"] = ids[0].long() * n + groups[0], ids[1].long() * n + groups[1]
         _require_instance(*own["category"], query_names, "of the query's own group in the gallery")
+    own["all"] = ids
 
     device = pick_device(device, query)
     columns = {name: OwnColumns(*codes) for name, codes in own.items()}
-    gallery_groups = groups[1].to(device) if "category" in own else None
-    ranks = {name: [] for name in own}
+    shelf = groups[1].to(device) if "category" in own else None
+    ranks: Dict[str, List[Tensor]] = {name: [] for name in own}
     for rows, keys in ExactScores(query, gallery, device, chunk_size):
         for name in own:
-            rivals = groups[0][rows, None].to(device) == gallery_groups if name == "category" else None
+            rivals = None if shelf is None or name == "all" else torch.eq(groups[0][rows, None].to(device), shelf)
             ranks[name].append(_best_rank(keys, *columns[name].padded(rows), rivals, ties))
-    ranks = {name: torch.cat(parts) for name, parts in ranks.items()}
-    return {name: {f"Acc@{k}": int((rank <= k).sum()) / len(rank) for k in ks} for name, rank in ranks.items()}
+    whole = {name: torch.cat(parts) for name, parts in ranks.items()}
+    return {name: {f"Acc@{k}": int((rank <= k).sum()) / len(rank) for k in ks} for name, rank in whole.items()}
 
 
 def _best_rank(keys: Tensor, columns: np.ndarray, real: np.ndarray, rivals: Optional[Tensor], ties: str) -> Tensor:
@@ -214,15 +209,15 @@ def _best_rank(keys: Tensor, columns: np.ndarray, real: np.ndarray, rivals: Opti
     keys: (C, G). columns, real: (C, m) as from `OwnColumns.padded`. rivals: (C, G), which items count, own ones
     among them; None for all.
     """
-    columns, real = (torch.from_numpy(x).to(keys.device) for x in (columns, real))
-    own = keys.gather(1, columns)
+    places, counted = (torch.from_numpy(x).to(keys.device) for x in (columns, real))
+    own = keys.gather(1, places)
     best = own.amin(dim=1, keepdim=True)
     ahead = keys <= best if ties == "pessimistic" else keys < best
     if rivals is not None:
         ahead &= rivals
     rank = 1 + ahead.sum(dim=1, dtype=torch.int32)  # int32 sums a mask five times as fast as int64
     if ties == "pessimistic":
-        rank -= ((own <= best) & real).sum(dim=1, dtype=torch.int32)  # own items are not ahead of themselves
+        rank -= ((own <= best) & counted).sum(dim=1, dtype=torch.int32)  # own items are not ahead of themselves
     return rank.cpu()
 
 

@@ -27,7 +27,7 @@ class Row(NamedTuple):
     """A query and what it found, best first. Rows in sequence with one query image object share it."""
 
     query: Image.Image
-    hits: Sequence[Tuple[Image.Image, Optional[bool], str]]
+    hits: Sequence[Hit]
     title: str = ""  # below the query: its class
     method: str = ""  # in front of the hits: whose ranking this is
 
@@ -49,12 +49,12 @@ def contact_sheet(
     Writes `path` (its folder is made; the suffix names the format, e.g. .png) and returns it.
     Raises ValueError for no rows, a row without hits, something that is not an image, or a small tile.
     """
-    rows = [_checked(i, row) for i, row in enumerate(rows)]
-    if not rows:
+    checked = [_checked(i, row) for i, row in enumerate(rows)]
+    if not checked:
         raise ValueError("contact_sheet got no rows")
     if tile < 32:
         raise ValueError(f"tile must be at least 32 pixels, got {tile}")
-    return _Sheet(rows, heading, tile).save(Path(path))
+    return _Sheet(checked, heading, tile).save(Path(path))
 
 
 def _checked(i: int, row: Union[Row, tuple]) -> Row:
@@ -155,7 +155,7 @@ class _Sheet:
         image = _on_paper(image)
         scale = self.tile / max(image.size)
         size = [max(1, round(side * scale)) for side in image.size]
-        image = image.resize(size, Image.BICUBIC)
+        image = image.resize(size, Image.Resampling.BICUBIC)
         left, top = (self.cell - size[0]) // 2, (self.cell - size[1]) // 2
         self.sheet.paste(image, (x + left, y + top))
 
@@ -181,7 +181,7 @@ class _Sheet:
         for stroke in strokes:
             points = [(px * size * SCALE, py * size * SCALE) for px, py in stroke]
             ImageDraw.Draw(big).line(points, PAPER, width=size * SCALE // 7, joint="curve")
-        self.sheet.paste(big.resize((size, size), Image.LANCZOS), (x, y))
+        self.sheet.paste(big.resize((size, size), Image.Resampling.LANCZOS), (x, y))
 
     def _legend(self, y: int) -> None:
         x, size = self.hits_left, max(12, self.line - 2)
@@ -202,7 +202,7 @@ class _Sheet:
 def _tally(row: Row) -> str:
     if any(hit.correct is None for hit in row.hits):
         return ""
-    return f"{sum(hit.correct for hit in row.hits)} of {len(row.hits)} right"
+    return f"{sum(bool(hit.correct) for hit in row.hits)} of {len(row.hits)} right"
 
 
 def _on_paper(image: Image.Image) -> Image.Image:

@@ -15,7 +15,7 @@ from splip.training import checkpoints
 from splip.training.trainer import SBIRTrainer
 
 
-def _maple_prompts(model: nn.Module) -> tuple:
+def _maple_prompts(model: Any) -> tuple:
     _, shared, _, deep = model.prompt_learner()
     return shared, deep
 
@@ -32,15 +32,20 @@ class HostImages(nn.Module):
         trainer: its name, a key of IMAGE_PROMPTS or any other.
     """
 
+    knows_modality = False
+
     def __init__(self, model: nn.Module, trainer: str) -> None:
         super().__init__()
-        self.model = getattr(model, "module", model)  # the hosts wrap theirs in DataParallel where they can
+        self.model: Any = getattr(model, "module", model)  # the hosts wrap theirs in DataParallel where they can
         self.prompts = IMAGE_PROMPTS.get(trainer, lambda model: ())
 
     @torch.no_grad()
     def encode(self, images: Tensor, modality: str) -> Tensor:
         """images (B, 3, H, W), CLIP-normalised -> (B, d) in the host's precision; every modality alike."""
         return self.model.image_encoder(images.type(self.model.dtype), *self.prompts(self.model))
+
+    def describe(self) -> Dict[str, Any]:
+        return {}
 
 
 class HostTrainer(SBIRTrainer):
@@ -52,7 +57,7 @@ class HostTrainer(SBIRTrainer):
 
     def build_data_loader(self) -> None:
         self.host = build_trainer(self.cfg)
-        self.dataset, self.size = self.host.dm.dataset, self.cfg.INPUT.SIZE[0]
+        self.dataset = self.host.dm.dataset
         self.num_classes, self.lab2cname = self.dataset.num_classes, self.dataset.lab2cname
         self.seed = self.cfg.SEED
 
@@ -60,10 +65,10 @@ class HostTrainer(SBIRTrainer):
         name = self.cfg.TRAINER.NAME
         if not hasattr(getattr(self.host, "model", None), "image_encoder"):
             raise ValueError(f"trainer {name!r} has no model.image_encoder, from which embeddings could be taken")
-        self.model = HostImages(self.host.model, name)
+        self.model = HostImages(self.host.model, name)  # type: ignore[assignment]  # as good as a RetrievalModel for tests
         self.history, self.tested_epoch = [], 0
 
-    def train(self) -> None:
+    def train(self) -> None:  # type: ignore[override]  # as Dassl has it
         raise TypeError(f"{self.cfg.TRAINER.NAME} is trained by its own repository's train.py")
 
     def load_model(self, directory: str, epoch: Optional[int] = None) -> None:

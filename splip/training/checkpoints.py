@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import os
 import random
-from typing import Any, Dict, Iterator, Optional, Tuple
+import zipfile
+from typing import Any, Dict, Iterable, Iterator, Optional, Tuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from splip.data.classes import some
+
+SCHEMA = 2  # of what a checkpoint holds; 1: until commit 23ad539, without the settings in splip.config.BEFORE
 BEST = "model-best.pth.tar"
 POINTER = "checkpoint"  # a text file that names the newest checkpoint, as Dassl has it
 
@@ -26,6 +31,24 @@ def newest(folder: str) -> Optional[str]:
         return None
     with open(pointer, encoding="utf-8") as file:
         return os.path.join(folder, file.readline().strip())
+
+
+def find(directory: str, best: bool = False, epoch: Optional[int] = None) -> str:
+    """Path of a run's checkpoint: that of ``epoch``, else with ``best`` the best one, else the newest.
+
+    Args:
+        directory: the run's output folder.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    folder = os.path.join(directory, "splip")
+    if epoch is not None:
+        return os.path.join(folder, epoch_file(epoch))
+    path = os.path.join(folder, BEST) if best else newest(folder)
+    if path is None:
+        raise FileNotFoundError(f"no checkpoint in {directory!r}: looked for {os.path.join(folder, POINTER)}")
+    return path
 
 
 def write_text(path: str, text: str) -> None:
@@ -47,27 +70,65 @@ def write(path: str, state: Dict[str, Any]) -> None:
     os.replace(path + ".part", path)
 
 
-def read(path: str, device: torch.device) -> Dict[str, Any]:
-    """The saved state.
+def read(path: str, device: Optional[torch.device] = None) -> Dict[str, Any]:
+    """The saved state, on ``device`` (default: the CPU).
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: it is damaged, or no checkpoint of this project.
+        ValueError: it is damaged, no checkpoint of this project, or of a later version of it.
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(f"no checkpoint at {path}")
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
+        with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums
+            damaged = archive.testzip()
+        if damaged:
+            raise ValueError(f"its part {damaged} is not what was written")
+        state = torch.load(path, map_location=device or "cpu", weights_only=True)
     except Exception as error:  # torch raises a different type for each way in which a file can be broken
         raise ValueError(f"checkpoint {path} is damaged or no checkpoint: {error}") from error
     if not isinstance(state, dict) or "fingerprint" not in state:
         raise ValueError(f"checkpoint {path} was not written by this project: it has no 'fingerprint'")
+    schema = state.setdefault("schema", 1)
+    if schema > SCHEMA:
+        raise ValueError(f"checkpoint {path} was written by a later version of splip (schema {schema}, here {SCHEMA})")
     return state
+
+
+def weights(state: Dict[str, Any]) -> Dict[str, Tensor]:
+    """What a checkpoint is tested with: the averaged weights where the run averaged, else the last."""
+    return state.get("average") or state["state_dict"]
+
+
+def running_mean(mean: Optional[Dict[str, Tensor]], new: Dict[str, Tensor], count: int) -> Dict[str, Tensor]:
+    """Mean of ``count`` state dicts, of which ``new`` is the last and ``mean`` that of those before; whole
+    numbers are the last's.
+    """
+    if mean is None:
+        return {name: value.detach().clone() for name, value in new.items()}
+    return {
+        name: mean[name] + (value - mean[name]) / count if value.is_floating_point() else value.clone()
+        for name, value in new.items()
+    }
+
+
+def require_finite(state_dict: Dict[str, Tensor]) -> None:
+    """Raise FloatingPointError naming a weight that is no number: such a checkpoint is not written."""
+    for name, value in state_dict.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise FloatingPointError(f"{name} holds NaN or infinity: no checkpoint is written, the one before is kept")
 
 
 def plain(value: Any) -> Any:
     """`value` as JSON would have it (tuples become lists, config nodes dicts)."""
     return json.loads(json.dumps(value))
+
+
+def require_known(settings: Iterable[str], known: Iterable[str], path: str) -> None:
+    """Raise ValueError naming settings of a checkpoint that this version does not have."""
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        raise ValueError(f"checkpoint {path} has settings that this splip does not know: {', '.join(unknown)}")
 
 
 def require_equal(saved: Dict[str, Any], here: Dict[str, Any], path: str) -> None:
@@ -93,22 +154,16 @@ def _difference(key: str, old: Dict[str, Any], new: Dict[str, Any]) -> str:
         return f"{key}: checkpoint {before}, here {now}"
     only_before = [value for value in before if value not in now]
     only_now = [value for value in now if value not in before]
-    return (
-        f"{key}: checkpoint has {len(before)}, here {len(now)}; "
-        f"only in the checkpoint: {_some(only_before)}; only here: {_some(only_now)}"
-    )
-
-
-def _some(values: list) -> str:
-    return ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "") if values else "none"
+    there, here = (", ".join(some(values)) or "none" for values in (only_before, only_now))
+    return f"{key}: checkpoint has {len(before)}, here {len(now)}; only in the checkpoint: {there}; only here: {here}"
 
 
 def random_state() -> Dict[str, Any]:
     """Every global generator's state, in types that load without unpickling code."""
-    kind, keys, position, has_gauss, cached = np.random.get_state()
+    kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     return {
         "python": random.getstate(),
-        "numpy": [kind, keys.tolist(), int(position), int(has_gauss), float(cached)],
+        "numpy": [kind, np.asarray(keys).tolist(), int(position), int(has_gauss), float(cached)],
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }

@@ -28,23 +28,25 @@ from splip.retrieval import (
 from splip.training import checkpoints
 
 Items = Sequence[SBIRDatum]
+Metrics = Dict[str, Dict[str, float]]  # by convention or gallery, then by name; percent
 
 
 def score(
-    query: Tensor, gallery: Tensor, query_items: Items, gallery_items: Items, fine_grained: bool
-) -> Tuple[Dict[str, Dict[str, float]], Tuple[str, str]]:
+    query: Tensor, gallery: Tensor, query_items: Items, gallery_items: Items, setting: str
+) -> Tuple[Metrics, Tuple[str, str]]:
     """Metrics of one ranking in percent, and which of them speaks for it: (group, column).
 
     Each process ranks its share of the queries; fine-grained ones, with their small galleries, all of them.
 
     Args:
         query, gallery: embeddings (Q, d) and (G, d) of the items.
+        setting: of the data set, which says what a right answer is.
     """
     query_labels = [item.label for item in query_items]
     gallery_labels = [item.label for item in gallery_items]
-    if fine_grained:
-        ids = [[f"{i.classname}/{i.instance}" for i in items] for items in (query_items, gallery_items)]
-        metrics = instance_accuracy(query, gallery, *ids, query_labels, gallery_labels)
+    if setting == "fg":
+        asked, answers = ([f"{i.classname}/{i.instance}" for i in items] for items in (query_items, gallery_items))
+        metrics = instance_accuracy(query, gallery, asked, answers, query_labels, gallery_labels)
         headline = ("category", "Acc@1")
     else:
         own, own_labels = distributed.shard(query), distributed.shard(query_labels)
@@ -53,7 +55,7 @@ def score(
             convention: {name: distributed.gather(value, len(query)) for name, value in named.items()}
             for convention, named in values.items()
         })
-        headline = ("prefix", "mAP@all")
+        headline = ("min_r_k", "mAP@all")
     percent = {
         group: {name: 100.0 * value for name, value in named.items()} for group, named in metrics.items()
     }

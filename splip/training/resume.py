@@ -1,6 +1,6 @@
 """Saving, loading and resuming, for either engine's trainers.
 
-A checkpoint holds what is trained (with the prototypes), optimiser, scheduler, scaler, every random
+A checkpoint holds what is trained (with running statistics), optimiser, scheduler, scaler, every random
 state, the history, and a fingerprint of the backbone, class list and method. The order of the data needs no
 state: it is a function of seed and epoch.
 """
@@ -9,33 +9,62 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
+
+import torch
+from torch import Tensor
 
 from splip import distributed
-from splip.backbone import backbone_fingerprint
+from splip.backbone import CLIP_MEAN, CLIP_STD
+from splip.base import RetrievalModel
+from splip.data.base import SBIRDataset
 from splip.training import checkpoints
 
 
 class ResumableTrainer:
-    """Mix-in for a trainer that has one registered model, `scaler`, `history`, `seed` and `dataset`."""
+    """Mix-in for a trainer that has one registered model."""
 
-    def method_settings(self) -> Dict[str, Any]:
-        """What the method was configured with; a checkpoint fits no other setting."""
-        return {}
+    cfg: Any
+    model: RetrievalModel
+    dataset: SBIRDataset
+    device: torch.device
+    output_dir: str
+    backbone: Dict[str, object]  # its fingerprint, taken before anything is trained
+    precision: str
+    seed: int
+    max_epoch: int
+    tested_epoch: int
+    best_result: float
+    history: List[Dict[str, float]]
+    average: Optional[Dict[str, Tensor]]
+    optim: Any
+    sched: Any
+    scaler: Any
+    train_loader_x: Any
+    node: str
+    trains: bool
 
-    def fingerprint(self) -> Dict[str, Any]:
+    # of the trainer
+    method_settings: Any
+    inference_settings: Any
+    complete_settings: Any
+
+    def fingerprint(self, settings: Dict[str, Any]) -> Dict[str, Any]:
         """What must be equal for the weights to mean the same."""
         return checkpoints.plain({
             "trainer": type(self).__name__,
-            "backbone": backbone_fingerprint(self.clip),
+            "backbone": self.backbone,
             "classes": list(self.dataset.classnames),
-            "TRAINER.SPLIP": self.method_settings(),
+            f"TRAINER.{self.node}": settings,
         })
 
     def run_settings(self) -> Dict[str, Any]:
         """What must be equal, besides, for a resumed run to end where an unbroken one would."""
         cfg = self.cfg
-        keys = ("TRANSFORMS", "RRCROP_SCALE", "CROP_PADDING")
+        keys = (
+            "TRANSFORMS", "RRCROP_SCALE", "CROP_PADDING", "RESIZE", "PIXEL_MEAN", "PIXEL_STD", "SKETCH_VIEWS",
+            "PHOTO_VIEWS",
+        )  # fmt: skip
         return checkpoints.plain({
             "DATASET": {
                 "NAME": cfg.DATASET.NAME, "SETTING": self.dataset.setting, "gallery": self.dataset.gallery_name
@@ -44,7 +73,7 @@ class ResumableTrainer:
             "OPTIM": cfg.OPTIM,
             "DATALOADER.TRAIN_X.BATCH_SIZE": cfg.DATALOADER.TRAIN_X.BATCH_SIZE,
             "INPUT": {key: cfg.INPUT[key] for key in keys},
-            "TRAINER.SPLIP.PREC": cfg.TRAINER.SPLIP.PREC,
+            "TRAINER.PREC": self.precision,
             "TEST.FINAL_MODEL": cfg.TEST.FINAL_MODEL,
         })
 
@@ -54,9 +83,14 @@ class ResumableTrainer:
         """Write the checkpoint after `epoch` (from 0), drop the one before unless CHECKPOINT_FREQ keeps it.
 
         A kill at any moment leaves a whole checkpoint behind: files are replaced, never changed.
+
+        Raises:
+            FloatingPointError: a weight is no number; the checkpoint before is kept.
         """
         state = {
+            "schema": checkpoints.SCHEMA,
             "state_dict": self.model.trainable.state_dict(),
+            "average": self.average,
             "epoch": epoch + 1,
             "optimizer": self.optim.state_dict(),
             "scheduler": self.sched.state_dict(),
@@ -66,9 +100,10 @@ class ResumableTrainer:
             "history": self.history,
             "val_result": val_result,
             "best_result": float(self.best_result),
-            "fingerprint": self.fingerprint(),
+            "fingerprint": self.fingerprint(self.method_settings(self.cfg)),
             "run": self.run_settings(),
         }
+        checkpoints.require_finite(state["state_dict"])
         folder = os.path.join(directory, "splip")
         name = model_name or checkpoints.epoch_file(epoch + 1)
         if is_best:  # first: a run killed here resumes from the older pointer and writes it again
@@ -89,21 +124,19 @@ class ResumableTrainer:
 
         Raises:
             ValueError: no folder is given, or the checkpoint is damaged or of another backbone, class list
-                or method; each difference is named.
+                or method, as far as embeddings depend on it; each difference is named.
             FileNotFoundError: there is no such checkpoint.
         """
+        if not self.trains:
+            raise ValueError(f"{type(self).__name__} trains nothing: there is no checkpoint to load from {directory!r}")
         if not directory:
             raise ValueError("no checkpoint folder was given (--model-dir)")
-        folder = os.path.join(directory, "splip")
-        if epoch is not None:
-            path = os.path.join(folder, checkpoints.epoch_file(epoch))
-        elif self.cfg.TEST.FINAL_MODEL == "best_val":
-            path = os.path.join(folder, checkpoints.BEST)
-        else:
-            path = self._newest(directory)
+        path = checkpoints.find(directory, self.cfg.TEST.FINAL_MODEL == "best_val", epoch)
         state = checkpoints.read(path, self.device)
-        self._load_weights(state, path)
-        self.history = state["history"]
+        here = self.fingerprint(self.inference_settings(self.method_settings(self.cfg)))
+        self._require_same(state, here, path, inference=True)
+        load_weights(self.model, checkpoints.weights(state))
+        self.tested_epoch, self.history, self.seed = state["epoch"], state["history"], state["seed"]
         print(f"Loaded {path} (epoch {state['epoch']})")
 
     def resume_model_if_exist(self, directory: str) -> int:
@@ -117,11 +150,14 @@ class ResumableTrainer:
         """
         if not self.cfg.RESUME and checkpoints.newest(os.path.join(directory, "splip")) is None:
             return 0
-        path = self._newest(directory)
-        state = checkpoints.read(path, self.device)
-        here = {**self.run_settings(), **({"seed": self.seed} if self.cfg.SEED >= 0 else {})}
-        saved = {**state["run"], **({"seed": state["seed"]} if self.cfg.SEED >= 0 else {})}
-        self._load_weights(state, path, (saved, here))
+        path = checkpoints.find(directory)
+        state = checkpoints.read(path, torch.device("cpu"))
+        here = {**self.fingerprint(self.method_settings(self.cfg)), **self.run_settings()}
+        if self.cfg.SEED >= 0:
+            here["seed"] = self.seed
+        self._require_same(state, here, path)
+        self.model.trainable.load_state_dict(state["state_dict"])
+        self.tested_epoch, self.average = state["epoch"], state.get("average")
         self.optim.load_state_dict(state["optimizer"])
         self.sched.load_state_dict(state["scheduler"])
         self.scaler.load_state_dict(state["scaler"])
@@ -134,20 +170,20 @@ class ResumableTrainer:
         print(f"Resuming from {path}: {state['epoch']} of {self.max_epoch} epochs are done")
         return state["epoch"]
 
-    def _newest(self, directory: str) -> str:
-        path = checkpoints.newest(os.path.join(directory, "splip"))
-        if path is None:
-            wanted = os.path.join(directory, "splip", checkpoints.POINTER)
-            raise FileNotFoundError(f"no checkpoint in {directory!r}: looked for {wanted}")
-        return path
-
-    def _load_weights(self, state: Dict[str, Any], path: str, run=({}, {})) -> None:
-        saved, here = run
-        checkpoints.require_equal(
-            {**state["fingerprint"], **saved}, {**self.fingerprint(), **here}, path
-        )
-        self.model.trainable.load_state_dict(state["state_dict"])
-        self.tested_epoch = state["epoch"]
+    def _require_same(self, state: Dict[str, Any], here: Dict[str, Any], path: str, inference: bool = False) -> None:
+        """Raise ValueError naming every setting in which the checkpoint and ``here`` differ."""
+        saved = dict(state["fingerprint"])
+        key = f"TRAINER.{self.node}"
+        if key in saved:
+            settings = self.complete_settings(saved[key])
+            checkpoints.require_known(settings, self.method_settings(self.cfg), path)
+            saved[key] = self.inference_settings(settings) if inference else settings
+        if not inference:
+            saved.update(_renamed(state["run"]))
+            if "seed" in here:
+                saved["seed"] = state["seed"]
+        here = {**here, "backbone": {name: here["backbone"].get(name) for name in saved["backbone"]}}
+        checkpoints.require_equal(checkpoints.plain(saved), here, path)
 
     def _copy_best(self, directory: str) -> None:
         """A run that goes on in another folder takes the best model so far with it."""
@@ -156,3 +192,27 @@ class ResumableTrainer:
         if os.path.isfile(source) and os.path.abspath(source) != os.path.abspath(target):
             os.makedirs(os.path.dirname(target), exist_ok=True)
             shutil.copyfile(source, target)
+
+
+def load_weights(model: RetrievalModel, weights: Dict[str, Tensor]) -> None:
+    """Load a checkpoint's weights to embed with: parts that training alone reads may be absent or of another shape.
+
+    Raises:
+        RuntimeError: any other weight is.
+    """
+    def is_read(name: str) -> bool:
+        return name.split(".")[0] not in model.training_only
+
+    kept = {name: value for name, value in model.trainable.state_dict().items() if not is_read(name)}
+    model.trainable.load_state_dict({**kept, **{name: value for name, value in weights.items() if is_read(name)}})
+
+
+def _renamed(run: Dict[str, Any]) -> Dict[str, Any]:
+    """A checkpoint's run settings with today's keys; keys that it was written without have the values that it meant."""
+    run = {**run}
+    if "TRAINER.SPLIP.PREC" in run:
+        run["TRAINER.PREC"] = run.pop("TRAINER.SPLIP.PREC")
+    optim = {"BY_STEP": False, "WARMUP_STEPS": 0, "GRAD_CLIP": 0.0, "AVERAGE_EPOCHS": 0}
+    images = {"RESIZE": "crop", "PIXEL_MEAN": list(CLIP_MEAN), "PIXEL_STD": list(CLIP_STD), "SKETCH_VIEWS": 0,
+              "PHOTO_VIEWS": 0}  # fmt: skip
+    return {**run, "OPTIM": {**optim, **run["OPTIM"]}, "INPUT": {**images, **run["INPUT"]}}

@@ -42,7 +42,7 @@ def test_a_run_is_tested_again_and_in_another_setting(run, tmp_path):
 @pytest.mark.parametrize(
     "words, message",
     [
-        (["--run", "nowhere"], "--run nowhere is no run's output folder: there is no nowhere/config.yaml"),
+        (["--run", "nowhere"], "'nowhere' is no run's output folder: there is no nowhere/config.yaml"),
         (["--run", "{run}", "--trainer", "MaPLe"], "belong to --host: a run has its own"),
         (["--run", "{run}", "--load-epoch", "7"], "no checkpoint at {run}/splip/model.pth.tar-7"),
     ],

@@ -17,10 +17,10 @@ def main(arguments):
 
 
 def write_run(folder, trainer="SpLIP", seed=1, value=10.0, **change):
-    metrics = {name: {"mAP@all": value + i} for i, name in enumerate(("prefix", "min_r_k", "voc"))}
+    metrics = {name: {"mAP@all": value + i} for i, name in enumerate(("min_r_k", "prefix", "voc"))}
     result = {
         "trainer": trainer, "seed": seed, "dataset": "Toy", "setting": "zs", "gallery": "unseen",
-        "backbone": "TinyCLIP", "selection": "last", "split": {"name": "one"}, "metrics": metrics, **change,
+        "backbone": "splip-hybrid", "selection": "last", "split": {"name": "one"}, "metrics": metrics, **change,
     }
     path = folder / trainer / f"seed{seed}" / "results.json"
     path.parent.mkdir(parents=True)
@@ -33,7 +33,7 @@ def test_mean_and_deviation_over_seeds_baselines_first(tmp_path, capsys):
     write_run(tmp_path, "FrozenCLIP", value=10.0)
     main([str(tmp_path), "--csv", str(tmp_path / "table.csv")])
     lines = capsys.readouterr().out.splitlines()
-    assert "convention prefix" in lines[0] and "dataset: Toy" in lines[0]
+    assert "convention min_r_k" in lines[0] and "dataset: Toy" in lines[0]
     assert [cell.strip() for cell in lines[-2].split("|")[1:-1]] == ["FrozenCLIP", "1", "10.00"]
     assert [cell.strip() for cell in lines[-1].split("|")[1:-1]] == ["SpLIP", "1 2 3", "22.00 ± 2.65"]
     with (tmp_path / "table.csv").open() as file:
@@ -140,7 +140,7 @@ def test_another_backbone_is_pointed_out_and_a_split_without_numbers_is_listed(t
     write_run(tmp_path, value=12.0)
     rows = paper_rows(tmp_path)
     assert [rows[0][name] for name in ("metric", "ours", "paper")] == ["mAP@all", "12.00", ""]
-    assert "The paper's backbone is ViT-B/32; these runs have TinyCLIP." in capsys.readouterr().out
+    assert "The paper's backbone is ViT-B/32; these runs have splip-hybrid." in capsys.readouterr().out
 
 
 def test_the_papers_numbers_are_whole():

@@ -12,7 +12,17 @@ from tiny_sbir import SEEN, tiny_cfg, write_images
 from torchvision import transforms as T
 
 from splip.backbone import CLIP_MEAN, CLIP_STD
-from splip.data.transforms import Augmentation, normalize, to_pixels, to_tensor
+from splip.data.base import PHOTO, SKETCH
+from splip.data.transforms import (
+    APPEARANCE,
+    RESIZES,
+    TRANSFORMS,
+    Augmentation,
+    Preprocessing,
+    normalize,
+    to_pixels,
+    to_tensor,
+)
 from splip.data.triplets import triplet_loader
 from splip.engine import build_trainer
 from splip.jigsaw import permutation_bank, shuffle
@@ -111,13 +121,83 @@ def test_pixels_are_clips_own_preprocessing(files):
 
 def test_augmentation_keeps_shape_and_follows_its_generator():
     pixels = np.arange(48 * 48 * 3, dtype=np.uint8).reshape(48, 48, 3)
-    for name in ("random_resized_crop", "random_crop", "random_flip"):
+    for name in TRANSFORMS[:-1]:
         augment = Augmentation([name])
-        outs = [augment(pixels, random.Random(seed)) for seed in range(8)]
-        assert all(out.shape == pixels.shape and out.dtype == np.uint8 for out in outs)
-        assert any((out != outs[0]).any() for out in outs), f"{name} does nothing"
-        assert (augment(pixels, random.Random(3)) == outs[3]).all()
-    assert Augmentation(["normalize"])(pixels, random.Random(0)) is pixels
+
+        def draw(seed, domain, augment=augment):
+            return augment(pixels, domain, random.Random(seed), random.Random(seed))
+
+        domains = [APPEARANCE[name]] if name in APPEARANCE else [SKETCH, PHOTO]
+        for domain in domains:
+            outs = [draw(seed, domain) for seed in range(8)]
+            assert all(out.shape == pixels.shape and out.dtype == np.uint8 for out in outs), name
+            assert any((out != outs[0]).any() for out in outs), f"{name} does nothing"
+            assert (draw(3, domain) == outs[3]).all(), name
+        for domain in {SKETCH, PHOTO} - set(domains):
+            assert all(draw(seed, domain) is pixels for seed in range(8)), f"{name} changes the other modality"
+    assert Augmentation(["normalize"])(pixels, SKETCH, random.Random(0), random.Random(0)) is pixels
+
+
+def test_geometry_and_appearance_have_generators_of_their_own():
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    augment = Augmentation(["photo_colour", "random_flip"])
+    flipped = [augment(pixels, SKETCH, random.Random(seed), random.Random(0)) for seed in range(8)]
+    again = [augment(pixels, SKETCH, random.Random(seed), random.Random(1)) for seed in range(8)]
+    assert all((a == b).all() for a, b in zip(flipped, again)), "what is drawn for appearance moved the geometry"
+    assert len({out.tobytes() for out in flipped}) == 2
+
+
+def test_a_pen_draws_thinner_thicker_and_hollow():
+    pixels = np.full((60, 60, 3), 255, np.uint8)
+    pixels[10:40, 10:40] = 0  # solid
+    pixels[50:53, 5:55] = 0  # a line
+    ink = {augment_ink(pixels, seed) for seed in range(40)}
+    plain = int((pixels == 0).sum())
+    assert plain in ink and min(ink) < 0.6 * plain < plain < max(ink), (plain, ink)
+
+
+def augment_ink(pixels, seed):
+    out = Augmentation(["sketch_redraw"])(pixels, SKETCH, random.Random(0), random.Random(seed))
+    return int((out == 0).sum())
+
+
+def test_a_fine_grained_sketch_is_flipped_and_cropped_with_its_photo(build, monkeypatch):
+    _, data = triplets(build, "DATASET.SETTING", "fg", augmentation=("random_resized_crop", "random_flip"))
+    ramp = np.arange(48 * 48 * 3, dtype=np.uint8).reshape(48, 48, 3)
+    monkeypatch.setattr(data.images, "pixels", lambda position: ramp)
+    items = [data[0, index] for index in range(len(data))]
+    assert all(torch.equal(item["sketch"], item["positive"]) for item in items), "the two were drawn apart"
+    assert not all(torch.equal(item["sketch"], item["negative"]) for item in items)
+    ids = [(item["instance"], item["negative_instance"]) for item in items]
+    assert all(own >= 0 and own != other for own, other in ids), ids
+
+    _, data = triplets(build, augmentation=("random_resized_crop", "random_flip"))
+    monkeypatch.setattr(data.images, "pixels", lambda position: ramp)
+    items = [data[0, index] for index in range(len(data))]
+    assert not any(torch.equal(item["sketch"], item["positive"]) for item in items), "categories need no such thing"
+    assert all(item["instance"] == item["negative_instance"] == -1 for item in items)
+
+
+@pytest.mark.parametrize("resize", RESIZES)
+def test_resizing_ways(resize):
+    wide = Image.new("RGB", (90, 30), "white")
+    wide.paste("red", (0, 0, 10, 30))
+    out = Preprocessing(30, resize).pixels(wide)
+    assert out.shape == (30, 30, 3)
+    red = (out[15] == [254, 0, 0]).all(-1) | (out[15] == [255, 0, 0]).all(-1)
+    black = (out[0] == 0).all(-1)
+    assert red.any() == (resize != "crop"), "the crop drops the ends, the others keep them"
+    assert black.all() == (resize == "pad"), "only padding paints a rim"
+
+
+def test_images_are_normalised_as_asked():
+    pixels = torch.full((1, 3, 2, 2), 51, dtype=torch.uint8)
+    how = Preprocessing(2, mean=(0.1, 0.2, 0.3), std=(0.5, 0.5, 0.25))
+    wanted = torch.tensor([0.2, 0.0, -0.4]).view(1, 3, 1, 1).expand(1, 3, 2, 2)
+    torch.testing.assert_close(how.normalize(pixels), wanted, rtol=0, atol=1e-6)
+    assert not torch.allclose(normalize(pixels), wanted)
+    with pytest.raises(ValueError, match=r"INPUT.RESIZE must be one of .*'stretch'"):
+        Preprocessing(2, "stretch")
 
 
 def test_a_broken_training_image_is_named(build, files, tmp_path):

@@ -57,8 +57,10 @@ def test_a_host_with_design_details_builds_the_plain_model(monkeypatch, tmp_path
 
 
 def test_an_unknown_name_lists_what_there_is():
-    with pytest.raises(ValueError, match=r"'ViT-Z/9' is neither a file nor one of \['TinyCLIP', .*'ViT-B/32'"):
+    with pytest.raises(ValueError, match=r"'ViT-Z/9' is neither a file nor one of \['splip-hybrid', .*'ViT-B/32'"):
         load_clip("ViT-Z/9")
+    with pytest.raises(ValueError, match=r"version 0.2 has 'splip-hybrid' in its place"):
+        load_clip("TinyCLIP")
 
 
 def test_a_damaged_file_is_named(tmp_path):

@@ -7,7 +7,7 @@ from splip.config import SpLIPConfig, config_from_cfg
 
 def host_cfg():
     """The nodes of a Dassl config that SpLIP adds to."""
-    cfg = CfgNode({"TRAINER": {}, "DATASET": {}})
+    cfg = CfgNode({name: {} for name in ("TRAINER", "DATASET", "OPTIM", "INPUT")})
     splip.extend_cfg(cfg)
     return cfg
 

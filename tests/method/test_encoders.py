@@ -21,12 +21,12 @@ def same_embedding(actual, expected):
     close(actual, expected, atol=1e-5)
 
 
-@pytest.fixture(scope="module", params=["tiny", "TinyCLIP", "ViT-B/32 shape"])
+@pytest.fixture(scope="module", params=["tiny", "splip-hybrid", "ViT-B/32 shape"])
 def any_clip(request):
     if request.param == "tiny":
         return build_clip()
-    if request.param == "TinyCLIP":
-        return load_clip("TinyCLIP")
+    if request.param == "splip-hybrid":
+        return load_clip("splip-hybrid")
     return build_clip(embed=512, resolution=224, patch=32, vision=(768, 12), text=(512, 12))
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from splip.jigsaw import JigsawSolver, conditional_jigsaw_loss
-from splip.losses import class_loss, class_similarity, contrastive_loss, distance, triplet_loss
+from splip.losses import batch_triplet_loss, class_loss, class_similarity, contrastive_loss, distance, triplet_loss
 
 
 def cos(a, b):
@@ -109,3 +109,45 @@ def test_losses_are_float32_for_half_precision_features():
     half = [torch.randn(4, 8).bfloat16() for _ in range(3)]
     assert triplet_loss(*half, torch.full((4,), 0.2)).dtype == torch.float32
     assert class_loss([half[0]], [half[1]], [torch.arange(4)], torch.tensor(1.0)).dtype == torch.float32
+
+
+def slow_batch_triplet(sketch, positive, photos, margin, allowed, kind, negatives):
+    """One pair at a time, in plain floats."""
+    scale = {"cosine": 1.0, "sq_l2": 2.0}[kind]
+
+    def d(a, b):
+        return scale * (1.0 - float(a @ b / (a.norm() * b.norm())))
+
+    rows, pairs = [], []
+    for i in range(len(sketch)):
+        near = d(sketch[i], positive[i])
+        far = {j: d(sketch[i], photos[j]) for j in range(len(photos)) if allowed[i, j]}
+        violation = {j: max(0.0, float(margin[i, j]) + near - value) for j, value in far.items()}
+        pairs += violation.values()
+        if not far:
+            continue
+        farther = {j: value for j, value in far.items() if value > near}
+        if negatives == "batch_hard":
+            rows.append(violation[min(far, key=far.get)])
+        else:
+            rows.append(violation[min(farther, key=farther.get) if farther else max(far, key=far.get)])
+    chosen = pairs if negatives == "batch_all" else rows
+    return sum(chosen) / len(chosen) if chosen else 0.0
+
+
+@pytest.mark.parametrize("kind", ["cosine", "sq_l2"])
+@pytest.mark.parametrize("negatives", ["semi_hard", "batch_hard", "batch_all"])
+def test_negatives_of_the_batch(negatives, kind):
+    g = torch.Generator().manual_seed(0)
+    sketch, positive, photos = (torch.randn(n, 8, generator=g) for n in (6, 6, 12))
+    positive[2] = sketch[2] + 0.01  # nearer than any negative
+    positive[3] = -sketch[3]  # farther than any
+    margin = torch.rand(6, 12, generator=g)
+    allowed = torch.rand(6, 12, generator=g) < 0.5
+    allowed[5] = False  # has no negative
+    found = batch_triplet_loss(sketch, positive, photos, margin, allowed, kind, negatives)
+    wanted = slow_batch_triplet(sketch, positive, photos, margin, allowed, kind, negatives)
+    assert abs(float(found) - wanted) < 1e-5, (float(found), wanted)
+    none = batch_triplet_loss(sketch.requires_grad_(), positive, photos, margin, allowed & False, kind, negatives)
+    none.backward()
+    assert float(none.detach()) == 0.0 and sketch.grad.abs().sum() == 0

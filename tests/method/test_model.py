@@ -11,7 +11,9 @@ from PIL import Image
 
 from splip import SpLIP, SpLIPConfig
 from splip.backbone import tokenize
-from splip.model import param_groups
+from splip.config import BEFORE
+from splip.model import RATE_OF
+from splip.tuning import param_groups as groups_of
 
 SMALL = {"permutations": 10}  # the size of the bank in `tiny_batch`
 OFF = {"use_bt": False, "use_bv": False, "use_bvt": False}
@@ -99,7 +101,7 @@ def test_instance_conditioning_gives_each_image_its_own_prompts(tiny_clip, tiny_
 
 
 def test_the_text_side_is_cached_until_a_weight_changes(tiny_clip, tiny_batch, monkeypatch):
-    import splip.model as module
+    import splip.prompted as module
 
     model, calls, images = build(tiny_clip), [], torch.randn(2, 3, 48, 48)
     step(model, tiny_batch)
@@ -170,6 +172,7 @@ CHANGES = [
     {"bv_positions": False}, {"bv_normalize": False}, {"bvt_states": "eot"}, {"bvt_width": 0}, {"bvt_width": 32},
     {"bvt_activation": "gelu"}, {"free_prompts": 2}, {"distance": "cosine"}, {"contrastive": 1.0},
     {"contrastive": 1.0, "contrastive_temperature": 0.5},
+    {"negatives": "semi_hard"}, {"negatives": "batch_hard"}, {"negatives": "batch_all"},
 ]
 
 
@@ -362,6 +365,11 @@ def test_after_training_the_modality_matters(tiny_clip, tiny_batch):
     assert (cosine < 0.9999).all(), cosine
 
 
+def param_groups(model, cfg):
+    factors = {part: getattr(model.config, rate) for part, rate in RATE_OF.items()}
+    return groups_of(model.trainable, cfg.OPTIM, factors, RATE_OF)
+
+
 def cfg_of(**optim):
     from yacs.config import CfgNode
 
@@ -403,13 +411,6 @@ def test_staged_rates_are_dassls(tiny_clip):
             param_groups(model, cfg_of(STAGED_LR=True, NEW_LAYERS=names))
 
 
-# What commit 23ad539 did, said in the settings that came after it.
-BEFORE = {
-    "bt_shuffled": False, "bv_layers": 2, "bv_positions": False, "bv_normalize": False, "bvt_states": "eot",
-    "bvt_width": 0, "bvt_activation": "gelu", "distance": "cosine", "same_class_margin": 1.0, "tiles": "resize",
-}
-
-
 def test_weights_of_23ad539_embed_as_they_did(tmp_path):
     from tiny_sbir import UNSEEN, write_images
 
@@ -428,3 +429,67 @@ def test_weights_of_23ad539_embed_as_they_did(tmp_path):
         pictures = [Image.open(path) for path in paths if path.stem.split("_")[0] in UNSEEN]
         images = normalize(torch.stack([to_tensor(to_pixels(picture, 48)) for picture in pictures]))
         torch.testing.assert_close(model.encode(images, modality), wanted[part], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("fine_grained", [False, True])
+def test_the_batchs_negatives_are_of_other_classes_or_of_other_objects(tiny_clip, fine_grained):
+    model = build(tiny_clip, negatives="batch_all", same_class_margin=0.3)
+    batch = make_batch(6, 48, len(CLASSNAMES), 10)
+    if fine_grained:
+        label = torch.tensor([0, 0, 0, 1, 1, 2])
+        batch.update(label=label, negative_label=label, instance=torch.tensor([0, 1, 2, 0, 1, 0]),
+                     negative_instance=torch.tensor([1, 2, 0, 1, 0, 1]))  # fmt: skip
+    _, terms = model(batch)
+    with torch.no_grad():
+        sketch = model._encode("sketch", torch.cat([batch["sketch"], batch["shuffled"]]), 12)[0][:6]
+        positive, negative = model._encode("photo", torch.cat([batch["positive"], batch["negative"]]), 12)[0].chunk(2)
+    photos = [(positive[i], batch["label"][i], batch["instance"][i]) for i in range(6)]
+    photos += [(negative[i], batch["negative_label"][i], batch["negative_instance"][i]) for i in range(6)]
+
+    def far(a, b):
+        return float(2 - 2 * F.cosine_similarity(a, b, dim=0))
+
+    values = []
+    for i in range(6):
+        for photo, label, instance in photos:
+            same = label == batch["label"][i]
+            if fine_grained and same and instance != batch["instance"][i]:
+                values.append(max(0.0, 0.3 + far(sketch[i], positive[i]) - far(sketch[i], photo)))
+            elif not fine_grained and not same:
+                mu = float(model.class_similarity[batch["label"][i], label])
+                values.append(max(0.0, mu + far(sketch[i], positive[i]) - far(sketch[i], photo)))
+    wanted = sum(values) / len(values)
+    assert abs(float(terms["triplet"]) - wanted) < 1e-5, (float(terms["triplet"]), wanted, len(values))
+
+
+@pytest.mark.parametrize("settings", [{}, {"text_conditioning": "instance"}, {"contrastive": 1.0}], ids=str)
+def test_images_in_parts_give_the_whole_batchs_gradients(settings):
+    gradients = []
+    for micro_batch in (0, 4, 5):
+        torch.manual_seed(0)
+        config = SpLIPConfig(**{**SMALL, **settings})
+        model = SpLIP(build_clip(), CLASSNAMES, config, micro_batch=micro_batch).train()
+        loss, _ = model(make_batch(6, 48, len(CLASSNAMES), 10))
+        loss.backward()
+        gradients.append({name: p.grad for name, p in model.trainable.named_parameters()} | {"loss": loss.detach()})
+    for other in gradients[1:]:
+        for name, value in gradients[0].items():
+            torch.testing.assert_close(value, other[name], rtol=1e-3, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.mark.parametrize("names", ["cat", []])
+def test_class_names_are_a_list_of_some(tiny_clip, names):
+    with pytest.raises(ValueError, match="classnames must be a list of at least one class name, got"):
+        SpLIP(tiny_clip, names)
+
+
+def test_tokens_may_stand_in_for_images(tiny_clip, tiny_batch):
+    from splip.encoders import patch_embeddings
+
+    model, names = build(tiny_clip), ("sketch", "shuffled", "positive", "negative")
+    tokens = {name: patch_embeddings(model.clip.visual, tiny_batch[name]) for name in names}
+    plain, _ = model(tiny_batch)
+    given, _ = model({**tiny_batch, **tokens})
+    torch.testing.assert_close(plain, given, rtol=0, atol=1e-6)
+    encoded = [model.eval().encode(images, "photo") for images in (tiny_batch["positive"], tokens["positive"])]
+    torch.testing.assert_close(*encoded, rtol=0, atol=1e-6)

@@ -31,16 +31,16 @@ def test_hand_counted_example():
     assert_close(
         found,
         {
-            "prefix": {"mAP@all": plain, "mAP@4": float(at_4 / 2), "P@4": 0.5},
             "min_r_k": {"mAP@all": plain, "mAP@4": float(at_4 / 3), "P@4": 0.5},
+            "prefix": {"mAP@all": plain, "mAP@4": float(at_4 / 2), "P@4": 0.5},
             "voc": {"mAP@all": envelope, "mAP@4": float(Fraction(4, 9)), "P@4": 2 / 3},
         },
     )
     assert [round(v, 3) for c in CONVENTIONS for v in list(found[c].values())[:2]] == [
         0.556,
-        0.583,
-        0.556,
         0.389,
+        0.556,
+        0.583,
         0.611,
         0.444,
     ]
@@ -48,7 +48,7 @@ def test_hand_counted_example():
 
 def test_default_names_and_order():
     found = retrieval_metrics(*on_a_ray([True, False]))
-    assert list(found) == ["prefix", "min_r_k", "voc"]
+    assert list(found) == ["min_r_k", "prefix", "voc"]
     assert list(found["voc"]) == ["mAP@all", "mAP@100", "mAP@200", "P@100", "P@200"]
 
 
@@ -194,7 +194,7 @@ X, Y = torch.ones(2, 3), torch.ones(4, 3)
         ({"query_labels": torch.ones(2)}, "query_labels must hold integers or strings, got float"),
         ({"query_labels": [None, 1]}, "query_labels must hold integers or strings, got NoneType"),
         ({"query_labels": "ab"}, "query_labels must be a tensor, an array or a list, got str"),
-        ({"conventions": ("prefix", "coco")}, "convention must be one of prefix, min_r_k, voc; got 'coco'"),
+        ({"conventions": ("prefix", "coco")}, "convention must be one of min_r_k, prefix, voc; got 'coco'"),
         ({"ties": "random"}, "ties must be one of pessimistic, optimistic; got 'random'"),
         ({"cutoffs": (0,)}, "cutoffs: whole numbers from 1 are wanted, got 0"),
         ({"cutoffs": (1.5,)}, "cutoffs: whole numbers from 1 are wanted, got 1.5"),

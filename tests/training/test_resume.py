@@ -2,13 +2,16 @@
 
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import build_clip, make_tiny_clip_file
-from tiny_sbir import tiny_cfg, write_images
+from PIL import Image
+from tiny_sbir import UNSEEN, tiny_cfg, write_images
 
+from splip.data.transforms import to_tensor
 from splip.engine import build_trainer, set_random_seed
 from splip.training import checkpoints, results
 
@@ -189,18 +192,81 @@ def test_a_run_with_other_settings_is_not_resumed(build, finished):
             build("done", *opts).train()
 
 
-@pytest.mark.parametrize("damage", ["truncated", "garbage", "foreign"])
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "foreign", "flipped", "later"])
 def test_a_damaged_or_foreign_checkpoint_is_refused(build, finished, damage):
     path = Path(finished.output_dir, "splip", f"model.pth.tar-{EPOCHS}")
     if damage == "truncated":
         path.write_bytes(path.read_bytes()[:1000])
     elif damage == "garbage":
         path.write_bytes(b"garbage")
+    elif damage == "flipped":  # one bit of one weight
+        content = bytearray(path.read_bytes())
+        weight = finished.model.trainable["b_v"].map[0].weight.detach().numpy().tobytes()[:64]
+        content[content.find(weight) + 5] ^= 4
+        path.write_bytes(bytes(content))
+    elif damage == "later":
+        torch.save({**torch.load(path, weights_only=True), "schema": 99}, path)
     else:
         torch.save({"state_dict": {}}, path)
-    message = "was not written by this project" if damage == "foreign" else "is damaged or no checkpoint"
+    message = {"foreign": "was not written by this project", "later": r"later version of splip \(schema 99"}
+    message = message.get(damage, "is damaged or no checkpoint")
     with pytest.raises(ValueError, match=message):
         build("done").train()
+
+
+def test_evaluation_compares_what_embeddings_depend_on_alone(build, finished):
+    wanted = left(finished)[2][0]
+    settings = ["TRAINER.SPLIP.ALPHA", 0.3, "TRAINER.SPLIP.MARGIN", "fixed", "TRAINER.SPLIP.BETA", 0.0, "OPTIM.LR", 9.0]
+    for more in ([], ["TRAINER.SPLIP.BETA", 1.0, "TRAINER.SPLIP.PERMUTATIONS", 7]):  # no solver; one of another size
+        again = build("again", *settings, *more)
+        again.load_model(finished.output_dir)
+        again.test()
+        assert left(again)[2][0] == wanted
+
+
+def test_settings_that_came_later_have_the_values_that_were_meant(build, finished):
+    path = Path(finished.output_dir, "splip", f"model.pth.tar-{EPOCHS}")
+    state = torch.load(path, weights_only=True)
+    del state["fingerprint"]["TRAINER.SPLIP"]["NEGATIVES"], state["schema"]
+    torch.save(state, path)
+    build("done").train()  # all of its epochs are done: it is compared, and tested
+    state["fingerprint"]["TRAINER.SPLIP"]["FUTURE"] = 1
+    torch.save(state, path)
+    with pytest.raises(ValueError, match=r"has settings that this splip does not know: FUTURE"):
+        build("done").train()
+
+
+def test_evaluation_keeps_the_seed_of_the_run(build, finished):
+    again = build("again", "SEED", -1)
+    again.load_model(finished.output_dir)
+    assert again.seed == finished.seed == 1
+
+
+def test_weights_that_are_no_numbers_are_not_saved(build):
+    trainer = build("run")
+    kill_at(trainer, 1)
+    with torch.no_grad():
+        trainer.model.trainable["b_v"].map[0].weight[0, 0] = float("nan")
+    with pytest.raises(FloatingPointError, match=r"b_v.map.0.weight holds NaN or infinity.*the one before is kept"):
+        trainer.save_model(1, trainer.output_dir)
+    build("run").train()
+
+
+FIXTURE = Path(__file__).parents[1] / "fixtures" / "run_23ad539"
+
+
+def test_a_run_of_23ad539_is_rebuilt_and_embeds_as_it_did(files, tmp_path):
+    from splip.training.runs import load_run
+
+    out = tmp_path / "old"
+    shutil.copytree(FIXTURE, out)
+    run = load_run(out, backbone=str(files[1]))
+    wanted = torch.load(FIXTURE / "embeddings.pt", weights_only=True)
+    for modality, part in (("sketch", "query"), ("photo", "gallery")):
+        paths = sorted(p for p in files[0].glob(f"*_{modality}.png") if p.stem.split("_")[0] in UNSEEN)
+        pixels = torch.stack([to_tensor(run.preprocessing.pixels(Image.open(path))) for path in paths])
+        found = run.model.encode(run.preprocessing.normalize(pixels), modality)
+        torch.testing.assert_close(found, wanted[part], rtol=0, atol=1e-6)
 
 
 def test_checkpoints_hold_no_code_and_what_is_trained_alone(finished):

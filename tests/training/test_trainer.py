@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tiny_sbir import tiny_cfg, write_images
 import splip
 import splip.datasets
 import splip.trainers  # registers them, whichever tests run first
-from splip.backbone import TINYCLIP, clip_dims, load_clip
+from splip.backbone import EMBEDDED, clip_dims, load_clip
 from splip.data.transforms import normalize, to_pixels, to_tensor
 from splip.engine import (
     DATASET_REGISTRY,
@@ -22,8 +23,8 @@ from splip.engine import (
     get_cfg_default,
     set_random_seed,
 )
+from splip.training import precision as precisions
 from splip.training import progress, results
-from splip.training import trainer as sbir
 
 METRICS = {"mAP@all", "mAP@100", "mAP@200", "P@100", "P@200"}
 
@@ -67,8 +68,8 @@ def saved(trainer, name="results.json"):
 # ------------------------------------------------------------- every accepted setting
 
 STEPS = {
-    "bf16": ["TRAINER.SPLIP.PREC", "bf16"],
-    "grad_checkpointing": ["TRAINER.SPLIP.RECOMPUTE", True],
+    "bf16": ["TRAINER.PREC", "bf16"],
+    "grad_checkpointing": ["TRAINER.GRAD_CHECKPOINTING", True],
     "adamw": ["OPTIM.NAME", "adamw"],
     "sgd": ["OPTIM.NAME", "sgd"],
     "single_step": ["OPTIM.LR_SCHEDULER", "single_step"],
@@ -83,6 +84,20 @@ STEPS = {
     "random_crop": ["INPUT.TRANSFORMS", ("random_crop", "normalize")],
     "no jigsaw": ["TRAINER.SPLIP.BETA", 0.0],
     "LayerNormCLIP": ["TRAINER.NAME", "LayerNormCLIP"],
+    "micro batch": ["TRAINER.MICRO_BATCH", 2],
+    "precision by the machine": ["TRAINER.PREC", "auto"],
+    "old names": ["TRAINER.SPLIP.PREC", "bf16", "TRAINER.SPLIP.RECOMPUTE", True],
+    "rates by step": ["OPTIM.BY_STEP", True, "OPTIM.WARMUP_STEPS", 2],
+    "clipped gradients": ["OPTIM.GRAD_CLIP", 0.1],
+    "averaged weights": ["OPTIM.AVERAGE_EPOCHS", 1],
+    "negatives of the batch": ["TRAINER.SPLIP.NEGATIVES", "semi_hard"],
+    "fg, negatives of the batch": ["DATASET.SETTING", "fg", "TRAINER.SPLIP.NEGATIVES", "batch_all"],
+    "squashed": ["INPUT.RESIZE", "squash"],
+    "padded, other means": [
+        "INPUT.RESIZE", "pad", "INPUT.OWN_STATISTICS", True, "INPUT.PIXEL_MEAN", [0.5, 0.5, 0.5],
+    ],
+    "redrawn": ["INPUT.TRANSFORMS", ("sketch_redraw", "sketch_elastic", "sketch_erase", "photo_colour")],
+    "ClipPrompt": ["TRAINER.NAME", "ClipPrompt"],
     "rates by part": ["TRAINER.SPLIP.LR_LAYERNORM", 0.1, "TRAINER.SPLIP.LR_SOLVER", 0.5],
     "staged rates": ["OPTIM.STAGED_LR", True, "OPTIM.NEW_LAYERS", ("b_t", "b_v", "b_vt", "jigsaw")],
     "LayerNorms apart": ["TRAINER.SPLIP.LAYERNORM_SHARED", False, "TRAINER.SPLIP.TRAIN_PROJ", True],
@@ -120,7 +135,7 @@ def test_a_sheet_marks_what_is_right(config, setting):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_each_precision_trains_on_a_gpu(config, no_drawings, precision):
-    trainer = run(config("USE_CUDA", True, "TRAINER.SPLIP.PREC", precision, "OPTIM.MAX_EPOCH", 3))
+    trainer = run(config("USE_CUDA", True, "TRAINER.PREC", precision, "OPTIM.MAX_EPOCH", 3))
     assert trainer.device.type == "cuda" and math.isfinite(trainer.history[-1]["loss"])
 
 
@@ -140,18 +155,30 @@ def test_gradient_scaling_changes_no_step_and_is_resumed(config, no_drawings):
 
 @pytest.mark.parametrize(("slowdown", "warns"), [(25.0, True), (0.4, False)])
 def test_bf16_on_a_cpu_that_is_slow_at_it_is_warned_of(config, monkeypatch, recwarn, slowdown, warns):
-    monkeypatch.setattr(sbir, "_bf16_slowdown", lambda: slowdown)
-    build(config("TRAINER.SPLIP.PREC", "bf16"))
+    monkeypatch.setattr(precisions, "bf16_slowdown", lambda: slowdown)
+    build(config("TRAINER.PREC", "bf16"))
     said = [str(w.message) for w in recwarn if "PREC bf16" in str(w.message)]
     assert len(said) == warns and all("25 times as slowly in bf16 as in fp32. Use fp32" in line for line in said), said
 
 
 REFUSED = {
-    "fp16 on a CPU": (["TRAINER.SPLIP.PREC", "fp16"], "fp16 needs a CUDA device"),
-    "precision": (["TRAINER.SPLIP.PREC", "amp"], r"PREC must be one of .*'amp'"),
+    "fp16 on a CPU": (["TRAINER.PREC", "fp16"], "fp16 needs a CUDA device"),
+    "precision": (["TRAINER.PREC", "amp"], r"PREC must be one of .*'amp'"),
     "final model": (["TEST.FINAL_MODEL", "best_test"], r"FINAL_MODEL must be one of .*'best_test'"),
     "interpolation": (["INPUT.INTERPOLATION", "bilinear"], "INTERPOLATION must be 'bicubic'"),
-    "mean": (["INPUT.PIXEL_MEAN", [0.5, 0.5, 0.5]], r"PIXEL_MEAN must be CLIP's .* got \(0.5"),
+    "mean": (["INPUT.PIXEL_MEAN", [0.5, 0.5, 0.5]], r"PIXEL_MEAN must be CLIP's .* got \(0.5.*OWN_STATISTICS True"),
+    "resize": (["INPUT.RESIZE", "stretch"], r"RESIZE must be one of .*'stretch'"),
+    "sides": (["INPUT.SIZE", (48, 64)], r"INPUT.SIZE must be two equal sides, got \(48, 64\)"),
+    "no batch": (["DATALOADER.TRAIN_X.BATCH_SIZE", 0], "DATALOADER.TRAIN_X.BATCH_SIZE must be at least 1, got 0"),
+    "no test batch": (["DATALOADER.TEST.BATCH_SIZE", 0], "DATALOADER.TEST.BATCH_SIZE must be at least 1, got 0"),
+    "no epoch": (["OPTIM.MAX_EPOCH", -3], "OPTIM.MAX_EPOCH must be at least 1, got -3"),
+    "clip": (["OPTIM.GRAD_CLIP", -1.0], "OPTIM.GRAD_CLIP must be at least 0, got -1.0"),
+    "average": (["OPTIM.AVERAGE_EPOCHS", 2], "AVERAGE_EPOCHS must be 0 to 1, got 2"),
+    "average of the best": (
+        ["OPTIM.AVERAGE_EPOCHS", 1, "TEST.FINAL_MODEL", "best_val"], "AVERAGE_EPOCHS means the last epochs",
+    ),
+    "steps by epoch": (["OPTIM.WARMUP_STEPS", 3], "WARMUP_STEPS needs OPTIM.BY_STEP True"),
+    "negatives": (["TRAINER.SPLIP.NEGATIVES", "hardest"], "NEGATIVES must be one of"),
     "size": (["INPUT.SIZE", (224, 224)], r"INPUT.SIZE is \(224, 224\), but backbone .* takes 48 x 48"),
     "transform": (["INPUT.TRANSFORMS", ("cutout",)], r"TRANSFORMS must be of .*\['cutout'\]"),
     "crop scale": (["INPUT.RRCROP_SCALE", (0.0, 2.0)], "RRCROP_SCALE must be"),
@@ -172,6 +199,96 @@ def test_what_cannot_run_is_refused_before_training(config, case):
         build(config(*opts))
 
 
+@pytest.mark.parametrize(("slowdown", "chosen"), [(0.3, "bf16"), (1.0, "fp32"), (25.0, "fp32")])
+def test_auto_takes_the_precision_that_is_faster(config, monkeypatch, no_drawings, slowdown, chosen):
+    monkeypatch.setattr(precisions, "bf16_slowdown", lambda: slowdown)
+    trainer = run(config("TRAINER.PREC", "auto"))
+    assert trainer.precision == chosen == saved(trainer)["precision"]
+
+
+def test_the_old_name_of_the_precision_is_read_aloud(config):
+    message = r"TRAINER.SPLIP.PREC fp32 is used: .* old name of TRAINER.PREC, which is bf16"
+    with pytest.warns(UserWarning, match=message):
+        trainer = build(config("TRAINER.PREC", "bf16", "TRAINER.SPLIP.PREC", "fp32"))
+    assert trainer.precision == "fp32"
+
+
+def test_a_config_that_dassl_has_cleaned_says_so(config):
+    cfg = config().clone()
+    cfg.defrost()
+    del cfg.TRAINER["PREC"]
+    with pytest.raises(ValueError, match=r"TRAINER.PREC is missing: call splip.extend_cfg.*clean_cfg"):
+        build(cfg)
+
+
+def test_rates_by_step_warm_up_and_decay(config, no_drawings):
+    trainer = build(config("OPTIM.BY_STEP", True, "OPTIM.WARMUP_STEPS", 4, "OPTIM.MAX_EPOCH", 4))
+    rates, step = [], trainer.forward_backward
+    trainer.forward_backward = lambda batch: rates.append(trainer.get_current_lr()) or step(batch)
+    trainer.train()
+    batches = len(rates) // 4
+    epochs = [max(0, i - 4) / batches for i in range(len(rates))]
+    wanted = [0.001 * (i + 1) / 4 for i in range(4)]
+    wanted += [0.001 * (1 + math.cos(math.pi * epoch / 4)) / 2 for epoch in epochs[4:]]
+    assert rates == pytest.approx(wanted), (rates, wanted)
+
+
+def test_clipping_shortens_gradients(config, no_drawings):
+    lengths = {}
+    for limit in (0.0, 0.01):
+        plain = ["OPTIM.NAME", "sgd", "OPTIM.MOMENTUM", 0.0, "OPTIM.WEIGHT_DECAY", 0.0]
+        trainer = build(config(*plain, "OPTIM.GRAD_CLIP", limit))
+        before = [p.detach().clone() for p in trainer.model.trainable.parameters()]
+        trainer.epoch, trainer.num_batches = 0, 9
+        trainer.batch_idx = 0
+        trainer.set_model_mode("train")
+        trainer.forward_backward(next(iter(trainer.train_loader_x)))
+        moved = [p.detach() - old for p, old in zip(trainer.model.trainable.parameters(), before)]
+        lengths[limit] = float(torch.stack([m.norm() for m in moved]).norm()) / 0.001
+    assert lengths[0.01] == pytest.approx(0.01, rel=1e-3) and lengths[0.0] > 0.02, lengths
+
+
+def test_the_mean_of_the_last_epochs_is_tested_saved_and_resumed(config, no_drawings):
+    opts = ["OPTIM.MAX_EPOCH", 4, "OPTIM.AVERAGE_EPOCHS", 2, "TRAIN.CHECKPOINT_FREQ", 1, "OPTIM.LR", 0.01]
+    trainer = run(config(*opts))
+    states = [torch.load(f"{trainer.output_dir}/splip/model.pth.tar-{e}", weights_only=True) for e in (3, 4)]
+    first, last = (state["state_dict"] for state in states)
+    wanted = {n: (first[n] + v) / 2 if v.is_floating_point() else v for n, v in last.items()}
+    here = trainer.model.trainable.state_dict()
+    for name, value in wanted.items():
+        torch.testing.assert_close(here[name], value, rtol=1e-5, atol=1e-7)
+    assert any(not torch.equal(here[name], value) for name, value in states[1]["state_dict"].items())
+    again = build(config(*opts, out="again"))
+    again.load_model(trainer.output_dir)
+    read = {name: value for name, value in here.items() if not name.startswith("jigsaw")}  # what embeds
+    assert all(torch.equal(value, again.model.trainable.state_dict()[name]) for name, value in read.items())
+    os.remove(f"{trainer.output_dir}/splip/model.pth.tar-4")
+    Path(trainer.output_dir, "splip/checkpoint").write_text("model.pth.tar-3\n")
+    resumed = run(config(*opts))
+    assert all(torch.equal(value, resumed.model.trainable.state_dict()[name]) for name, value in here.items())
+
+
+def test_clip_prompt_trains_its_own_copies_and_reads_the_first_prompt(config, files, no_drawings):
+    trainer = build(config("TRAINER.NAME", "ClipPrompt", "OPTIM.LR", 0.001))
+    model, images = trainer.model, torch.randn(2, 3, 48, 48)
+    assert {round(group["lr"], 6) for group in trainer.optim.param_groups} == {0.001, 0.0001}
+    visual = model.towers["sketch"]
+    x = visual.conv1(images).flatten(2).transpose(1, 2)
+    x = torch.cat([visual.class_embedding.expand(2, 1, -1), x], 1) + visual.positional_embedding
+    x = visual.ln_pre(torch.cat([model.trainable["prompts_sketch"]["tokens"].expand(2, -1, -1), x], 1))
+    for block in visual.transformer.resblocks:
+        x = block(x.transpose(0, 1)).transpose(0, 1)
+    slow = visual.ln_post(x[:, 0]) @ visual.proj
+    torch.testing.assert_close(model.features(images, "sketch"), slow, rtol=0, atol=1e-5)
+    trainer.train()
+    plain, photo = load_clip(files[1]).visual.state_dict(), model.towers["photo"].state_dict()
+    moved = {name for name, value in plain.items() if not torch.equal(value, photo[name])}
+    assert moved and all("ln_" in name or name == "proj" for name in moved) and "proj" in moved
+    own = model.towers["sketch"].state_dict()
+    assert any(not torch.equal(own[name], photo[name]) for name in moved), "the modalities share what they train"
+    assert saved(trainer)["swapped"]
+
+
 def test_a_loss_that_is_not_finite_names_its_terms(config):
     trainer = build(config())
     trainer.model.forward = lambda batch: (torch.tensor(math.nan), {"triplet": torch.tensor(0.5)})
@@ -187,8 +304,8 @@ def test_results_hold_what_tables_need(config, tmp_path):
     left = saved(trainer)
     assert list(left) == [
         "trainer", "dataset", "setting", "split", "gallery", "backbone", "seed", "epoch", "num_queries",
-        "num_gallery", "metrics", "selection", "versions", "config", "seconds",
-        "swapped", "prompt_cosines",
+        "num_gallery", "metrics", "selection", "precision", "versions", "config", "seconds",
+        "prompt_cosines", "swapped",
     ]  # fmt: skip
     wanted = ("SpLIP", "TinySBIR", "zs", "unseen", 1, 2, 8, 8, "last")
     keys = ("trainer", "dataset", "setting", "gallery", "seed", "epoch", "num_queries", "num_gallery",
@@ -216,7 +333,7 @@ def test_swapping_the_modality_is_measured(config, no_drawings, capsys, setting)
     own, as_photos, as_sketches = trainer.encode(query), trainer.encode(query, None, "photo"), trainer.encode(
         gallery, None, "sketch"
     )
-    again, _ = results.score(as_photos, as_sketches, query, gallery, setting == "fg")
+    again, _ = results.score(as_photos, as_sketches, query, gallery, setting)
     assert left["swapped"] == again
     assert (own * as_photos).sum(dim=1).max() < 0.9999, "the trained model does not know the modality"
 
@@ -233,7 +350,7 @@ def test_test_never_repeats_or_drops_a_gallery_image(config, no_drawings, monkey
     monkeypatch.setattr(results, "score", lambda *a, **k: seen.append(a) or score(*a, **k))
     trainer = build(config("DATALOADER.TEST.BATCH_SIZE", 3))
     trainer.test()
-    query, gallery, query_items, gallery_items = seen[0]
+    query, gallery, query_items, gallery_items, _ = seen[0]
     assert (len(query), len(gallery)) == (len(query_items), len(gallery_items)) == (8, 8)
     picture = trainer.dataset.load_image(gallery_items[4])
     pixels = to_tensor(to_pixels(picture, 48))
@@ -310,5 +427,5 @@ def test_every_shipped_config_is_accepted(path):
     trainer_class = TRAINER_REGISTRY.get(path.parent.name)
     trainer_class.check_cfg(trainer_class.__new__(trainer_class), cfg)
     assert cfg.DATASET.NAME in DATASET_REGISTRY.registered_names()
-    if cfg.MODEL.BACKBONE.NAME == TINYCLIP:
+    if cfg.MODEL.BACKBONE.NAME == EMBEDDED:
         assert tuple(cfg.INPUT.SIZE) == (clip_dims(load_clip()).resolution,) * 2

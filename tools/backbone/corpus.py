@@ -1,4 +1,4 @@
-"""Which drawings TinyCLIP is pretrained on, and what they are called: open icon sets and public-domain clip art.
+"""Which drawings the embedded backbone is pretrained on, and their names: open icon sets and public-domain clip art.
 
 No family of artists that Sketchmoji uses takes part in any version, and no other emoji set (`FORBIDDEN`).
 """

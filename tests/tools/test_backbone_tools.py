@@ -1,4 +1,4 @@
-"""The embedded TinyCLIP: OpenAI's layout, what its features mean, and that no image of Sketchmoji took part in it."""
+"""The embedded backbone: its layout, what its features mean, and that no image of Sketchmoji took part in it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from splip.data.scenes import compose, read_drawing, read_scenes
 from splip.retrieval import retrieval_metrics
 
 ASSETS = Path(splip.__file__).parent / "assets"
-WEIGHTS = ASSETS / "tinyclip" / "tinyclip.pt"
+WEIGHTS = ASSETS / "hybrid" / "splip-hybrid.pt"
 SKETCHMOJI = ASSETS / "sketchmoji"
 # Bits of 256. The nearest pair differs in 44; the 96 nearest were looked at: all are drawn by another hand.
 NEAR_COPY_BITS, ALIKE_BITS = 40, 64
@@ -32,7 +32,7 @@ import towers  # noqa: E402
 
 @pytest.fixture(scope="module")
 def model():
-    return load_clip("TinyCLIP")
+    return load_clip("splip-hybrid")
 
 
 def text_features(model, texts):
@@ -41,39 +41,51 @@ def text_features(model, texts):
 
 
 # ----------------------------------------------------------------------------------------------- the weight file
-def test_file_is_openais_layout_in_half_precision():
-    state = torch.jit.load(str(WEIGHTS)).state_dict()
+def test_the_file_is_a_state_dict_in_half_precision_of_the_sizes_that_the_tools_have():
+    state = torch.load(WEIGHTS, weights_only=True)
     want = towers.build_clip().state_dict()
-    assert {name: tuple(value.shape) for name, value in state.items()} == {
-        name: tuple(value.shape) for name, value in want.items()
-    }
+    shapes = [{name: tuple(value.shape) for name, value in held.items()} for held in (state, want)]
+    assert shapes[0] == shapes[1]
     assert {value.dtype for value in state.values()} == {torch.float16}
     assert all(value.isfinite().all() for value in state.values())
-    assert WEIGHTS.stat().st_size <= 25e6, f"{WEIGHTS.stat().st_size / 1e6:.2f} MB"
-
-
-def test_openais_own_loader_reads_it(model):
-    loaded, preprocess = clip.load(str(WEIGHTS), device="cpu")
-    assert preprocess.transforms[0].size == towers.RESOLUTION
-    images, tokens = torch.rand(2, 3, 96, 96), clip.tokenize(["a photo of a cat", "a hammer"])
-    with torch.no_grad():
-        for mine, theirs in (
-            (model.encode_image(images), loaded.float().encode_image(images)),
-            (model.encode_text(tokens), loaded.encode_text(tokens)),
-        ):
-            assert mine.dtype == torch.float32 and mine.shape == (2, 256)
-            assert torch.equal(mine, theirs), f"differ by {(mine - theirs).abs().max()}"
+    assert WEIGHTS.stat().st_size <= 45e6, f"{WEIGHTS.stat().st_size / 1e6:.2f} MB"
 
 
 def test_sizes(model):
     dims = clip_dims(model)
-    assert (dims.embed_dim, dims.vision_width, dims.vision_layers) == (256, 256, 6)
+    assert (dims.embed_dim, dims.vision_width, dims.vision_layers) == (512, 256, 4)
     assert (dims.text_width, dims.text_layers, dims.context_length) == (128, 4, 77)
-    assert (dims.resolution, dims.patch_size) == (96, 16)
+    assert (dims.resolution, dims.patch_size) == (160, 32)
     assert model.token_embedding.num_embeddings == 49408
-    parameters = sum(p.numel() for p in model.parameters())
-    assert parameters < 12.5e6, parameters
     assert 5 <= model.logit_scale.exp().item() <= 100, model.logit_scale.exp().item()
+    assert model.visual.conv1.weight.dtype == torch.float32 and not model.training
+
+
+def test_behind_the_trunk_it_is_openais_vision_transformer(model):
+    """A plain `VisionTransformer` with the hybrid's tokens handed to it gives the same features."""
+    from clip.model import VisionTransformer
+
+    plain, state = VisionTransformer(160, 32, 256, 4, 4, 512), model.visual.state_dict()
+    plain.load_state_dict({n: v for n, v in state.items() if not n.startswith("conv1")}, strict=False)
+    images = torch.randn(2, 3, 160, 160)
+    with torch.no_grad():
+        tokens = model.visual.conv1(images)
+        assert tokens.shape == (2, 256, 5, 5)
+        plain.conv1 = torch.nn.Identity()
+        torch.testing.assert_close(plain(tokens), model.encode_image(images), rtol=0, atol=1e-6)
+
+
+def test_the_trunk_reads_images_as_imagenet_has_them(model):
+    """CLIP-normalised in, ImageNet-normalised to the first convolution; folded into it, padding is another grey."""
+    conv1, pixels = model.visual.conv1, torch.rand(1, 3, 160, 160)
+    imagenet = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    clip_mean, clip_std, mean, std = (torch.tensor(v).view(3, 1, 1) for v in (CLIP_MEAN, CLIP_STD, *imagenet))
+    seen = []
+    handle = conv1.stem.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        conv1((pixels - clip_mean) / clip_std)
+    handle.remove()
+    torch.testing.assert_close(seen[0], (pixels - mean) / std, rtol=0, atol=5e-3)  # constants in half precision
 
 
 # ---------------------------------------------------------------------------------------- what its features mean
@@ -119,11 +131,11 @@ def test_retrieves_seen_classes_of_sketchmoji_well_above_chance(model):
     labels = torch.arange(len(names))
     mean = retrieval_metrics(query, gallery, labels, labels, conventions=("prefix",))["prefix"]["mAP@all"]
     chance = sum(1 / rank for rank in labels.add(1).tolist()) / len(names)
-    assert mean > 1.5 * chance, f"mAP@all {mean:.3f} of {len(names)} classes, chance {chance:.3f}"
+    assert mean > 3 * chance, f"mAP@all {mean:.3f} of {len(names)} classes, chance {chance:.3f}"
 
 
 def to_batch(images):
-    pixels = torch.stack([torch.from_numpy(np.array(image.resize((96, 96), Image.BILINEAR))) for image in images])
+    pixels = torch.stack([torch.from_numpy(np.array(image.resize((160, 160), Image.BILINEAR))) for image in images])
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
     return (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std
 
@@ -199,10 +211,13 @@ def test_names_are_words_without_styles_and_sizes():
 
 # --------------------------------------------------------------------------------------------- the training code
 def test_fast_passes_equal_clips_own(model):
-    images, tokens = torch.rand(3, 3, 96, 96), clip.tokenize(["a cat", "a drawing of a green bus", "x"])
+    images, tokens = torch.randn(3, 3, 160, 160), clip.tokenize(["a cat", "a drawing of a green bus", "x"])
+    conv1 = model.visual.conv1
     with torch.no_grad():
-        fast, _ = towers.encode_image(model.visual, images)
-        own = model.encode_image((images - towers.CLIP_MEAN) / towers.CLIP_STD)
+        x = images * conv1.scale.view(3, 1, 1) + conv1.shift.view(3, 1, 1)
+        maps = conv1.blocks(F.relu6(conv1.stem(x)))
+        fast = towers.encode_tokens(model.visual, towers.head_tokens(conv1, maps))
+        own = model.encode_image(images)
         texts, own_texts = towers.encode_text(model, tokens[:, :12]), model.encode_text(tokens)
     assert (fast - own).abs().max() < 1e-4, (fast - own).abs().max()
     assert (texts - own_texts).abs().max() < 1e-4, (texts - own_texts).abs().max()

@@ -16,11 +16,13 @@ from PIL import Image
 from tiny_sbir import tiny_cfg, write_images
 
 from splip.data.base import PHOTO, SBIRDatum
+from splip.data.transforms import Preprocessing
 from splip.data.triplets import ImageDataset
 from splip.engine import build_trainer, set_random_seed
 from splip.images import open_rgb
 
 SIZE = 16
+HOW = Preprocessing(SIZE)
 
 
 class Counted:
@@ -45,13 +47,13 @@ def files(tmp_path):
 
 
 def fill(files, folder):
-    images = ImageDataset(Counted(), files, SIZE)
+    images = ImageDataset(Counted(), files, HOW)
     images.preload(0, str(folder))
     return images
 
 
 def assert_right(images):
-    decoded = ImageDataset(Counted(), images.items, SIZE)
+    decoded = ImageDataset(Counted(), images.items, HOW)
     for i in range(len(images)):
         assert np.array_equal(images.pixels(i), decoded.pixels(i)), f"image {i} differs"
 
@@ -68,7 +70,7 @@ def test_a_second_run_reads_nothing_and_gets_the_same_pixels(files, tmp_path):
 
 def test_sizes_and_specs_do_not_mix(files, tmp_path):
     fill(files, tmp_path)
-    other = ImageDataset(Counted(), files, 8)
+    other = ImageDataset(Counted(), files, Preprocessing(8))
     other.preload(0, str(tmp_path))
     assert len(other.dataset.read) == 5 and other.pixels(0).shape == (8, 8, 3)
     for item in files:
@@ -135,11 +137,11 @@ def test_a_pickle_holds_no_pixels(files, tmp_path):
 def test_a_full_disk_is_said_before_and_while_writing(files, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda path: namedtuple("Usage", "total used free")(9000, 6000, 3000))
-        with pytest.raises(OSError, match=r"5 images of 16 x 16 need 0\.00 GB in .*, where 0\.00 GB are free"):
+        with pytest.raises(OSError, match=r"5 arrays of 16 x 16 x 3 need 0\.00 GB in .*, where 0\.00 GB are free"):
             fill(files, tmp_path / "cache")
     if os.path.exists("/dev/full"):  # every write to it meets a full disk
         os.symlink("/dev/full", tmp_path / "cache" / f"pixels_{SIZE}.raw")
-        with pytest.raises(OSError, match=r"cannot write to .*cache \(.*No space left.*\); the images before are kept"):
+        with pytest.raises(OSError, match=r"cannot write to .*cache \(.*No space left.*\); what was written before is"):
             fill(files, tmp_path / "cache")
 
 

@@ -1,4 +1,4 @@
-"""Sketchy, TU-Berlin and QuickDraw: the published benchmarks, with their class lists and galleries.
+"""What the published data sets (Sketchy, TU-Berlin, QuickDraw) share: class lists, galleries, reading them.
 
 docs/DATASETS.md says where their files go, and what each split, gallery and switch is.
 """
@@ -13,9 +13,7 @@ from splip.data.archives import (
     ARCHIVES,
     COLUMNS,
     PHOTO_CHOICES,
-    QUICKDRAW,
     SKETCHY,
-    TUBERLIN,
     Archive,
     ClassFolder,
     Split,
@@ -31,7 +29,6 @@ from splip.data.archives import (
 from splip.data.base import MODALITIES, SBIRDataset, SBIRDatum
 from splip.data.file_lists import find_lists, read_lists
 from splip.data.galleries import GALLERIES, divide, name_gallery, settle
-from splip.engine import DATASET_REGISTRY
 
 
 class Source(NamedTuple):
@@ -66,14 +63,13 @@ class Benchmark(SBIRDataset):
         node, name = cfg.DATASET, type(self).__name__
         settings = [key for key in GALLERIES if key != "fg" or self.archive.instances]
         fine, cross = node.SETTING == "fg", node.SETTING == "cross"
-        target, wanted = _find_target(self.archive, node.TARGET) if cross else (self.archive, None)
+        split = find_split(self.archive, node.SPLIT or self.default_split)
+        target, wanted = _find_target(self.archive, node.TARGET) if cross else (self.archive, split)
         two_copies = not fine and SKETCHY in (self.archive, target)
         reads = ["FILE_LISTS", *(["TARGET"] if cross else []), *(["PHOTOS"] if two_copies else [])]
         setting, rule = settle(cfg, name, {key: GALLERIES[key] for key in settings}, reads)
         if node.PHOTOS not in PHOTO_CHOICES:
             raise ValueError(f"DATASET.PHOTOS must be one of {PHOTO_CHOICES}, got {node.PHOTOS!r}")
-
-        split = find_split(self.archive, node.SPLIT or self.default_split)
         source = Source(node.ROOT, node.PHOTOS, node.FILE_LISTS)
         split_name, unseen = split.name, split.unseen
         if cross:
@@ -96,37 +92,6 @@ class Benchmark(SBIRDataset):
             hold_out=cfg.TEST.FINAL_MODEL == "best_val",
             overlap=rule == "all_unseen",
         )
-
-
-@DATASET_REGISTRY.register()
-class Sketchy1(Benchmark):
-    """Sketchy with the 25 unseen classes of SAKE, unless ``DATASET.SPLIT`` names another of its lists."""
-
-    archive, default_split = SKETCHY, "sketchy_25_sake"
-
-
-@DATASET_REGISTRY.register()
-class Sketchy2(Benchmark):
-    """Sketchy with the 21 unseen classes of Yelamarthi et al., which are not in ImageNet-1k."""
-
-    archive, default_split = SKETCHY, "sketchy_21_yelamarthi"
-
-
-@DATASET_REGISTRY.register()
-class TUBerlin(Benchmark):
-    """TU-Berlin with list A of 30 unseen classes (SAKE); list B is ``tuberlin_30_sempcyc``."""
-
-    archive, default_split = TUBERLIN, "tuberlin_30_sake"
-
-
-@DATASET_REGISTRY.register()
-class QuickDraw(Benchmark):
-    """QuickDraw with its 30 unseen classes."""
-
-    archive, default_split = QUICKDRAW, "quickdraw_30"
-
-
-BENCHMARKS = {benchmark.__name__: benchmark for benchmark in (Sketchy1, Sketchy2, TUBerlin, QuickDraw)}
 
 
 def read_images(

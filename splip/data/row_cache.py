@@ -1,9 +1,10 @@
-"""Decoded images on disk, for repeated epochs and later runs.
+"""Arrays of one shape on disk, for repeated epochs and later runs: decoded images, or what a network makes of them.
 
-`<folder>/pixels_<size>.raw` holds images of (size, size, 3) bytes in sequence, read through a memory map;
-`<folder>/pixels_<size>.jsonl` holds a line for each: data set class, file, what the data set needs beyond it, and the
-file's size and modification time. Both only grow: an image whose file has changed gets a new place. Pixels reach the
-disk before their line does, so that what a killed process leaves half-written counts as absent.
+`<folder>/<name>.raw` holds them in sequence, read through a memory map; `<folder>/<name>.jsonl` holds a line for
+each: of an image its data set class, file, what the data set needs beyond it, and the file's size and modification
+time. Both only
+grow: an image whose file has changed gets a new place. Arrays reach the disk before their line does, so that what a
+killed process leaves half-written counts as absent.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from typing import Callable, Dict, Iterable, List, Sequence
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -19,25 +20,29 @@ from filelock import FileLock, Timeout
 Reader = Callable[[Sequence[int]], Iterable[np.ndarray]]
 
 
-def describe(kind: str, path: str, spec: object) -> str:
-    """The line that stands for an image as its file is now."""
+def describe(kind: str, path: str, spec: object, resize: str = "crop") -> str:
+    """The line that stands for an image as its file is now, brought to size in one of `Preprocessing`'s ways."""
     stat = os.stat(path)
-    return json.dumps([kind, os.path.abspath(path), repr(spec), stat.st_size, stat.st_mtime_ns])
+    how = [] if resize == "crop" else [resize]  # so were all images before there were other ways
+    return json.dumps([kind, os.path.abspath(path), repr(spec), stat.st_size, stat.st_mtime_ns, *how])
 
 
-class PixelCache:
-    """The images of one size in a folder, which any number of runs may share.
+class RowCache:
+    """Arrays of one shape and type in a folder, which any number of runs may share.
 
     Args:
         folder: made if it is not there.
-        size: side in pixels.
+        name: of the two files.
+        shape, dtype: of one array.
+        key: the setting that asked for it, for errors.
     """
 
-    def __init__(self, folder: str, size: int) -> None:
+    def __init__(self, folder: str, name: str, shape: Tuple[int, ...], dtype: Any, key: str) -> None:
         folder = os.path.expanduser(folder)
         os.makedirs(folder, exist_ok=True)
-        self.folder, self.size, self.image_bytes = folder, size, 3 * size * size
-        self.raw, self.index = (os.path.join(folder, f"pixels_{size}.{end}") for end in ("raw", "jsonl"))
+        self.folder, self.shape, self.dtype, self.key = folder, shape, np.dtype(dtype), key
+        self.row_bytes = int(np.prod(shape)) * self.dtype.itemsize
+        self.raw, self.index = (os.path.join(folder, f"{name}.{end}") for end in ("raw", "jsonl"))
         self.lock = FileLock(f"{self.index}.lock")  # the system frees it when a process dies
 
     def missing(self, lines: Sequence[str]) -> List[int]:
@@ -46,12 +51,12 @@ class PixelCache:
         first = {line: position for position, line in reversed(list(enumerate(lines)))}
         return sorted(position for line, position in first.items() if line not in known)
 
-    def fill(self, lines: Sequence[str], read: Reader) -> MappedPixels:
+    def fill(self, lines: Sequence[str], read: Reader) -> MappedRows:
         """Read what is missing, while other processes wait, and map all of `lines`.
 
         Args:
             lines: of `describe`, taken before anything is read.
-            read: from a list of positions to batches (b, size, size, 3) uint8, in that order.
+            read: from a list of positions to batches (b, *shape), in that order.
 
         Raises:
             OSError: not enough room, or a failed write; what was written before stays.
@@ -64,10 +69,10 @@ class PixelCache:
         try:
             self._drop_half_written()
             missing = self.missing(lines)
-            need, free = len(missing) * self.image_bytes, shutil.disk_usage(self.folder).free
+            need, free = len(missing) * self.row_bytes, shutil.disk_usage(self.folder).free
             if need > free:
                 raise OSError(
-                    f"DATASET.PIXEL_CACHE: {len(missing):,} images of {self.size} x {self.size} need "
+                    f"{self.key}: {len(missing):,} arrays of {' x '.join(map(str, self.shape))} need "
                     f"{need / 1e9:.2f} GB in {self.folder}, where {free / 1e9:.2f} GB are free"
                 )
             done = 0
@@ -77,7 +82,7 @@ class PixelCache:
             places = self._places()
         finally:
             self.lock.release()
-        return MappedPixels(self.raw, self.size, np.array([places[line] for line in lines]))
+        return MappedRows(self.raw, self.shape, self.dtype, np.array([places[line] for line in lines]))
 
     def _append(self, batch: np.ndarray, lines: Iterable[str]) -> None:
         try:
@@ -89,7 +94,7 @@ class PixelCache:
                 index.writelines(f"{line}\n" for line in lines)
         except OSError as error:
             raise OSError(
-                f"DATASET.PIXEL_CACHE: cannot write to {self.folder} ({error}); the images before are kept"
+                f"{self.key}: cannot write to {self.folder} ({error}); what was written before is kept"
             ) from error
 
     def _places(self) -> Dict[str, int]:
@@ -102,30 +107,37 @@ class PixelCache:
             return []
         with open(self.index, encoding="ascii", newline="\n") as index:
             lines = index.read().split("\n")[:-1]
-        return lines[: os.path.getsize(self.raw) // self.image_bytes]
+        return lines[: os.path.getsize(self.raw) // self.row_bytes]
 
     def _drop_half_written(self) -> None:
         lines = self._whole_lines()
-        sizes = {self.raw: len(lines) * self.image_bytes, self.index: sum(len(line) + 1 for line in lines)}
+        sizes = {self.raw: len(lines) * self.row_bytes, self.index: sum(len(line) + 1 for line in lines)}
         for path, size in sizes.items():
             if os.path.exists(path) and os.path.getsize(path) > size:
                 os.truncate(path, size)
 
 
-class MappedPixels:
-    """Images (n, size, size, 3) uint8 of a raw file, read-only; a pickle of it holds no pixels."""
+def pixel_cache(folder: str, size: int) -> RowCache:
+    """Of decoded images, (size, size, 3) uint8."""
+    return RowCache(folder, f"pixels_{size}", (size, size, 3), np.uint8, "DATASET.PIXEL_CACHE")
 
-    def __init__(self, path: str, size: int, places: np.ndarray) -> None:
-        self.path, self.size, self.places, self._map = path, size, places, None
+
+class MappedRows:
+    """Arrays (n, *shape) of a raw file, read-only; a pickle of it holds none of them."""
+
+    def __init__(self, path: str, shape: Tuple[int, ...], dtype: np.dtype, places: np.ndarray) -> None:
+        self.path, self.shape, self.dtype, self.places = path, shape, dtype, places
+        self._map: Optional[np.ndarray] = None
 
     def __len__(self) -> int:
         return len(self.places)
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: Any) -> np.ndarray:
+        """One array, or with an array of positions as many."""
         if self._map is None:
-            raw = np.memmap(self.path, dtype=np.uint8, mode="r")
-            count = len(raw) // (3 * self.size**2)  # another run may be writing the rest
-            self._map = raw[: count * 3 * self.size**2].reshape(count, self.size, self.size, 3).view(np.ndarray)
+            raw, numbers = np.memmap(self.path, dtype=self.dtype, mode="r"), int(np.prod(self.shape))
+            count = len(raw) // numbers  # another run may be writing the rest
+            self._map = raw[: count * numbers].reshape(count, *self.shape).view(np.ndarray)
         return self._map[self.places[index]]
 
     def __getstate__(self) -> Dict[str, object]:

@@ -1,0 +1,108 @@
+"""Fixed views of training images: the same few augmented versions of each, in every epoch and every run.
+
+What is frozen and comes before every prompt, a backbone's patch embedding, can then be computed once for each view and
+kept (`splip.training.tokens`).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import List, NamedTuple, Tuple
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from splip.data.base import SKETCH
+from splip.data.row_cache import describe
+from splip.data.transforms import Augmentation, to_tensor
+from splip.data.triplets import ImageDataset
+from splip.jigsaw import permutation_bank, shuffle
+
+
+class Jigsaw(NamedTuple):
+    """How sketches are shuffled: the numbers of SpLIP's jigsaw that make the images."""
+
+    grid: int
+    permutations: int  # 1 = no shuffled sketches are wanted
+    tiles: str
+    seed: int
+
+
+class Views(Dataset):
+    """Views of the images of `images`, as uint8 tensors (3, S, S), numbered through by `row`.
+
+    Of each sketch there is a shuffled copy of every view beside it, if `jigsaw` wants any. What a view looks like
+    depends on its number, the image's name and `seed` alone. Fine-grained, view i of a sketch and of its photos are
+    flipped and cropped alike.
+
+    Args:
+        images: of `dataset.train_x`.
+        sketches, photos: views of each image of either modality.
+        seed: of the views; not of a run, so that runs of several seeds share them.
+
+    Raises:
+        ValueError: fine-grained, and there are not as many of each modality.
+    """
+
+    def __init__(
+        self, images: ImageDataset, augmentation: Augmentation, sketches: int, photos: int, jigsaw: Jigsaw,
+        seed: int = 0,
+    ) -> None:  # fmt: skip
+        self.images, self.augmentation, self.jigsaw, self.seed = images, augmentation, jigsaw, seed
+        self.fine_grained = images.dataset.setting == "fg"
+        if self.fine_grained and sketches != photos:
+            raise ValueError(
+                f"INPUT.SKETCH_VIEWS {sketches} and PHOTO_VIEWS {photos} must be equal in the setting fg: a sketch and "
+                "its photo are flipped and cropped together"
+            )
+        self.counts = sketches, photos  # by domain
+        self.bank = permutation_bank(jigsaw.grid, jigsaw.permutations, jigsaw.seed)
+        self.first: List[int] = []  # row of each image's first view
+        self.rows: List[Tuple[int, int, bool]] = []  # (position, view, shuffled)
+        for position, item in enumerate(images.items):
+            self.first.append(len(self.rows))
+            copies = (False, True) if item.domain == SKETCH and jigsaw.permutations > 1 else (False,)
+            self.rows += [(position, view, copy) for copy in copies for view in range(self.counts[item.domain])]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def row(self, position: int, view: int, shuffled: bool = False) -> int:
+        """Number of a view of the image at ``position``."""
+        return self.first[position] + view + shuffled * self.counts[SKETCH]
+
+    def pixels(self, position: int, view: int) -> np.ndarray:
+        """(S, S, 3) uint8."""
+        item, name = self.images.items[position], self._name(position)
+        together = f"{item.classname}/{item.instance}" if self.fine_grained else name
+        geometry = random.Random(f"{self.seed}/{together}/{view}/geometry")
+        appearance = random.Random(f"{self.seed}/{name}/{view}/appearance")
+        return self.augmentation(self.images.pixels(position), item.domain, geometry, appearance)
+
+    def permutation(self, position: int, view: int) -> int:
+        """By which of the bank's permutations the shuffled copy of a sketch's view is made."""
+        rng = random.Random(f"{self.seed}/{self._name(position)}/{view}/jigsaw")
+        return rng.randrange(self.jigsaw.permutations)
+
+    def __getitem__(self, row: int) -> Tensor:
+        position, view, shuffled = self.rows[row]
+        image = to_tensor(self.pixels(position, view))
+        if shuffled:
+            tiles = self.bank[self.permutation(position, view)]
+            image = shuffle(image.float(), tiles, self.jigsaw.grid, self.jigsaw.tiles).round().clamp(0, 255).byte()
+        return image
+
+    def line(self, row: int) -> str:
+        """What a view depends on, as text: the image's file as it is now, and everything that makes the view of it."""
+        position, view, shuffled = self.rows[row]
+        item, how = self.images.items[position], self.augmentation
+        image = describe(type(self.images.dataset).__name__, item.impath, item.spec, self.images.preprocessing.resize)
+        made = f"{how.names} {how.scale} {how.padding} {self.seed} {view} {self.fine_grained}"
+        return f"{image} {made} {tuple(self.jigsaw) if shuffled else ''}"
+
+    def _name(self, position: int) -> str:
+        item = self.images.items[position]
+        folder, name = os.path.split(item.impath)
+        return f"{item.classname}/{os.path.basename(folder)}/{name}/{item.spec!r}"

@@ -1,0 +1,265 @@
+"""A frozen CLIP with SpLIP's prompts in both towers: how it embeds images and class names."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from splip import distributed
+from splip.backbone import clip_dims, tokenize
+from splip.base import MODALITIES, RetrievalModel, check_modality
+from splip.config import SpLIPConfig
+from splip.encoders import encode_patches, encode_text, patch_embeddings
+from splip.prompts import Prototypes, StatesToVision, TextToVision, VisionToText
+from splip.tuning import trained_layernorms, with_own_layernorms
+
+
+class PromptedCLIP(RetrievalModel):
+    """CLIP with T in its text tower, V^tg and V^ms in its vision tower, for one list of seen classes; no loss.
+
+    The CLIP is taken over: its parameters are frozen except the LayerNorms that ``config.layernorm``
+    names, and those are trained in place.
+
+    Args:
+        clip: float32, OpenAI layout (``splip.load_clip``).
+        classnames: the seen classes, in label order. Retrieval needs no other class name.
+        config: see :class:`splip.SpLIPConfig`.
+        grad_checkpointing: run the blocks of both towers again in the backward pass rather than keep what they
+            computed: the same numbers for a fraction of the memory and one more forward pass.
+        micro_batch: images that go through the vision tower at a time in training, 0 = all. As
+            ``grad_checkpointing``, but with the activations of so many images at a time in memory: the exact gradient
+            of the whole batch, also of what couples its images (T, the contrastive loss).
+
+    Attributes:
+        trainable: holds exactly what is trained, and the prototypes; its ``state_dict`` is the checkpoint.
+
+    Raises:
+        ValueError: no class name, or one string in place of a list of them.
+    """
+
+    def __init__(
+        self, clip: Any, classnames: Sequence[str], config: SpLIPConfig = SpLIPConfig(), *,
+        grad_checkpointing: bool = False, micro_batch: int = 0,
+    ) -> None:  # fmt: skip
+        super().__init__(clip)
+        if isinstance(classnames, str) or not classnames:
+            raise ValueError(f"classnames must be a list of at least one class name, got {classnames!r}")
+        dims = self.dims = clip_dims(clip)
+        self.config = config
+        self.knows_modality = config.knows_modality
+        self.grad_checkpointing, self.micro_batch = grad_checkpointing, micro_batch
+        self.classnames = list(classnames)
+        names = [name.replace("_", " ") for name in classnames]
+        templates = {"sketch": config.sketch_template, "photo": config.photo_template}
+        device = clip.visual.conv1.weight.device
+        for modality, template in templates.items():
+            class_tokens = tokenize([f"{template} {name}" for name in names]).to(device)
+            words = tokenize([template])[0, 1:-1].to(device)  # without start and end of text
+            self.register_buffer(f"{modality}_class_tokens", class_tokens, persistent=False)
+            self.register_buffer(f"{modality}_words", words, persistent=False)
+        layernorms = trained_layernorms(clip, config.layernorm)
+        if layernorms:
+            self.trainable["layernorms"] = nn.ModuleDict(layernorms).requires_grad_(True)
+        if config.train_proj:
+            self.trainable["proj"] = nn.ParameterDict({"visual": clip.visual.proj.requires_grad_(True)})
+        self._visual = dict.fromkeys(MODALITIES, clip.visual)  # a dict: registers nothing
+        if not config.layernorm_shared:
+            self._visual["photo"] = with_own_layernorms(clip.visual)
+            self.trainable["layernorms_photo"] = nn.ModuleDict(trained_layernorms(self._visual["photo"], "both"))
+        if config.free_prompts > 0:
+            shape = config.free_prompts, dims.vision_width
+            self.trainable["free"] = nn.ParameterDict({m: nn.Parameter(0.02 * torch.randn(shape)) for m in MODALITIES})
+        if config.use_bt:
+            self.trainable["b_t"] = VisionToText(
+                dims.vision_width, dims.text_width, config.text_prompts, config.bt_pool
+            )
+            if config.text_conditioning == "batch":
+                self.trainable["prototypes"] = Prototypes(dims.text_width, config.prototype_momentum)
+        if config.use_bv:
+            self.trainable["b_v"] = TextToVision(
+                dims.text_width, dims.vision_width, config.bv_layers, config.bv_normalize
+            )
+        if config.use_bvt:
+            self.trainable["b_vt"] = StatesToVision(
+                dims.text_width, dims.vision_width, config.visual_prompts,
+                config.bvt_width or dims.vision_width, config.bvt_activation,
+            )
+        self.trainable.to(device)
+        self._cache: Dict[str, Tuple[tuple, List[Optional[Tensor]]]] = {}
+
+    @torch.no_grad()
+    def encode(self, images: Tensor, modality: str) -> Tensor:
+        """Embeddings to rank by cosine: images (B, 3, H, W), CLIP-normalised -> (B, d) float32, unit length.
+
+        An embedding depends on its image and its modality only, never on the rest of the batch. With batch
+        conditioning the text side runs once and is cached until a weight changes.
+
+        Raises:
+            ValueError: ``modality`` is neither ``"sketch"`` nor ``"photo"``.
+        """
+        visual = self.visual(modality)
+        patches = patch_embeddings(visual, images)
+        if self._per_image:
+            prompts, _ = self._prompts(modality, self.trainable["b_t"](self._pool(patches)))
+        else:
+            prompts = self.prepare_inference(modality)
+        return F.normalize(encode_patches(visual, patches, prompts).float(), dim=-1)
+
+    def visual(self, modality: str) -> nn.Module:
+        """CLIP's visual tower for ``modality``: one for both, or with LAYERNORM_SHARED False two that share weights.
+
+        Raises:
+            ValueError: ``modality`` is neither ``"sketch"`` nor ``"photo"``.
+        """
+        check_modality(modality)
+        return self._visual[modality]
+
+    @torch.no_grad()
+    def prepare_inference(self, modality: str) -> List[Optional[Tensor]]:
+        """Visual prompts of every layer for ``modality`` from the prototype, computed once and cached."""
+        check_modality(modality)
+        # an optimiser step or load_state_dict raises a tensor's version counter
+        version = tuple(t._version for t in self.trainable.state_dict(keep_vars=True).values())
+        if modality not in self._cache or self._cache[modality][0] != version:
+            with torch.autocast(self.device.type, enabled=False):
+                self._cache[modality] = version, self._prompts(modality, self._prototype_prompts(modality))[0]
+        return self._cache[modality][1]
+
+    def image_encoder(self, modality: str) -> nn.Module:
+        """The encoder of one modality with its prompts as constants: ``encode`` as a function of images alone.
+
+        Raises:
+            ValueError: the prompts depend on the image (TEXT_CONDITIONING instance), or the modality is unknown.
+        """
+        if self._per_image:
+            raise ValueError(
+                "TRAINER.SPLIP.TEXT_CONDITIONING instance runs the text encoder for every image: "
+                "there is no image encoder to export"
+            )
+        return _ImageEncoder(self.visual(modality), self.prepare_inference(modality))
+
+    def describe(self) -> Dict[str, Any]:
+        """The cosines between the prompts of both modalities, where there are any."""
+        cosines = self.prompt_cosines()
+        return {"prompt_cosines": cosines} if cosines else {}
+
+    @torch.no_grad()
+    def prompt_cosines(self) -> Dict[str, float]:
+        """How alike the two modalities' visual prompts are: cosines, each token of a sketch beside that of a photo.
+
+        ``V^tg``: mean over its tokens (as many as the shorter template has). ``V^ms``: mean over tokens and layers.
+        A part that is off is left out. With instance conditioning T is that of a zero state, as an untrained
+        prototype gives it.
+        """
+        per_layer = [self._prompt_parts(modality, self._prototype_prompts(modality))[0] for modality in MODALITIES]
+        found: Dict[str, List[Tensor]] = {}
+        for sketch, photo in zip(*per_layer):
+            for name, tokens in sketch.items():
+                count = min(len(tokens), len(photo[name]))
+                cosines = F.cosine_similarity(tokens[:count].float(), photo[name][:count].float(), dim=-1)
+                found.setdefault(name, []).append(cosines.mean())
+        return {name: torch.stack(values).mean().item() for name, values in found.items() if name != "free"}
+
+    # ----------------------------------------------------------------- internals
+
+    @property
+    def _per_image(self) -> bool:
+        return self.config.use_bt and self.config.text_conditioning == "instance"
+
+    def _encode(self, modality: str, images: Tensor, anchors: int) -> Tuple[Tensor, Tensor]:
+        """Image features (B, d) and class embeddings (C, d), or (B, C, d) with instance conditioning.
+
+        Only the first ``anchors`` images speak for the batch.
+        """
+        patches = patch_embeddings(self.visual(modality), images)
+        text_prompts = None
+        if self.config.use_bt:
+            b_t: Any = self.trainable["b_t"]
+            if self._per_image:
+                text_prompts = b_t(self._pool(patches))  # (B, m, Dt)
+            else:
+                pooled = distributed.mean(self._pool(patches[:anchors]).mean(dim=0))
+                if self.training:
+                    prototypes: Any = self.trainable["prototypes"]
+                    prototypes.update(modality, pooled)
+                text_prompts = b_t(pooled)  # (m, Dt)
+        prompts, texts = self._prompts(modality, text_prompts)
+        features = encode_patches(
+            self.visual(modality), patches, prompts, self.grad_checkpointing, self.micro_batch
+        )
+        return features, texts
+
+    def _pool(self, patches: Tensor) -> Tensor:
+        """B_t's pooled state of each image: E_0 (B, N, Dv) -> (B, Dt)."""
+        if self.config.bt_positions:
+            patches = patches + self.clip.visual.positional_embedding[1:].to(patches)
+        b_t: Any = self.trainable["b_t"]
+        return b_t.pool(patches)
+
+    def _prototype_prompts(self, modality: str) -> Optional[Tensor]:
+        """T of the prototype (m, Dt), or of a zero state with instance conditioning; None without B_t."""
+        if not self.config.use_bt:
+            return None
+        b_t: Any = self.trainable["b_t"]
+        if self._per_image:
+            return b_t(b_t.hidden.weight.new_zeros(b_t.hidden.in_features))
+        return b_t(getattr(self.trainable["prototypes"], modality))
+
+    def _prompts(self, modality: str, text_prompts: Optional[Tensor]) -> Tuple[List[Optional[Tensor]], Tensor]:
+        """Visual prompts [V^tg, V^ms_l] of each layer and the prompted class embeddings.
+
+        Args:
+            text_prompts: T, (m, Dt), or (B, m, Dt) with one for each image, or None.
+
+        Returns:
+            a list of (P, Dv) or (B, P, Dv) or None, and (C, d) or (B, C, d).
+        """
+        layers, texts = self._prompt_parts(modality, text_prompts)
+        return [torch.cat(list(parts.values()), dim=-2) if parts else None for parts in layers], texts
+
+    def _prompt_parts(
+        self, modality: str, text_prompts: Optional[Tensor]
+    ) -> Tuple[List[Dict[str, Tensor]], Tensor]:
+        """:meth:`_prompts` before the prompts of a layer are joined: by name ``V^tg``, ``free``, ``V^ms``."""
+        config, tokens = self.config, getattr(self, f"{modality}_class_tokens")
+        texts, states = encode_text(
+            self.clip, tokens, text_prompts, config.text_depth, grad_checkpointing=self.grad_checkpointing,
+            all_states=config.use_bvt and config.bvt_states == "all",
+        )
+        fixed = {}
+        if config.use_bv:
+            fixed["V^tg"] = self.trainable["b_v"](self._template(modality))  # (words, Dv)
+        if config.free_prompts > 0:
+            free: Any = self.trainable["free"]
+            fixed["free"] = free[modality]
+        if texts.dim() == 3:
+            fixed = {name: prompts.expand(len(texts), -1, -1) for name, prompts in fixed.items()}
+        vision_layers, layers = len(self.clip.visual.transformer.resblocks), []
+        for layer in range(min(config.vision_depth, vision_layers)):
+            parts = dict(fixed)
+            if config.use_bvt:
+                # towers of different depth: visual layer l reads the text layer at the same relative depth
+                parts["V^ms"] = self.trainable["b_vt"](states[layer * len(states) // vision_layers])
+            layers.append(parts)
+        return layers, texts
+
+    def _template(self, modality: str) -> Tensor:
+        """The text encoder's input at the words of the modality's template, (words, Dt)."""
+        words = getattr(self, f"{modality}_words")
+        embedded = self.clip.token_embedding(words)
+        if self.config.bv_positions:  # the start token has position 0
+            embedded = embedded + self.clip.positional_embedding[1 : 1 + len(words)]
+        return embedded
+
+
+class _ImageEncoder(nn.Module):
+    def __init__(self, visual: Any, prompts: List[Optional[Tensor]]) -> None:
+        super().__init__()
+        self.visual, self.prompts = visual, prompts
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = encode_patches(self.visual, patch_embeddings(self.visual, images), self.prompts)
+        return F.normalize(features, dim=-1)

@@ -1,0 +1,95 @@
+"""The keys that a config has beyond Dassl's: of the loop, of data sets, and of every registered trainer and data
+set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from splip.config import SpLIPConfig
+from splip.engine import DATASET_REGISTRY, TRAINER_REGISTRY
+
+FINAL_MODELS = ("last_step", "best_val")
+
+
+def extend_cfg(cfg: Any) -> None:
+    """Add these keys with their defaults to a Dassl (yacs) config, in place.
+
+    This and ``import splip.trainers, splip.datasets`` are the two lines a host repository needs. Trainers and data
+    sets of your own are asked for theirs, if they are registered by then.
+    """
+    from yacs.config import CfgNode
+
+    cfg.TRAINER.PREC = "fp32"  # fp32 | bf16 | fp16 (with gradient scaling, CUDA only) | auto (bf16 where it is faster)
+    cfg.TRAINER.GRAD_CHECKPOINTING = False  # run blocks again in the backward pass: less memory, one more forward pass
+    cfg.TRAINER.MICRO_BATCH = 0  # images through the vision tower at a time, with the whole batch's gradient; 0 = all
+    cfg.TRAINER.SPLIP = CfgNode({name.upper(): value for name, value in asdict(SpLIPConfig()).items()})
+    cfg.TRAINER.SPLIP.PREC = ""  # until version 0.1 what TRAINER.PREC is now; empty = not used
+    cfg.TRAINER.SPLIP.RECOMPUTE = False  # likewise of TRAINER.GRAD_CHECKPOINTING
+    cfg.OPTIM.BY_STEP = False  # rates follow the schedule and its warm-up at every step rather than at every epoch
+    cfg.OPTIM.WARMUP_STEPS = 0  # with BY_STEP: a linear warm-up of so many steps in place of WARMUP_EPOCH
+    cfg.OPTIM.GRAD_CLIP = 0.0  # gradients longer than this are shortened to it (norm over all trained parts); 0 = never
+    cfg.OPTIM.AVERAGE_EPOCHS = 0  # test the mean of the weights after the last so many epochs; 0 = the last weights
+    cfg.INPUT.RESIZE = "crop"  # crop | pad | squash
+    cfg.INPUT.SKETCH_VIEWS = 0  # fixed views of each training sketch, the same in every epoch and run; 0 = always new
+    cfg.INPUT.PHOTO_VIEWS = 0  # and of each photo; either both or none
+    cfg.TRAINER.TOKEN_CACHE = ""  # keep the patch embeddings of views and test images: memory, or a folder; empty = no
+    cfg.INPUT.OWN_STATISTICS = False  # normalise by PIXEL_MEAN and PIXEL_STD even where they are not the backbone's
+    cfg.DATASET.SETTING = "zs"  # zs | gzs | fg | cross
+    cfg.DATASET.SPLIT = ""  # name of the class split; empty = the data set's default
+    cfg.DATASET.GALLERY = ""  # gallery rule of the setting; empty = its default
+    cfg.DATASET.GALLERY_SEED = 0  # of the rules that draw from the seen classes
+    cfg.DATASET.TARGET = ""  # cross: the class list, and with it the data set, that is tested on
+    cfg.DATASET.PHOTOS = "once"  # once | zse: Sketchy's original photos twice, as in ZSE-SBIR's lists
+    cfg.DATASET.FILE_LISTS = ""  # empty = read folders; zse = ZSE-SBIR's lists below ROOT; else the folder of them
+    cfg.DATASET.CACHE = False  # keep decoded images (uint8, input size) in memory after their first use
+    cfg.DATASET.PIXEL_CACHE = ""  # keep them in this folder instead, for later runs too; empty = nowhere
+    for registry in (TRAINER_REGISTRY, DATASET_REGISTRY):
+        for name in registry.registered_names():
+            own = getattr(registry.get(name), "extend_cfg", None)
+            if own is not None:
+                own(cfg)
+
+
+def grad_checkpointing(cfg: Any) -> bool:
+    """Whether blocks are run again in the backward pass, by either of the key's names."""
+    return cfg.TRAINER.GRAD_CHECKPOINTING or cfg.TRAINER.SPLIP.RECOMPUTE
+
+
+def check_cfg(cfg: Any, trains: bool = True) -> None:
+    """Refuse values of the loop's keys that would be ignored, or stumbled over later.
+
+    Raises:
+        ValueError: naming the key, its value and what is accepted.
+    """
+    final, optim = cfg.TEST.FINAL_MODEL, cfg.OPTIM
+    if final not in FINAL_MODELS:
+        raise ValueError(f"TEST.FINAL_MODEL must be one of {FINAL_MODELS}, got {final!r}")
+    for key, value, least in (
+        ("DATALOADER.TRAIN_X.BATCH_SIZE", cfg.DATALOADER.TRAIN_X.BATCH_SIZE, 1),
+        ("DATALOADER.TEST.BATCH_SIZE", cfg.DATALOADER.TEST.BATCH_SIZE, 1),
+        ("DATALOADER.NUM_WORKERS", cfg.DATALOADER.NUM_WORKERS, 0),
+        ("OPTIM.MAX_EPOCH", optim.MAX_EPOCH, 1),
+        ("OPTIM.GRAD_CLIP", optim.GRAD_CLIP, 0),
+        ("OPTIM.WARMUP_STEPS", optim.WARMUP_STEPS, 0),
+        ("TRAINER.MICRO_BATCH", cfg.TRAINER.MICRO_BATCH, 0),
+        ("INPUT.SKETCH_VIEWS", cfg.INPUT.SKETCH_VIEWS, 0),
+        ("INPUT.PHOTO_VIEWS", cfg.INPUT.PHOTO_VIEWS, 0),
+    ):
+        if not value >= least:
+            raise ValueError(f"{key} must be at least {least}, got {value}")
+    if not 0 <= optim.AVERAGE_EPOCHS <= optim.MAX_EPOCH:
+        raise ValueError(f"OPTIM.AVERAGE_EPOCHS must be 0 to {optim.MAX_EPOCH}, got {optim.AVERAGE_EPOCHS}")
+    if optim.AVERAGE_EPOCHS and final == "best_val":
+        raise ValueError("OPTIM.AVERAGE_EPOCHS means the last epochs, TEST.FINAL_MODEL best_val the best one")
+    if optim.WARMUP_STEPS and not optim.BY_STEP:
+        raise ValueError("OPTIM.WARMUP_STEPS needs OPTIM.BY_STEP True: without it rates change between epochs only")
+    views = cfg.INPUT.SKETCH_VIEWS, cfg.INPUT.PHOTO_VIEWS
+    if (0 in views) != (views == (0, 0)):
+        raise ValueError(f"INPUT.SKETCH_VIEWS and INPUT.PHOTO_VIEWS go together, got {views}")
+    if cfg.TRAINER.TOKEN_CACHE and trains and 0 in views:
+        raise ValueError(
+            "TRAINER.TOKEN_CACHE keeps the patch embeddings of fixed views: set INPUT.SKETCH_VIEWS and PHOTO_VIEWS, "
+            "without which every image is augmented anew each time"
+        )

@@ -1,0 +1,90 @@
+"""A run's folder as a model, for whatever uses what was trained: the trainer that made it is asked to make it again."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, NamedTuple, Type, Union
+
+import torch
+
+from splip.backbone import backbone_fingerprint, load_clip
+from splip.base import RetrievalModel
+from splip.data.transforms import Preprocessing
+from splip.engine import TRAINER_REGISTRY, get_cfg_default
+from splip.training import checkpoints
+from splip.training.config import extend_cfg
+from splip.training.resume import load_weights
+from splip.training.trainer import SBIRTrainer
+
+
+class Run(NamedTuple):
+    """What a run has left."""
+
+    model: RetrievalModel  # in eval()
+    cfg: Any
+    preprocessing: Preprocessing  # of its images
+
+
+def read_config(folder: Union[str, os.PathLike]) -> Any:
+    """The config that a run was made with, not frozen; keys that it was written without have their defaults.
+
+    Raises:
+        ValueError: there is no ``config.yaml``.
+    """
+    path = os.path.join(folder, "config.yaml")
+    if not os.path.isfile(path):
+        raise ValueError(f"{os.fspath(folder)!r} is no run's output folder: there is no {path}")
+    cfg = get_cfg_default()
+    extend_cfg(cfg)
+    cfg.set_new_allowed(True)  # a run under Dassl, or in a host, has more keys than the built-in engine
+    cfg.merge_from_file(path)
+    cfg.set_new_allowed(False)
+    return cfg
+
+
+def trainer_class(name: str) -> Type[SBIRTrainer]:
+    """The registered trainer of this name.
+
+    Raises:
+        ValueError: there is none, or one that cannot rebuild its runs.
+    """
+    names = TRAINER_REGISTRY.registered_names()
+    if name not in names:
+        raise ValueError(
+            f"trainer {name!r} is not known here, only {', '.join(sorted(names))}: --import the module that has it"
+        )
+    found: Any = TRAINER_REGISTRY.get(name)
+    if not issubclass(found, SBIRTrainer):
+        raise ValueError(f"trainer {name!r} is a host's: splip evaluate --host tests it")
+    return found
+
+
+def load_run(folder: Union[str, os.PathLike], device: str = "cpu", backbone: str = "") -> Run:
+    """The model that ``train.py`` left in ``folder``; its data set is not needed.
+
+    Args:
+        backbone: where its backbone is now, if not where the config says.
+
+    Raises:
+        FileNotFoundError: there is no checkpoint. ValueError: there is no ``config.yaml``, its trainer is not
+            registered, or the checkpoint is damaged, of a later version, or of another backbone.
+    """
+    cfg = read_config(folder)
+    trainer = trainer_class(cfg.TRAINER.NAME)
+    if not trainer.trains:
+        model = trainer.make_model(cfg, load_clip(backbone or cfg.MODEL.BACKBONE.NAME, device), ["thing"])
+        return Run(model.eval(), cfg, Preprocessing.from_cfg(cfg))
+    path = checkpoints.find(os.fspath(folder), best=cfg.TEST.FINAL_MODEL == "best_val")
+    state = checkpoints.read(path, torch.device("cpu"))
+    saved = state["fingerprint"]
+    clip = load_clip(backbone or cfg.MODEL.BACKBONE.NAME, device)
+    here = backbone_fingerprint(clip)
+    checkpoints.require_equal(saved["backbone"], checkpoints.plain({k: here.get(k) for k in saved["backbone"]}), path)
+    if trainer.node:
+        settings = trainer.complete_settings(saved.get(f"TRAINER.{trainer.node}", {}))
+        checkpoints.require_known(settings, cfg.TRAINER[trainer.node], path)
+        for key, value in settings.items():
+            cfg.TRAINER[trainer.node][key] = value
+    model = trainer.make_model(cfg, clip, saved["classes"])
+    load_weights(model, checkpoints.weights(state))
+    return Run(model.eval(), cfg, Preprocessing.from_cfg(cfg))

@@ -1,0 +1,61 @@
+"""Which parts of CLIP itself are trained, and at which rate each part of a model learns."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Dict, List, Mapping
+
+from torch import nn
+
+
+def trained_layernorms(clip: Any, towers: str) -> Dict[str, nn.Module]:
+    """LayerNorms of the named towers (``both | vision | text | none``), by a name without dots."""
+    wanted = {"both": ("vision", "text"), "none": ()}.get(towers, (towers,))
+    return {
+        name.replace(".", "_"): module
+        for name, module in clip.named_modules()
+        if isinstance(module, nn.LayerNorm) and ("vision" if name.startswith("visual.") else "text") in wanted
+    }
+
+
+def with_own_layernorms(visual: Any, proj: bool = False) -> nn.Module:
+    """A visual tower that shares all weights with ``visual`` except its LayerNorms, and with ``proj`` its
+    projection: copies.
+    """
+    own = {id(p) for module in visual.modules() if isinstance(module, nn.LayerNorm) for p in module.parameters()}
+    shared = {
+        id(tensor): tensor
+        for name, tensor in [*visual.named_parameters(), *visual.named_buffers()]
+        if id(tensor) not in own and not (proj and name == "proj")
+    }  # not to be copied
+    return copy.deepcopy(visual, shared)
+
+
+def param_groups(
+    trainable: nn.ModuleDict, optim: Any, factors: Mapping[str, float], known: Mapping[str, Any] = {}
+) -> List[Dict[str, Any]]:
+    """What the optimiser gets: parameters with their rates, one group for each rate, the highest first.
+
+    A part's rate is OPTIM.LR times its factor. With OPTIM.STAGED_LR parts that OPTIM.NEW_LAYERS does not name have it
+    times OPTIM.BASE_LR_MULT as well, as in Dassl.
+
+    Args:
+        trainable: a model's trained parts by name.
+        optim: ``cfg.OPTIM``.
+        factors: for each part that ``trainable`` holds its factor; 1 for parts that are not named.
+        known: every part that there can be under another config (default: those of ``trainable``).
+
+    Raises:
+        ValueError: STAGED_LR without NEW_LAYERS, or NEW_LAYERS names no part that there can be.
+    """
+    parts, new = tuple(known or trainable), list(optim.NEW_LAYERS)
+    if optim.STAGED_LR and (not new or set(new) - set(parts)):
+        raise ValueError(f"OPTIM.NEW_LAYERS must name some of {parts} with STAGED_LR, got {new}")
+    groups: Dict[float, List[nn.Parameter]] = {}
+    for name, part in trainable.items():
+        parameters = list(part.parameters())
+        if parameters:
+            factor = factors.get(name, 1.0)
+            factor *= optim.BASE_LR_MULT if optim.STAGED_LR and name not in new else 1.0
+            groups.setdefault(optim.LR * factor, []).extend(parameters)
+    return [{"params": groups[rate], "lr": rate} for rate in sorted(groups, reverse=True)]

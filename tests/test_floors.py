@@ -1,0 +1,67 @@
+"""No file imports from a floor above its own: the rooms of `splip/`, lowest first."""
+
+import ast
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1] / "splip"
+# The method's own files are the ground; `trainers` and `datasets` share a floor, and do not know each other.
+FLOORS = [{""}, {"engine"}, {"data"}, {"retrieval"}, {"training"}, {"trainers", "datasets"}, {"cli"}]
+LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
+
+
+def room_of(path):
+    parts = path.relative_to(PACKAGE).parts
+    return parts[0] if len(parts) > 1 else ""
+
+
+def imports(path):
+    """(line, room) of every import of the package in a file; what only type checkers read is left out."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    skipped = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if node in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):  # from .x import y: of its own room
+            names = [".".join(["splip", room_of(path), node.module or ""])]
+        else:
+            continue
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "splip":
+                room = parts[1] if len(parts) > 1 else ""
+                yield node.lineno, room if (PACKAGE / room).is_dir() else ""
+
+
+def test_every_room_has_its_floor():
+    rooms = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
+    assert rooms == set(LEVEL) - {""}
+
+
+def test_nothing_imports_upwards():
+    found, seen = [], 0
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path.name == "__main__.py":  # the front door
+            continue
+        own = room_of(path)
+        for line, room in imports(path):
+            seen += 1
+            aside = LEVEL[room] == LEVEL[own] and room != own
+            if LEVEL[room] > LEVEL[own] or aside:
+                found.append(f"{path.relative_to(PACKAGE)}:{line} imports from {room or 'the method'}")
+    assert seen > 100, "the imports were not found"
+    assert not found, "\n".join(found)
+
+
+def test_no_file_is_long():
+    lines = {str(path.relative_to(PACKAGE)): len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
+    long = {name: count for name, count in lines.items() if count > 300}
+    assert not long, long
