@@ -16,8 +16,8 @@ OPTS=${OPTS:-}
 SEEDS=${*:-1}
 FIRST=${SEEDS%% *}
 
-train() {  # trainer, seed
-    run_once "$OUTPUT/$1/seed$2" "$1" "$2" "$DATASET"
+train() {  # trainer, seed; all share the patch embeddings of the same views, which are computed once
+    run_once "$OUTPUT/$1/seed$2" "$1" "$2" "$DATASET" TRAINER.TOKEN_CACHE "$OUTPUT/tokens"
 }
 
 train FrozenCLIP "$FIRST"

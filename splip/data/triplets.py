@@ -160,7 +160,7 @@ class Triplets(Dataset):
         """Images of an item out of `views`, or their rows, and the permutation of the sketch's shuffled copy."""
         chosen = {n: rng.randrange(self.views.counts[self.images.items[p].domain]) for n, p in positions.items()}
         if self.fine_grained:
-            chosen["positive"] = chosen["sketch"]
+            chosen["positive"] = chosen["sketch"] % self.views.counts[PHOTO]  # flipped and cropped alike
         sketch = positions["sketch"], chosen["sketch"]
         item: Dict[str, object] = {"permutation": self.views.permutation(*sketch)}
         if not self.as_rows:

@@ -34,16 +34,13 @@ class Views(Dataset):
     """Views of the images of `images`, as uint8 tensors (3, S, S), numbered through by `row`.
 
     Of each sketch there is a shuffled copy of every view beside it, if `jigsaw` wants any. What a view looks like
-    depends on its number, the image's name and `seed` alone. Fine-grained, view i of a sketch and of its photos are
-    flipped and cropped alike.
+    depends on its number, the image's name and `seed` alone. Fine-grained, a sketch and its photos are
+    flipped and cropped alike where their views' numbers are, modulo the smaller of the two counts.
 
     Args:
         images: of `dataset.train_x`.
         sketches, photos: views of each image of either modality.
         seed: of the views; not of a run, so that runs of several seeds share them.
-
-    Raises:
-        ValueError: fine-grained, and there are not as many of each modality.
     """
 
     def __init__(
@@ -52,11 +49,6 @@ class Views(Dataset):
     ) -> None:  # fmt: skip
         self.images, self.augmentation, self.jigsaw, self.seed = images, augmentation, jigsaw, seed
         self.fine_grained = images.dataset.setting == "fg"
-        if self.fine_grained and sketches != photos:
-            raise ValueError(
-                f"INPUT.SKETCH_VIEWS {sketches} and PHOTO_VIEWS {photos} must be equal in the setting fg: a sketch and "
-                "its photo are flipped and cropped together"
-            )
         self.counts = sketches, photos  # by domain
         self.bank = permutation_bank(jigsaw.grid, jigsaw.permutations, jigsaw.seed)
         self.first: List[int] = []  # row of each image's first view
@@ -76,8 +68,10 @@ class Views(Dataset):
     def pixels(self, position: int, view: int) -> np.ndarray:
         """(S, S, 3) uint8."""
         item, name = self.images.items[position], self._name(position)
-        together = f"{item.classname}/{item.instance}" if self.fine_grained else name
-        geometry = random.Random(f"{self.seed}/{together}/{view}/geometry")
+        lies = f"{name}/{view}"
+        if self.fine_grained:
+            lies = f"{item.classname}/{item.instance}/{view % min(self.counts)}"
+        geometry = random.Random(f"{self.seed}/{lies}/geometry")
         appearance = random.Random(f"{self.seed}/{name}/{view}/appearance")
         return self.augmentation(self.images.pixels(position), item.domain, geometry, appearance)
 

@@ -67,12 +67,13 @@ def test_a_shuffled_view_has_the_tiles_of_its_permutation(build):
 
 def test_fine_grained_a_sketch_has_its_photos_geometry(build, monkeypatch):
     ramp = np.arange(48 * 48 * 3, dtype=np.uint8).reshape(48, 48, 3)
-    data = build("fg", "DATASET.SETTING", "fg", "INPUT.PHOTO_VIEWS", 3).train_loader_x.dataset
-    monkeypatch.setattr(data.images, "pixels", lambda position: ramp)
-    items = [data[0, index] for index in range(len(data))]
-    assert all(torch.equal(item["sketch"], item["positive"]) for item in items)
-    with pytest.raises(ValueError, match="SKETCH_VIEWS 3 and PHOTO_VIEWS 2 must be equal in the setting fg"):
-        build("fg2", "DATASET.SETTING", "fg")
+    for name, counts in {"fewer photos": (5, 2), "equal": (3, 3), "more photos": (2, 5)}.items():
+        views = ["INPUT.SKETCH_VIEWS", counts[0], "INPUT.PHOTO_VIEWS", counts[1]]
+        data = build(name, "DATASET.SETTING", "fg", *views).train_loader_x.dataset
+        monkeypatch.setattr(data.images, "pixels", lambda position: ramp)
+        items = [data[epoch, index] for epoch in range(3) for index in range(len(data))]
+        assert all(torch.equal(item["sketch"], item["positive"]) for item in items), name
+        assert not all(torch.equal(item["sketch"], item["negative"]) for item in items), name
 
 
 @pytest.mark.parametrize("where", ["memory", "folder"])
