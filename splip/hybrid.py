@@ -63,8 +63,8 @@ class InvertedResidual(nn.Module):
         self.adds = stride == 1 and inputs == stage.width
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x if self.expand is None else F.relu6(self.expand(x))
-        y = self.project(F.relu6(self.depthwise(y)))
+        y = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        y = self.project(F.relu6(self.depthwise(y), inplace=True))
         return x + y if self.adds else y
 
 
@@ -107,8 +107,8 @@ class HybridPatches(nn.Module):
         classifier reads.
         """
         x = images * self.scale.view(3, 1, 1) + self.shift.view(3, 1, 1)
-        x = self.blocks(F.relu6(self.stem(x.contiguous(memory_format=torch.channels_last))))
-        return F.relu6(self.head(x))
+        x = self.blocks(F.relu6(self.stem(x.contiguous(memory_format=torch.channels_last)), inplace=True))
+        return F.relu6(self.head(x), inplace=True)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.proj(self.features(images))

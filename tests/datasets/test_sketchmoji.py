@@ -229,3 +229,28 @@ def test_pixels_and_edges_do_not_solve_it(zs):
     row, now = stored["rows"]["pixels, 32 x 32 grey"], tool.rate(zs, *features)
     assert now == pytest.approx(row, abs=0.02), f"measured {now}, stored {row}"
     assert f"| {row['all']:.1f} |" in (EMBEDDED / "CARD.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("out", ["openmoji+noto", "fluent+twemoji", "emojione+fxemoji"])
+def test_artists_left_out_of_training_are_all_that_is_tested(out):
+    data = load(ARTISTS_OUT=out)
+    sketcher, photographer = out.split("+")
+
+    def artists(items, domain):
+        return {artist(item) for item in items if item.domain == domain}
+
+    assert artists(data.train_x, SKETCH) == set(SKETCH_ARTISTS) - {sketcher}
+    assert artists(data.train_x, PHOTO) == set(PHOTO_ARTISTS) - {photographer}
+    assert artists(data.test_queries, SKETCH) == {sketcher} and artists(data.test_gallery, PHOTO) == {photographer}
+    whole = load()
+    assert set(data.test_classnames) <= set(whole.test_classnames) and len(data.test_classnames) > 70
+    counts = data.split["unseen"], data.split["seen"]
+    assert data.split["name"] == f"sketchmoji_{whole.split['unseen']}, {out} left out" and counts[1] > 400, counts
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("zs", "noto+openmoji"), ("zs", "openmoji"), ("fg", "openmoji+noto"), ("zs", "a+b+c")]
+)
+def test_artists_that_there_are_not_are_refused(setting, value):
+    with pytest.raises(ValueError, match=r"ARTISTS_OUT is one of .*, joined by \+, in the setting zs; got '"):
+        load(setting, ARTISTS_OUT=value)

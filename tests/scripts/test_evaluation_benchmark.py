@@ -61,3 +61,12 @@ def test_loading_runs(tmp_path):
     (sampled,), (ran,) = found["found_sampling"], found["found_sketchmoji"]
     assert sampled["a triplet without its pixels us"] > 0
     assert ran["steps"] == 2 and ran["a step s"] > 0, ran
+
+
+def test_the_trunks_benchmark_runs(tmp_path):
+    command = [sys.executable, str(BENCHMARKS / "trunk.py"), "--small", "--json", str(tmp_path / "found.json")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    plain, half = rows(tmp_path)["found"]
+    assert plain["times fp32"] == 1.0 and plain["images a second"] > 0
+    assert 0 < half["relative error"] < 0.1, half
