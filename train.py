@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from typing import Optional, Sequence
 
 import torch
@@ -51,7 +50,7 @@ def setup_cfg(args: argparse.Namespace):
 
     With --resume and neither file it starts from the config that the run was made with.
     """
-    if args.resume and not (args.dataset_config_file or args.config_file) and os.path.isdir(args.resume):
+    if args.resume and not (args.dataset_config_file or args.config_file):
         cfg = read_config(args.resume)
     else:
         cfg = get_cfg_default()

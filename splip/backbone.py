@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, Dict, List, Sequence, Union
 import torch
 from torch import Tensor
 
-from splip.hybrid import MARK, build_hybrid
+from splip.hybrid import MARK, build_hybrid, no_design
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -183,8 +182,4 @@ def _clip_class() -> type:
 def _build_plain_clip(build_model, state_dict: Dict[str, Tensor]) -> Any:
     """CLIP without prompts, also from the ``build_model`` of MaPLe and PromptSRC, which wants a design."""
     # build_model deletes keys of what it is given
-    state_dict = dict(state_dict)
-    if "design_details" not in inspect.signature(build_model).parameters:
-        return build_model(state_dict)
-    off = dict.fromkeys(["vision_depth", "language_depth", "vision_ctx", "language_ctx"], 0)
-    return build_model(state_dict, {"trainer": "CoOp", **off})
+    return build_model(dict(state_dict), **no_design(build_model))

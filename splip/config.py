@@ -100,6 +100,8 @@ class SpLIPConfig:
                 "TRAINER.SPLIP.LAYERNORM_SHARED False trains the vision LayerNorms of each modality: LAYERNORM must be "
                 f"'both' or 'vision', got {self.layernorm!r}"
             )
+        if self.beta > 0 and self.permutations < 2:
+            raise ValueError("TRAINER.SPLIP.PERMUTATIONS 1 leaves the jigsaw nothing to tell: set BETA 0. or more")
         if not 0 <= self.prototype_momentum < 1:
             raise ValueError(f"TRAINER.SPLIP.PROTOTYPE_MOMENTUM must lie in [0, 1), got {self.prototype_momentum}")
 

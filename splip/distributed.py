@@ -160,9 +160,10 @@ class _Join(torch.autograd.Function):
     def forward(ctx, x: Tensor) -> Tensor:
         import torch.distributed as dist
 
-        shares = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(_world)]
-        dist.all_gather(shares, x.contiguous())
-        return torch.cat(shares)
+        sent = x.float() if x.is_floating_point() else x  # gloo of older torch knows no bfloat16
+        shares = [torch.empty_like(sent, memory_format=torch.contiguous_format) for _ in range(_world)]
+        dist.all_gather(shares, sent.contiguous())
+        return torch.cat(shares).to(x.dtype)
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ EfficientNet-Lite0 (TensorFlow's ImageNet weights), with its batch norms folded 
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Dict, NamedTuple
 
 import torch
@@ -106,7 +107,7 @@ class HybridPatches(nn.Module):
         """The network's own last map behind its head, (B, 1280, H / 32, W / 32); its mean is what ImageNet's
         classifier reads.
         """
-        x = images * self.scale.view(3, 1, 1) + self.shift.view(3, 1, 1)
+        x = images * self.scale.to(images).view(3, 1, 1) + self.shift.to(images).view(3, 1, 1)
         x = self.blocks(F.relu6(self.stem(x.contiguous(memory_format=torch.channels_last)), inplace=True))
         return F.relu6(self.head(x), inplace=True)
 
@@ -123,10 +124,20 @@ def build_hybrid(clip_class: Any, state_dict: Dict[str, Tensor]) -> nn.Module:
     Raises:
         KeyError, RuntimeError: a weight is missing or has another shape.
     """
-    clip = clip_class(**_sizes(state_dict)).float()
+    clip = clip_class(**_sizes(state_dict), **no_design(clip_class)).float()
     clip.visual.conv1 = HybridPatches(state_dict["visual.class_embedding"].shape[0])
     clip.load_state_dict({name: value.float() for name, value in state_dict.items()})
     return clip
+
+
+def no_design(maker: Any) -> Dict[str, Any]:
+    """The argument that MaPLe's and PromptSRC's copies of `clip` want besides: a design without prompts. Else
+    nothing.
+    """
+    if "design_details" not in inspect.signature(maker).parameters:
+        return {}
+    off = dict.fromkeys(["vision_depth", "language_depth", "vision_ctx", "language_ctx"], 0)
+    return {"design_details": {"trainer": "CoOp", **off}}
 
 
 def _sizes(state_dict: Dict[str, Tensor]) -> Dict[str, int]:

@@ -14,6 +14,8 @@ from splip.jigsaw import JigsawSolver, conditional_jigsaw_loss
 from splip.losses import batch_triplet_loss, class_loss, class_similarity, contrastive_loss, triplet_loss
 from splip.prompted import PromptedCLIP
 
+MOST_INSTANCES = 2**20  # of a class: more than any data set has
+
 RATE_OF = {  # part of `SpLIP.trainable` -> the setting that scales its rate
     "layernorms": "lr_layernorm", "layernorms_photo": "lr_layernorm", "proj": "lr_proj", "jigsaw": "lr_solver",
     **dict.fromkeys(("b_t", "b_v", "b_vt", "free"), "lr_mappers"),
@@ -54,7 +56,8 @@ class SpLIP(PromptedCLIP):
             batch: ``sketch``, ``shuffled``, ``positive``, ``negative`` (B, 3, H, W), or their E_0 (B, N, D);
                 ``permutation``, ``label``, ``negative_label`` (B,) long. ``shuffled`` and ``permutation`` are read
                 only where beta > 0; ``instance`` and ``negative_instance`` (B,) long only where ``negatives`` are the
-                batch's: which object of its class an image shows, below 0 where only classes count.
+                batch's or the loss is contrastive: which object of its class an image shows, below 0 where only
+                classes count.
 
         Returns:
             The loss, and its unweighted terms, detached.
@@ -87,7 +90,9 @@ class SpLIP(PromptedCLIP):
                     self.trainable["jigsaw"], sketch, sketch_features[size:], positive, negative, batch["permutation"]
                 )
             if config.contrastive > 0:  # of the whole batch, also where processes share it
-                rows, columns, own = (distributed.join(x) for x in (sketch, positive, label))
+                # fine-grained, another object of the class is a negative like any other
+                ids = torch.where(batch["instance"] < 0, label, label * MOST_INSTANCES + batch["instance"])
+                rows, columns, own = (distributed.join(x) for x in (sketch, positive, ids))
                 terms["contrastive"] = contrastive_loss(rows, columns, own, own, config.contrastive_temperature)
             loss = torch.stack([weights[name] * value for name, value in terms.items()]).sum()
         return loss, {name: value.detach() for name, value in terms.items()}

@@ -177,6 +177,16 @@ def test_a_module_that_is_not_there_is_named(name, tmp_path, capsys):
     assert "--import: no " in (said := capsys.readouterr().err) and name in said
 
 
+def test_a_file_with_the_name_of_another_module_is_refused(tmp_path, capsys):
+    (tmp_path / "json.py").write_text("")
+    assert cli.main(["export", "--import", str(tmp_path / "json.py"), "--run", "x", "--output", "y"]) == 1
+    assert "has the name of a module that is there already" in capsys.readouterr().err
+    (tmp_path / "broken_method.py").write_text("1 / 0")
+    for _ in range(2):  # it is tried again
+        with pytest.raises(ZeroDivisionError):
+            plugins.import_module(str(tmp_path / "broken_method.py"))
+
+
 def test_entry_points_are_imported_and_a_broken_one_is_left_out(monkeypatch):
     class Point:
         def __init__(self, name, load):

@@ -52,12 +52,16 @@ def _own_trainer(args: argparse.Namespace):
     import splip.datasets
     import splip.trainers  # noqa: F401  (both register)
     from splip.engine import build_trainer
-    from splip.training.runs import read_config, trainer_class
+    from splip.training import checkpoints
+    from splip.training.runs import read_config, take_settings, trainer_class
 
     if args.trainer or args.model_dir or args.config_file:
         raise ValueError("--trainer, --model-dir and --config-file belong to --host: a run has its own")
     cfg = read_config(args.run)
-    trainer_class(cfg.TRAINER.NAME)
+    trainer = trainer_class(cfg.TRAINER.NAME)
+    if trainer.trains:
+        path = checkpoints.find(str(args.run), cfg.TEST.FINAL_MODEL == "best_val", args.load_epoch)
+        take_settings(cfg, trainer, checkpoints.read(path)["fingerprint"], path)
     return build_trainer(_merged(cfg, args))
 
 

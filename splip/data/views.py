@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import random
-from typing import List, NamedTuple, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 import numpy as np
 from torch import Tensor
@@ -51,6 +51,7 @@ class Views(Dataset):
         self.fine_grained = images.dataset.setting == "fg"
         self.counts = sketches, photos  # by domain
         self.bank = permutation_bank(jigsaw.grid, jigsaw.permutations, jigsaw.seed)
+        self._last: Optional[Tuple[int, np.ndarray]] = None
         self.first: List[int] = []  # row of each image's first view
         self.rows: List[Tuple[int, int, bool]] = []  # (position, view, shuffled)
         for position, item in enumerate(images.items):
@@ -68,12 +69,11 @@ class Views(Dataset):
     def pixels(self, position: int, view: int) -> np.ndarray:
         """(S, S, 3) uint8."""
         item, name = self.images.items[position], self._name(position)
-        lies = f"{name}/{view}"
-        if self.fine_grained:
-            lies = f"{item.classname}/{item.instance}/{view % min(self.counts)}"
-        geometry = random.Random(f"{self.seed}/{lies}/geometry")
+        geometry = random.Random(f"{self.seed}/{self._lies(position, view)}/geometry")
         appearance = random.Random(f"{self.seed}/{name}/{view}/appearance")
-        return self.augmentation(self.images.pixels(position), item.domain, geometry, appearance)
+        if self._last is None or self._last[0] != position:  # rows of one image follow each other: it is read once
+            self._last = position, self.images.pixels(position)
+        return self.augmentation(self._last[1], item.domain, geometry, appearance)
 
     def permutation(self, position: int, view: int) -> int:
         """By which of the bank's permutations the shuffled copy of a sketch's view is made."""
@@ -93,8 +93,15 @@ class Views(Dataset):
         position, view, shuffled = self.rows[row]
         item, how = self.images.items[position], self.augmentation
         image = describe(type(self.images.dataset).__name__, item.impath, item.spec, self.images.preprocessing.resize)
-        made = f"{how.names} {how.scale} {how.padding} {self.seed} {view} {self.fine_grained}"
+        made = f"{how.names} {how.scale} {how.padding} {self.seed} {view} {self._lies(position, view)}"
         return f"{image} {made} {tuple(self.jigsaw) if shuffled else ''}"
+
+    def _lies(self, position: int, view: int) -> str:
+        """What seeds a view's geometry."""
+        if not self.fine_grained:
+            return f"{self._name(position)}/{view}"
+        item = self.images.items[position]
+        return f"{item.classname}/{item.instance}/{view % min(self.counts)}"
 
     def _name(self, position: int) -> str:
         item = self.images.items[position]

@@ -38,11 +38,19 @@ def import_module(name: str) -> None:
         if not os.path.isfile(path):
             raise ValueError(f"--import: no file at {path}")
         if name in sys.modules:
+            there = getattr(sys.modules[name], "__file__", None) or "Python itself"
+            if os.path.abspath(there) != path:
+                raise ValueError(f"--import: {path} has the name of a module that is there already ({there})")
             return
+        sys.path.append(os.path.dirname(path))  # for processes that are started anew and import it by name
         spec = importlib.util.spec_from_file_location(name, path)
         assert spec is not None and spec.loader is not None  # of a file that ends in .py or is there
         module = sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
         return
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())

@@ -25,6 +25,7 @@ class SpLIP(SBIRTrainer):
 
     model: SpLIPModel
     bank: Tensor
+    memory_keys = ("GRAD_CHECKPOINTING", "MICRO_BATCH")
     node = "SPLIP"  # `extend_cfg` of the package adds it: also for hosts that never import this file
 
     @classmethod
@@ -73,7 +74,8 @@ class SpLIP(SBIRTrainer):
     def build_model(self) -> None:
         super().build_model()
         method, model = self.method, self.model
-        self.bank = permutation_bank(method.grid, method.permutations, method.jigsaw_seed).to(self.device)
+        if method.beta > 0:
+            self.bank = permutation_bank(method.grid, method.permutations, method.jigsaw_seed).to(self.device)
         if method.triplet and self.num_classes > 1:
             mu = " ".join(f"{name} {value:.3f}" for name, value in model.margin_summary().items())
             half = ", of which half counts in units of 1 - cos" if method.distance == "sq_l2" else ""

@@ -106,8 +106,9 @@ def running_mean(mean: Optional[Dict[str, Tensor]], new: Dict[str, Tensor], coun
     """
     if mean is None:
         return {name: value.detach().clone() for name, value in new.items()}
+    moved = {name: value.to(new[name].device) for name, value in mean.items()}  # a checkpoint is read to the CPU
     return {
-        name: mean[name] + (value - mean[name]) / count if value.is_floating_point() else value.clone()
+        name: moved[name] + (value - moved[name]) / count if value.is_floating_point() else value.clone()
         for name, value in new.items()
     }
 

@@ -58,17 +58,21 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
 
 
-def bf16_slowdown(size: int = 512) -> float:
-    """Seconds of a matrix product in bf16 on this CPU, as a multiple of those in fp32; best of three each."""
-    seconds = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        a, took = torch.ones(size, size, dtype=dtype), []
-        for _ in range(4):  # the first sets things up
+def bf16_slowdown(size: int = 512, rounds: int = 12) -> float:
+    """Seconds of a matrix product in bf16 on this CPU, as a multiple of those in fp32.
+
+    The two take turns, and each one's best of all rounds but the first counts: what else runs on the machine is to
+    decide as little as can be.
+    """
+    squares = {dtype: torch.ones(size, size, dtype=dtype) for dtype in (torch.float32, torch.bfloat16)}
+    best = dict.fromkeys(squares, float("inf"))
+    for done in range(rounds):
+        for dtype, a in squares.items():
             began = time.perf_counter()
             torch.mm(a, a)
-            took.append(time.perf_counter() - began)
-        seconds[dtype] = min(took[1:])
-    return seconds[torch.bfloat16] / seconds[torch.float32]
+            if done > 0:  # the first sets things up
+                best[dtype] = min(best[dtype], time.perf_counter() - began)
+    return best[torch.bfloat16] / best[torch.float32]
 
 
 def grad_scaler(enabled: bool) -> Any:

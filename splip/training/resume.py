@@ -134,6 +134,7 @@ class ResumableTrainer:
         path = checkpoints.find(directory, self.cfg.TEST.FINAL_MODEL == "best_val", epoch)
         state = checkpoints.read(path, self.device)
         here = self.fingerprint(self.inference_settings(self.method_settings(self.cfg)))
+        here["INPUT"] = {key: self.run_settings()["INPUT"][key] for key in ("RESIZE", "PIXEL_MEAN", "PIXEL_STD")}
         self._require_same(state, here, path, inference=True)
         load_weights(self.model, checkpoints.weights(state))
         self.tested_epoch, self.history, self.seed = state["epoch"], state["history"], state["seed"]
@@ -152,6 +153,11 @@ class ResumableTrainer:
             return 0
         path = checkpoints.find(directory)
         state = checkpoints.read(path, torch.device("cpu"))
+        if state["schema"] < checkpoints.SCHEMA and state["epoch"] < self.max_epoch:
+            raise ValueError(
+                f"checkpoint {path} was written before version 0.2, which draws other batches: it can be tested and "
+                "searched with (splip evaluate, splip search), not trained on"
+            )
         here = {**self.fingerprint(self.method_settings(self.cfg)), **self.run_settings()}
         if self.cfg.SEED >= 0:
             here["seed"] = self.seed
@@ -178,8 +184,11 @@ class ResumableTrainer:
             settings = self.complete_settings(saved[key])
             checkpoints.require_known(settings, self.method_settings(self.cfg), path)
             saved[key] = self.inference_settings(settings) if inference else settings
-        if not inference:
-            saved.update(_renamed(state["run"]))
+        run = _renamed(state["run"])
+        if inference:
+            saved["INPUT"] = {key: run["INPUT"][key] for key in here["INPUT"]}
+        else:
+            saved.update(run)
             if "seed" in here:
                 saved["seed"] = state["seed"]
         here = {**here, "backbone": {name: here["backbone"].get(name) for name in saved["backbone"]}}
@@ -212,7 +221,10 @@ def _renamed(run: Dict[str, Any]) -> Dict[str, Any]:
     run = {**run}
     if "TRAINER.SPLIP.PREC" in run:
         run["TRAINER.PREC"] = run.pop("TRAINER.SPLIP.PREC")
-    optim = {"BY_STEP": False, "WARMUP_STEPS": 0, "GRAD_CLIP": 0.0, "AVERAGE_EPOCHS": 0}
+    optim = {
+        "BY_STEP": False, "WARMUP_STEPS": 0, "GRAD_CLIP": 0.0, "AVERAGE_EPOCHS": 0, "STAGED_LR": False,
+        "NEW_LAYERS": [], "BASE_LR_MULT": 0.1,
+    }  # fmt: skip
     images = {"RESIZE": "crop", "PIXEL_MEAN": list(CLIP_MEAN), "PIXEL_STD": list(CLIP_STD), "SKETCH_VIEWS": 0,
               "PHOTO_VIEWS": 0}  # fmt: skip
     return {**run, "OPTIM": {**optim, **run["OPTIM"]}, "INPUT": {**images, **run["INPUT"]}}

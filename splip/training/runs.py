@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, NamedTuple, Type, Union
+from typing import Any, Dict, NamedTuple, Type, Union
 
 import torch
 
@@ -59,6 +59,23 @@ def trainer_class(name: str) -> Type[SBIRTrainer]:
     return found
 
 
+def take_settings(cfg: Any, trainer: Type[SBIRTrainer], fingerprint: Dict[str, Any], path: str) -> None:
+    """Put what a checkpoint's method was configured with into ``cfg``, completed where it was written before a key
+    was there.
+
+    Raises:
+        ValueError: it has settings that this version does not know.
+    """
+    if not trainer.node:
+        return
+    settings = trainer.complete_settings(fingerprint.get(f"TRAINER.{trainer.node}", {}))
+    fresh = get_cfg_default()
+    extend_cfg(fresh)
+    checkpoints.require_known(settings, fresh.TRAINER[trainer.node], path)
+    for key, value in settings.items():
+        cfg.TRAINER[trainer.node][key] = value
+
+
 def load_run(folder: Union[str, os.PathLike], device: str = "cpu", backbone: str = "") -> Run:
     """The model that ``train.py`` left in ``folder``; its data set is not needed.
 
@@ -80,11 +97,7 @@ def load_run(folder: Union[str, os.PathLike], device: str = "cpu", backbone: str
     clip = load_clip(backbone or cfg.MODEL.BACKBONE.NAME, device)
     here = backbone_fingerprint(clip)
     checkpoints.require_equal(saved["backbone"], checkpoints.plain({k: here.get(k) for k in saved["backbone"]}), path)
-    if trainer.node:
-        settings = trainer.complete_settings(saved.get(f"TRAINER.{trainer.node}", {}))
-        checkpoints.require_known(settings, cfg.TRAINER[trainer.node], path)
-        for key, value in settings.items():
-            cfg.TRAINER[trainer.node][key] = value
+    take_settings(cfg, trainer, saved, path)
     model = trainer.make_model(cfg, clip, saved["classes"])
     load_weights(model, checkpoints.weights(state))
     return Run(model.eval(), cfg, Preprocessing.from_cfg(cfg))

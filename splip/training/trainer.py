@@ -24,7 +24,7 @@ from splip.engine import MetricMeter, TrainerX, build_dataset, build_lr_schedule
 from splip.training import checkpoints, results
 from splip.training.config import check_cfg
 from splip.training.evaluation import Evaluation
-from splip.training.precision import autocast, grad_scaler, precision
+from splip.training.precision import PRECISIONS, autocast, grad_scaler, precision
 from splip.training.progress import Progress
 from splip.training.resume import ResumableTrainer
 from splip.training.tokens import TokenCache, Tokens, take_rows
@@ -42,12 +42,18 @@ class SBIRTrainer(ResumableTrainer, Evaluation, TrainerX):
     settings: Mapping[str, Any] = {}
     node: str = ""
     trains: bool = True
+    memory_keys: Sequence[str] = ()  # of GRAD_CHECKPOINTING and MICRO_BATCH, those that the method follows
     progress: Progress
     tokens: Optional[Tokens]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "settings" in cls.__dict__ and "node" not in cls.__dict__:
+            if cls.node:
+                raise TypeError(
+                    f"{cls.__name__} is built on a trainer that reads TRAINER.{cls.node}: settings of its own go "
+                    "into a class built on SBIRTrainer (or say node, and override method_settings and complete_settings)"
+                )
             cls.node = cls.__name__.upper()
 
     # -------------------------------------------------------- what a method says
@@ -104,9 +110,14 @@ class SBIRTrainer(ResumableTrainer, Evaluation, TrainerX):
             ValueError: naming the key, its value and what is accepted.
         """
         cuda = torch.cuda.is_available() and cfg.USE_CUDA
-        self.precision = precision(cfg, torch.device("cuda" if cuda else "cpu"))
+        chosen = precision(cfg, torch.device("cuda" if cuda else "cpu"))
+        # of process 0: `auto` times the processor, and processes may differ
+        self.precision = PRECISIONS[distributed.broadcast(PRECISIONS.index(chosen))]
         self.preprocessing = Preprocessing.from_cfg(cfg)
         check_cfg(cfg, self.trains)
+        for key in ("GRAD_CHECKPOINTING", "MICRO_BATCH"):
+            if cfg.TRAINER[key] and self.trains and key not in self.memory_keys:
+                raise ValueError(f"TRAINER.{key} {cfg.TRAINER[key]}: {type(self).__name__} does not follow it")
         distributed.check_launch(cuda)
 
     def build_data_loader(self) -> None:

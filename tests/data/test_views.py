@@ -76,6 +76,16 @@ def test_fine_grained_a_sketch_has_its_photos_geometry(build, monkeypatch):
         assert not all(torch.equal(item["sketch"], item["negative"]) for item in items), name
 
 
+def test_views_that_lie_otherwise_are_kept_apart(build, tmp_path):
+    """Fine-grained, how a view lies depends on the smaller of the two counts."""
+    fine = ["DATASET.SETTING", "fg", "INPUT.SKETCH_VIEWS", 4]
+    two, three = (build(str(n), *fine, "INPUT.PHOTO_VIEWS", n).train_loader_x.dataset.views for n in (2, 3))
+    for row, (position, view, shuffled) in enumerate(two.rows):
+        other = three.row(position, view, shuffled)
+        same = torch.equal(two[row], three[other])
+        assert same or two.line(row) != three.line(other), (row, two.line(row))
+
+
 @pytest.mark.parametrize("where", ["memory", "folder"])
 def test_kept_patch_embeddings_make_the_same_run(build, tmp_path, where):
     place = where if where == "memory" else str(tmp_path / "tokens")

@@ -493,3 +493,18 @@ def test_tokens_may_stand_in_for_images(tiny_clip, tiny_batch):
     torch.testing.assert_close(plain, given, rtol=0, atol=1e-6)
     encoded = [model.eval().encode(images, "photo") for images in (tiny_batch["positive"], tokens["positive"])]
     torch.testing.assert_close(*encoded, rtol=0, atol=1e-6)
+
+
+def test_fine_grained_other_objects_are_no_targets_of_the_contrastive_loss(tiny_clip):
+    from splip.losses import contrastive_loss
+
+    model = build(tiny_clip, contrastive=1.0, triplet=False, alpha=0.0, beta=0.0)
+    batch, label = make_batch(6, 48, len(CLASSNAMES), 10), torch.tensor([0, 0, 0, 1, 1, 2])
+    batch.update(label=label, negative_label=label, instance=torch.tensor([0, 1, 1, 0, 1, 0]))
+    _, terms = model(batch)
+    with torch.no_grad():
+        sketch = model._encode("sketch", batch["sketch"], 6)[0]
+        photo = model._encode("photo", torch.cat([batch["positive"], batch["negative"]]), 12)[0][:6]
+    ids = torch.tensor([0, 1, 1, 2, 3, 4])
+    torch.testing.assert_close(terms["contrastive"], contrastive_loss(sketch, photo, ids, ids, 0.1))
+    assert not torch.allclose(terms["contrastive"], contrastive_loss(sketch, photo, label, label, 0.1))

@@ -14,6 +14,7 @@ from tiny_sbir import UNSEEN, tiny_cfg, write_images
 from splip.data.transforms import to_tensor
 from splip.engine import build_trainer, set_random_seed
 from splip.training import checkpoints, results
+from splip.training.runs import load_run
 
 EPOCHS = 3
 
@@ -224,6 +225,12 @@ def test_evaluation_compares_what_embeddings_depend_on_alone(build, finished):
         assert left(again)[2][0] == wanted
 
 
+def test_evaluation_wants_images_made_as_in_training(build, finished):
+    again = build("again", "INPUT.RESIZE", "squash")
+    with pytest.raises(ValueError, match=r"INPUT.RESIZE: checkpoint crop, here squash"):
+        again.load_model(finished.output_dir)
+
+
 def test_settings_that_came_later_have_the_values_that_were_meant(build, finished):
     path = Path(finished.output_dir, "splip", f"model.pth.tar-{EPOCHS}")
     state = torch.load(path, weights_only=True)
@@ -234,6 +241,10 @@ def test_settings_that_came_later_have_the_values_that_were_meant(build, finishe
     torch.save(state, path)
     with pytest.raises(ValueError, match=r"has settings that this splip does not know: FUTURE"):
         build("done").train()
+    config = Path(finished.output_dir, "config.yaml")  # a later version writes it there, too
+    config.write_text(config.read_text().replace("  SPLIP:\n", "  SPLIP:\n    FUTURE: 1\n"))
+    with pytest.raises(ValueError, match=r"has settings that this splip does not know: FUTURE"):
+        load_run(finished.output_dir)
 
 
 def test_evaluation_keeps_the_seed_of_the_run(build, finished):
@@ -256,8 +267,6 @@ FIXTURE = Path(__file__).parents[1] / "fixtures" / "run_23ad539"
 
 
 def test_a_run_of_23ad539_is_rebuilt_and_embeds_as_it_did(files, tmp_path):
-    from splip.training.runs import load_run
-
     out = tmp_path / "old"
     shutil.copytree(FIXTURE, out)
     run = load_run(out, backbone=str(files[1]))
@@ -267,6 +276,22 @@ def test_a_run_of_23ad539_is_rebuilt_and_embeds_as_it_did(files, tmp_path):
         pixels = torch.stack([to_tensor(run.preprocessing.pixels(Image.open(path))) for path in paths])
         found = run.model.encode(run.preprocessing.normalize(pixels), modality)
         torch.testing.assert_close(found, wanted[part], rtol=0, atol=1e-6)
+
+
+def test_a_run_of_23ad539_is_tested_but_not_trained_on(files, tmp_path, capsys):
+    from splip import cli
+
+    out = tmp_path / "old"
+    shutil.copytree(FIXTURE, out)
+    where = ["DATASET.ROOT", str(files[0]), "MODEL.BACKBONE.NAME", str(files[1])]
+    assert cli.main(["evaluate", "--run", str(out), "--output-dir", str(tmp_path / "again"), *where]) == 0
+    before = json.loads((FIXTURE / "results.json").read_text())["metrics"]
+    after = json.loads((tmp_path / "again" / "results.json").read_text())["metrics"]
+    for convention, values in before.items():
+        assert after[convention] == pytest.approx(values, abs=1e-3), convention
+    cfg = tiny_cfg(*files, out, "OPTIM.MAX_EPOCH", 9)
+    with pytest.raises(ValueError, match=r"written before version 0.2, which draws other batches"):
+        build_trainer(cfg).train()
 
 
 def test_checkpoints_hold_no_code_and_what_is_trained_alone(finished):

@@ -103,6 +103,7 @@ STEPS = {
     "LayerNorms apart": ["TRAINER.SPLIP.LAYERNORM_SHARED", False, "TRAINER.SPLIP.TRAIN_PROJ", True],
     "free prompts": ["TRAINER.SPLIP.FREE_PROMPTS", 2],
     "contrastive": ["TRAINER.SPLIP.CONTRASTIVE", 1.0],
+    "a small grid, no jigsaw": ["TRAINER.SPLIP.GRID", 2, "TRAINER.SPLIP.PERMUTATIONS", 2000, "TRAINER.SPLIP.BETA", 0.0],
     "tiles resized": ["TRAINER.SPLIP.GRID", 5, "TRAINER.SPLIP.TILES", "resize"],
     "tiles cropped": ["TRAINER.SPLIP.GRID", 5, "TRAINER.SPLIP.TILES", "crop"],
 }
@@ -178,6 +179,10 @@ REFUSED = {
         ["OPTIM.AVERAGE_EPOCHS", 1, "TEST.FINAL_MODEL", "best_val"], "AVERAGE_EPOCHS means the last epochs",
     ),
     "steps by epoch": (["OPTIM.WARMUP_STEPS", 3], "WARMUP_STEPS needs OPTIM.BY_STEP True"),
+    "memory of another method": (
+        ["TRAINER.NAME", "ClipPrompt", "TRAINER.MICRO_BATCH", 2], "MICRO_BATCH 2: ClipPrompt does not follow it",
+    ),
+    "one permutation": (["TRAINER.SPLIP.PERMUTATIONS", 1], "PERMUTATIONS 1 leaves the jigsaw nothing to tell"),
     "negatives": (["TRAINER.SPLIP.NEGATIVES", "hardest"], "NEGATIVES must be one of"),
     "size": (["INPUT.SIZE", (224, 224)], r"INPUT.SIZE is \(224, 224\), but backbone .* takes 48 x 48"),
     "transform": (["INPUT.TRANSFORMS", ("cutout",)], r"TRANSFORMS must be of .*\['cutout'\]"),
@@ -211,6 +216,11 @@ def test_the_old_name_of_the_precision_is_read_aloud(config):
     with pytest.warns(UserWarning, match=message):
         trainer = build(config("TRAINER.PREC", "bf16", "TRAINER.SPLIP.PREC", "fp32"))
     assert trainer.precision == "fp32"
+
+
+def test_a_method_on_top_of_splip_says_where_its_settings_go():
+    with pytest.raises(TypeError, match=r"Mine is built on a trainer that reads TRAINER.SPLIP: settings"):
+        type("Mine", (TRAINER_REGISTRY.get("SpLIP"),), {"settings": {"X": 1}})
 
 
 def test_a_config_that_dassl_has_cleaned_says_so(config):
