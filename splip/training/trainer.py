@@ -52,7 +52,7 @@ class SBIRTrainer(ResumableTrainer, Evaluation, TrainerX):
             if cls.node:
                 raise TypeError(
                     f"{cls.__name__} is built on a trainer that reads TRAINER.{cls.node}: settings of its own go "
-                    "into a class built on SBIRTrainer (or say node, and override method_settings and complete_settings)"
+                    "into a class built on SBIRTrainer (or say node, and override method_settings, complete_settings)"
                 )
             cls.node = cls.__name__.upper()
 
