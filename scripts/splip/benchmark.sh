@@ -2,9 +2,9 @@
 #
 # Arguments: seeds (default: 1 2 3). Variables, each with a default:
 #   DATA      folder that holds Sketchy/, TUBerlin/, QuickDraw/ (data; seen from the repository's folder, as OUTPUT is)
-#   TRAINER   one or more of SpLIP, LayerNormCLIP, FrozenCLIP (SpLIP)
+#   TRAINER   one or more of SpLIP, LayerNormCLIP, FrozenCLIP, ClipPrompt (SpLIP)
 #   CFG       a file of configs/trainers/<trainer>, or else of configs/trainers/SpLIP (vit_b32)
-#   OUTPUT    where runs go: $OUTPUT/<data set>/<trainer>/<CFG>/seed<n> (output)
+#   OUTPUT    where runs go: $OUTPUT/<data set>/<trainer>/<CFG>/seed<n> (output; output/fast with FAST)
 #   OPTS      further settings for train.py (none), e.g. OPTS="OPTIM.MAX_EPOCH 30"
 #   FAST=1    changes sizes only: the embedded backbone, one epoch, small batches. To try a script out; its numbers mean nothing.
 #   ANYWAY=1  goes on with data that differ from the published counts (FAST does, too)

@@ -23,6 +23,9 @@ GROUP = ("dataset", "setting", "gallery", "backbone", "trainer", "switches", "se
 SWITCHES = {  # of TRAINER.SPLIP, with the value that is the whole method
     "TRIPLET": True, "MARGIN": "adaptive", "LAYERNORM": "both", "USE_BT": True, "USE_BV": True, "USE_BVT": True
 }  # fmt: skip
+BEYOND = {  # of TRAINER.SPLIP beyond the paper, with the value that is off
+    "CONTRASTIVE": 0, "TRAIN_PROJ": False, "LAYERNORM_SHARED": True, "FREE_PROMPTS": 0, "NEGATIVES": "random"
+}  # fmt: skip
 WEIGHTS = ("ALPHA", "BETA")  # of losses, likewise: off where they are 0
 PAPER = Path(splip.__file__).parent / "assets" / "paper_results.csv"
 PAPER_BACKBONE = "ViT-B/32"
@@ -72,11 +75,12 @@ def group(results: List[dict]) -> List[tuple]:
 
 
 def switches(result: dict) -> str:
-    """The parts of SpLIP that a run switched off, as KEY VALUE ...; empty for the whole method and for baselines."""
+    """Parts of SpLIP that a run switched off, or on beyond the paper, as KEY VALUE ...; empty for the whole method."""
     if result["trainer"] != "SpLIP":
         return ""
     method = result.get("config", {}).get("TRAINER", {}).get("SPLIP", {})
-    off = {key: method[key] for key, on in SWITCHES.items() if method.get(key, on) != on}
+    usual = {**SWITCHES, **BEYOND}
+    off = {key: method[key] for key, value in usual.items() if method.get(key, value) != value}
     off.update({key: method[key] for key in WEIGHTS if method.get(key) == 0})
     return " ".join(f"{key} {value}" for key, value in off.items())
 

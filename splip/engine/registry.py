@@ -44,7 +44,7 @@ def _build(registry: Registry, name: str, cfg):
     names = registry.registered_names()
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        hint = f" (did you mean {near[0]!r}? --import names a module of your own)" if near else ""
         raise ValueError(f"{registry.kind}.NAME must be one of {sorted(names)}, got {name!r}{hint}")
     return registry.get(name)(cfg)
 

@@ -154,3 +154,9 @@ def test_the_papers_numbers_are_whole():
     known = {path.stem for path in (table.PAPER.parent / "splits").glob("*.txt")}
     named = {name for row in rows for one in row["split"].split(" or ") for name in one.split(" -> ")}
     assert named <= known, named - known
+
+
+def test_runs_with_parts_beyond_the_paper_stand_apart(tmp_path):
+    plain = {"trainer": "SpLIP", "config": {"TRAINER": {"SPLIP": {"CONTRASTIVE": 0.0, "TRAIN_PROJ": False}}}}
+    more = {"trainer": "SpLIP", "config": {"TRAINER": {"SPLIP": {"CONTRASTIVE": 1.0, "TRAIN_PROJ": True}}}}
+    assert table.switches(plain) == "" and table.switches(more) == "CONTRASTIVE 1.0 TRAIN_PROJ True"
