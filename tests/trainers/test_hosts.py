@@ -143,7 +143,8 @@ def test_splip_trains_and_tests_inside(host, checkout, backbone, sketchy, tmp_pa
 def test_inside_maple_and_alone_give_the_same(checkout, sketchy, tmp_path):
     scores, losses = [], []
     for cwd, engine in ((checkout("MaPLe", plugin=True), "dassl"), (ROOT, "builtin")):
-        words = splip_words("sketchy1", sketchy, tmp_path / engine, "OPTIM.MAX_EPOCH", "2", config="hybrid")
+        opts = ["OPTIM.MAX_EPOCH", "2", "DATALOADER.TRAIN_X.BATCH_SIZE", "32", "TRAINER.PREC", "fp32"]
+        words = splip_words("sketchy1", sketchy, tmp_path / engine, *opts, config="hybrid")
         python(*words, cwd=cwd, engine=engine)
         metrics = read(tmp_path / engine)["metrics"]
         scores.append([value for named in metrics.values() for value in named.values()])
