@@ -4,6 +4,8 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+import splip.datasets  # their keys are those of the registered
+import splip.trainers  # noqa: F401
 from splip import SpLIPConfig, extend_cfg
 from splip.engine import get_cfg_default
 
