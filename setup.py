@@ -2,6 +2,13 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+HUGGING_FACE = ["transformers>=4.56", "huggingface_hub>=0.34"]
+OPEN_CLIP = ["open_clip_torch>=3.0"]
+SEARCH = ["faiss-cpu>=1.8", "pyarrow"]
+MILVUS = ["pymilvus>=2.5", "milvus-lite>=2.4; sys_platform != 'win32'"]
+APP = [*SEARCH, "starlette>=0.40", "uvicorn>=0.30"]
+TEST = ["pytest>=7", "scikit-learn", "torchmetrics", "ruff", "mypy", "httpx"]
+
 setup(
     name="splip",
     version="0.2.0",
@@ -13,10 +20,11 @@ setup(
     packages=find_packages(include=["splip", "splip.*"]),
     package_data={"splip": ["assets/**/*", "py.typed"]},
     install_requires=[
-        "torch>=2.1",
-        "torchvision>=0.16",
+        "torch>=2.6",  # from then on torch.load(weights_only=True) runs no code (CVE-2025-32434)
+        "torchvision>=0.21",
         "openai-clip>=1.0.1",
-        "setuptools<81",  # openai-clip imports pkg_resources
+        "packaging",
+        "safetensors>=0.4",
         "yacs>=0.1.8",
         "gdown>=5",
         "numpy",
@@ -28,7 +36,12 @@ setup(
     ],
     entry_points={"console_scripts": ["splip=splip.cli:main"]},
     extras_require={
-        "test": ["pytest>=7", "scikit-learn", "torchmetrics", "ruff", "mypy"],
+        "test": [*TEST, *HUGGING_FACE, *OPEN_CLIP, *APP, *MILVUS],
+        "search": SEARCH,  # splip index, splip search
+        "milvus": MILVUS,  # the same with --engine milvus
+        "app": APP,  # splip app
         "export": ["onnx", "onnxruntime", "onnxscript"],  # splip export --format onnx
+        "hf": HUGGING_FACE,  # CLIPs and encoders of Hugging Face, sharing what was trained
+        "open_clip": OPEN_CLIP,  # CLIPs and encoders of open_clip: LAION, DataComp, SigLIP, ...
     },
 )

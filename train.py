@@ -21,6 +21,7 @@ from splip.engine import (
     setup_logger,
 )
 from splip.engine.plugins import import_module
+from splip.training.config import merge_file
 from splip.training.runs import read_config
 
 
@@ -57,7 +58,7 @@ def setup_cfg(args: argparse.Namespace):
         splip.extend_cfg(cfg)
     for path in (args.dataset_config_file, args.config_file):
         if path:
-            cfg.merge_from_file(path)
+            merge_file(cfg, path)
     if args.root:
         cfg.DATASET.ROOT = args.root
     if args.output_dir or args.resume:

@@ -2,7 +2,7 @@
 
     python benchmarks/inference.py [--small] [--json FILE]
 
-The exported encoders (``splip.cli.export``) are measured too; ONNX where its packages are installed.
+The exported encoders (`splip.training.exported`) are measured too; ONNX where its packages are installed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from common import measure, parser, random_clip, report
 from torch import Tensor
 
 from splip import SpLIP
-from splip.cli.export import FORMATS, export_encoder, read_encoder
+from splip.training.exported import FORMATS, export_encoder, read_encoder
 
 CLASSES = ["airplane", "alarm clock", "ant"]  # the text side is cached: how many there are is of no account
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}

@@ -7,18 +7,23 @@ if TYPE_CHECKING:  # what __getattr__ below finds, for editors and type checkers
     from splip.backbone import load_clip
     from splip.base import RetrievalModel
     from splip.config import SpLIPConfig
+    from splip.data.transforms import preprocess
     from splip.model import SpLIP
+    from splip.search import Index, load_model
     from splip.training.config import extend_cfg
 
 __version__ = "0.2.0"
-__all__ = ["RetrievalModel", "SpLIP", "SpLIPConfig", "extend_cfg", "load_clip"]
+__all__ = ["Index", "RetrievalModel", "SpLIP", "SpLIPConfig", "extend_cfg", "load_clip", "load_model", "preprocess"]
 
 _HOMES = {
+    "Index": "splip.search",
     "RetrievalModel": "splip.base",
     "SpLIP": "splip.model",
     "SpLIPConfig": "splip.config",
     "extend_cfg": "splip.training.config",
     "load_clip": "splip.backbone",
+    "load_model": "splip.search",
+    "preprocess": "splip.data.transforms",
 }
 
 

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Sequence, Tuple
+import os
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from splip.encoders import encode_patches, patch_embeddings
+from splip.backbone import tokenize
+from splip.encoders import encode_patches, encode_text, patch_embeddings
 
 MODALITIES = ("sketch", "photo")
+
+
+class Recipe(NamedTuple):
+    """What a model is made from, beside its backbone and weights; plain values."""
+
+    trainer: str  # registered name
+    settings: Dict[str, Any]  # of its node, by key
+    classes: List[str]
+    preprocessing: Dict[str, Any]  # arguments of `splip.data.transforms.Preprocessing`; {} = the backbone's
 
 
 class RetrievalModel(nn.Module):
@@ -26,11 +38,13 @@ class RetrievalModel(nn.Module):
         trainable: holds exactly what is trained, and running statistics; its ``state_dict`` is the checkpoint.
         training_only: names of children of ``trainable`` that ``encode`` does not read.
         knows_modality: whether a sketch and a photo are encoded in different ways.
+        recipe: how the model is made again (:class:`Recipe`); a trainer's models have it, and every ``SpLIP``.
     """
 
     training_only: Sequence[str] = ()
     knows_modality: bool = False
     clip: Any  # OpenAI's class, or a host's copy of it
+    recipe: Optional[Recipe] = None
 
     def __init__(self, clip: Any) -> None:
         super().__init__()
@@ -69,10 +83,45 @@ class RetrievalModel(nn.Module):
         patches = patch_embeddings(self.clip.visual, images)
         return F.normalize(encode_patches(self.clip.visual, patches).float(), dim=-1)
 
+    @torch.no_grad()
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """Embeddings of texts, to be ranked with photos: (n, d) float32, unit length.
+
+        Raises:
+            ValueError: a text is longer than the backbone's context.
+        """
+        return F.normalize(self._text_features(tokens_of(texts).to(self.device)).float(), dim=-1)
+
+    def _text_features(self, tokens: Tensor) -> Tensor:
+        return encode_text(self.clip, tokens)[0]
+
     def image_encoder(self, modality: str) -> nn.Module:
         """``encode`` of one modality as a module of images alone, to be exported."""
         check_modality(modality)
         return _Encode(self, modality)
+
+    def save_pretrained(
+        self, folder: Union[str, os.PathLike], *, results: Optional[Dict[str, Any]] = None
+    ) -> Path:
+        """Write what was trained, as a folder that loads anywhere (:func:`splip.pretrained.save`) -> the folder.
+
+        Args:
+            results: a run's ``results.json``, for the card.
+        """
+        from splip.pretrained import save
+
+        return save(self, folder, results=results)
+
+    def push_to_hub(self, repo_id: str, *, private: bool = False, **about: Any) -> str:
+        """Upload what :meth:`save_pretrained` writes to the Hugging Face hub -> its address.
+
+        Args:
+            repo_id: ``owner/name``; made if need be.
+            about: arguments of :meth:`save_pretrained`.
+        """
+        from splip.pretrained import push
+
+        return push(self, repo_id, private=private, **about)
 
     def describe(self) -> Dict[str, Any]:
         """Plain values that belong into a run's results beside its metrics."""
@@ -86,6 +135,14 @@ class _Encode(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.model.encode(images, self.modality)
+
+
+def tokens_of(texts: Sequence[str]) -> Tensor:
+    """CLIP's tokens of texts, (n, longest); ValueError naming one that is too long."""
+    try:
+        return tokenize(texts)
+    except RuntimeError as error:  # of OpenAI's package; its message has the whole text in it
+        raise ValueError(f"too long for CLIP's text encoder: {max(texts, key=len)[:60]!r} ...") from error
 
 
 def check_modality(modality: str) -> None:

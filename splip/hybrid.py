@@ -7,8 +7,7 @@ EfficientNet-Lite0 (TensorFlow's ImageNet weights), with its batch norms folded 
 
 from __future__ import annotations
 
-import inspect
-from typing import Any, Dict, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -113,49 +112,3 @@ class HybridPatches(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.proj(self.features(images))
-
-
-def build_hybrid(clip_class: Any, state_dict: Dict[str, Tensor]) -> nn.Module:
-    """A CLIP of OpenAI's class, float32, whose `visual.conv1` is a :class:`HybridPatches`, with these weights.
-
-    Args:
-        clip_class: ``clip.model.CLIP``.
-
-    Raises:
-        KeyError, RuntimeError: a weight is missing or has another shape.
-    """
-    clip = clip_class(**_sizes(state_dict), **no_design(clip_class)).float()
-    clip.visual.conv1 = HybridPatches(state_dict["visual.class_embedding"].shape[0])
-    clip.load_state_dict({name: value.float() for name, value in state_dict.items()})
-    return clip
-
-
-def no_design(maker: Any) -> Dict[str, Any]:
-    """The argument that MaPLe's and PromptSRC's copies of `clip` want besides: a design without prompts. Else
-    nothing.
-    """
-    if "design_details" not in inspect.signature(maker).parameters:
-        return {}
-    off = dict.fromkeys(["vision_depth", "language_depth", "vision_ctx", "language_ctx"], 0)
-    return {"design_details": {"trainer": "CoOp", **off}}
-
-
-def _sizes(state_dict: Dict[str, Tensor]) -> Dict[str, int]:
-    """Arguments of OpenAI's `CLIP` for these weights; heads are 64 wide, as everywhere in CLIP."""
-    def layers(prefix: str) -> int:
-        return len({name.split(".")[prefix.count(".")] for name in state_dict if name.startswith(prefix)})
-
-    width, text = state_dict["visual.class_embedding"].shape[0], state_dict["ln_final.weight"].shape[0]
-    side = round((state_dict["visual.positional_embedding"].shape[0] - 1) ** 0.5)
-    return {
-        "embed_dim": state_dict["text_projection"].shape[1],
-        "image_resolution": side * STRIDE,
-        "vision_layers": layers("visual.transformer.resblocks."),
-        "vision_width": width,
-        "vision_patch_size": STRIDE,
-        "context_length": state_dict["positional_embedding"].shape[0],
-        "vocab_size": state_dict["token_embedding.weight"].shape[0],
-        "transformer_width": text,
-        "transformer_heads": text // 64,
-        "transformer_layers": layers("transformer.resblocks."),
-    }

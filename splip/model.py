@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Sequence, Tuple
+import os
+from dataclasses import asdict, fields
+from typing import Any, Dict, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor
 
-from splip import distributed
+from splip import distributed, pretrained
+from splip.base import Recipe
 from splip.config import SpLIPConfig
 from splip.encoders import encode_text
 from splip.jigsaw import JigsawSolver, conditional_jigsaw_loss
@@ -40,6 +43,8 @@ class SpLIP(PromptedCLIP):
         super().__init__(
             clip, classnames, config, grad_checkpointing=grad_checkpointing, micro_batch=micro_batch
         )
+        settings = {name.upper(): value for name, value in asdict(config).items()}
+        self.recipe = Recipe("SpLIP", settings, list(classnames), {})
         # mu comes from the untouched text encoder: no LayerNorm has moved yet
         with torch.no_grad():
             features, _ = encode_text(clip, self.photo_class_tokens)
@@ -48,6 +53,30 @@ class SpLIP(PromptedCLIP):
         if config.beta > 0:
             solver = JigsawSolver(self.dims.embed_dim, config.permutations, config.jigsaw_layers)
             self.trainable["jigsaw"] = solver.to(self.device)
+
+    @classmethod
+    def from_pretrained(
+        cls, where: Union[str, os.PathLike], *, backbone: str = "", device: Union[str, torch.device] = "cpu"
+    ) -> SpLIP:
+        """A model that ``save_pretrained`` or ``push_to_hub`` has left, in ``eval()``.
+
+        Args:
+            where: its folder, or ``owner/name`` on the Hugging Face hub.
+            backbone: where its backbone is here, if not under the name that it was trained with.
+
+        Raises:
+            ValueError: it is not there, of a later version, of another method, or the backbone is another one.
+        """
+        saved = pretrained.read(where)
+        known = {field.name.upper() for field in fields(SpLIPConfig)}
+        if saved.method != cls.__name__:
+            raise ValueError(f"{where} holds a {saved.method}, not a {cls.__name__}: splip.load_model reads it")
+        pretrained.require_known(saved, known)
+        config = SpLIPConfig(**{name.lower(): value for name, value in saved.recipe.settings.items()})
+        model = cls(pretrained.load_backbone(saved, backbone, device), saved.recipe.classes, config)
+        pretrained.load_weights(model, saved.weights)
+        model.recipe = saved.recipe
+        return model.eval()
 
     def forward(self, batch: Dict[str, Tensor]) -> Tuple[Tensor, Dict[str, Tensor]]:
         """L = L_triplet + alpha * L_class + beta * L_cjs (+ contrastive * L_con) for a batch.

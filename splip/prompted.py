@@ -108,6 +108,10 @@ class PromptedCLIP(RetrievalModel):
             prompts = self.prepare_inference(modality)
         return F.normalize(encode_patches(visual, patches, prompts).float(), dim=-1)
 
+    def _text_features(self, tokens: Tensor) -> Tensor:
+        """With the T that photos' class names get."""
+        return encode_text(self.clip, tokens, self._prototype_prompts("photo"), self.config.text_depth)[0]
+
     def visual(self, modality: str) -> nn.Module:
         """CLIP's visual tower for ``modality``: one for both, or with LAYERNORM_SHARED False two that share weights.
 

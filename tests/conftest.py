@@ -26,9 +26,24 @@ def build_clip(embed=32, resolution=48, patch=16, vision=(128, 3), text=(64, 2),
 
 
 def make_tiny_clip_file(path):
-    """Write the tiny CLIP as a state dict in OpenAI's layout; returns ``path``."""
-    torch.save(build_clip().state_dict(), path)
+    """Write the tiny CLIP as a state dict with the sizes that OpenAI's own files have; returns ``path``."""
+    return save_clip(build_clip(), path)
+
+
+def save_clip(clip, path):
+    """Write a CLIP as a state dict with the sizes that OpenAI's own files have; returns ``path``."""
+    sizes = {"input_resolution": clip.visual.input_resolution, "context_length": 77, "vocab_size": 49408}
+    torch.save({**clip.state_dict(), **{name: torch.tensor(size) for name, size in sizes.items()}}, path)
     return path
+
+
+def make_rounded_clip_file(path):
+    """The tiny CLIP as runs until 1a4b808 saw it: OpenAI's loader rounds all but LayerNorms and embeddings."""
+    from clip.model import convert_weights
+
+    clip = build_clip()
+    convert_weights(clip)
+    return save_clip(clip, path)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,9 +15,9 @@ from conftest import make_tiny_clip_file
 from tiny_sbir import UNSEEN, tiny_cfg, write_images
 
 from splip import cli
-from splip.cli.export import read_encoder
 from splip.engine import DATASET_REGISTRY, TRAINER_REGISTRY, build_dataset, get_cfg_default, plugins
 from splip.training import results
+from splip.training.exported import read_encoder
 from splip.training.runs import load_run
 
 ROOT = Path(__file__).parents[1]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "splip"
 # The method's own files are the ground; `trainers` and `datasets` share a floor, and do not know each other.
-FLOORS = [{""}, {"engine"}, {"data"}, {"retrieval"}, {"training"}, {"trainers", "datasets"}, {"cli"}]
+FLOORS = [{""}, {"engine"}, {"data"}, {"retrieval"}, {"training"}, {"trainers", "datasets"}, {"search"}, {"cli"}]
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 
 

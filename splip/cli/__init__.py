@@ -11,11 +11,13 @@ import sys
 from typing import List, Optional, Sequence
 
 COMMANDS = {
+    "app": ("splip.cli.app", "a page to draw on, that finds your photos"),
     "compare": ("splip.cli.compare", "one contact sheet for several runs"),
     "data check": ("splip.cli.data_check", "compare a data set on disk with the published counts"),
     "data download": ("splip.cli.data_download", "fetch a data set, or unpack an archive of it"),
     "evaluate": ("splip.cli.evaluate", "test a run, or a model trained in CoOp, MaPLe, ..."),
     "export": ("splip.cli.export", "save a run's image encoders as ONNX or torch.export files"),
+    "index": ("splip.cli.index", "keep an index of your photos"),
     "search": ("splip.cli.search", "search your own photos with drawings"),
     "table": ("splip.cli.table", "tables out of results.json files, also beside the paper's numbers"),
 }
@@ -29,10 +31,24 @@ def import_module(name: str) -> None:
     importlib.import_module("splip.engine.plugins").import_module(name)
 
 
-def add_run(parser: argparse.ArgumentParser) -> None:
-    """The arguments that name a run, of every command that uses its model."""
-    parser.add_argument("--run", required=True, help="output folder of a training run")
+def add_model(parser: argparse.ArgumentParser, required: bool = False, default: str = "") -> None:
+    """The arguments that name a model, of every command that uses one."""
+    parser.add_argument(
+        "--model", "--run", dest="model", required=required, default=default, metavar="MODEL",
+        help="a run's output folder, a saved model (a folder, or owner/name on the hub), or exported encoders"
+        + (f" (default: {default})" if default else ""),
+    )
     parser.add_argument("--backbone", default="", help="its backbone's name or file, if that is elsewhere now")
+
+
+def add_index(parser: argparse.ArgumentParser) -> None:
+    """The arguments that name an index and its model."""
+    add_model(parser, default="splip-hybrid")
+    add = parser.add_argument
+    add("--index", default="", metavar="FOLDER", help="where indexes are kept (default: $SPLIP_INDEX or your data)")
+    add("--engine", choices=("faiss", "milvus"), default="faiss", help="what holds the vectors (default: %(default)s)")
+    add("--uri", default="", help="of milvus: a file, as photos.db, or http://host:19530")
+    add("--device", default="cpu", help="where the model computes, as cuda (default: %(default)s)")
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

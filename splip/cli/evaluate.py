@@ -1,29 +1,38 @@
-"""Test what has been trained: a run of this project, or a model of CoOp, MaPLe, ... trained in its own repository.
+"""Test a run, a saved model, a frozen encoder, or a model that CoOp, MaPLe, ... trained in its own repository.
 
     splip evaluate --run output/mine --output-dir output/mine_gzs DATASET.SETTING gzs
+    splip evaluate --model owner/name --dataset-config-file configs/datasets/sketchmoji.yaml --output-dir output/shared
+    splip evaluate --encoder facebook/dinov2-small --dataset-config-file ... --output-dir output/dinov2
     splip evaluate --host ~/MaPLe --trainer MaPLe --model-dir ~/MaPLe/output/sketchy --root ~/data \\
         --dataset-config-file configs/datasets/sketchy2.yaml --output-dir output/maple \\
         --config-file ~/MaPLe/configs/trainers/MaPLe/vit_b16_c2_ep5_batch4_2ctx.yaml
 
-Both leave results.json, retrieval.json and retrieval.png in the output folder (docs/HOSTS.md).
+All leave results.json, retrieval.json and retrieval.png in the output folder (docs/HOSTS.md).
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
-from splip.training.config import extend_cfg
+import torch
+
+from splip.training.config import extend_cfg, merge_file
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--run", type=Path, help="output folder of a run of this project")
+    what.add_argument("--model", default="", help="a saved model, exported encoders or a run, as splip search has it")
+    what.add_argument("--encoder", default="", help="a frozen encoder: of open_clip, Hugging Face or your own (docs)")
     what.add_argument("--host", type=Path, help="checkout of CoOp, MaPLe, ..., beside --trainer and --model-dir")
     add = parser.add_argument
+    add("--backbone", default="", help="of --model, if it is elsewhere now")
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="of --model and --encoder")
     add("--trainer", default="", help="the host's trainer, e.g. MaPLe")
     add("--model-dir", default="", help="where the host's train.py left its model (its --output-dir)")
     add("--load-epoch", type=int, help="epoch of the checkpoint (default: as train.py's, or a host's newest)")
@@ -41,7 +50,12 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: a folder is not what it should be, an argument is missing, or Dassl is (where a host is tested).
     """
-    trainer = _host_trainer(args) if args.host else _own_trainer(args)
+    if args.model and os.path.isfile(os.path.join(args.model, "config.yaml")):
+        args.run = Path(args.model)  # tested with its own settings
+    if args.host:
+        trainer = _host_trainer(args)
+    else:
+        trainer = _own_trainer(args) if args.run else _tester(args)
     if args.host or trainer.trains:
         trainer.load_model(args.model_dir if args.host else str(args.run), epoch=args.load_epoch)
     trainer.test()
@@ -63,6 +77,27 @@ def _own_trainer(args: argparse.Namespace):
         path = checkpoints.find(str(args.run), cfg.TEST.FINAL_MODEL == "best_val", args.load_epoch)
         take_settings(cfg, trainer, checkpoints.read(path)["fingerprint"], path)
     return build_trainer(_merged(cfg, args))
+
+
+def _tester(args: argparse.Namespace):
+    """Of --model or --encoder, on the data set that is named."""
+    import splip.datasets
+    import splip.trainers  # noqa: F401  (both register)
+    from splip.engine import get_cfg_default
+    from splip.search import load_model
+    from splip.search.encoders import ModelTester, load_encoder
+
+    if not args.dataset_config_file:
+        raise ValueError("--dataset-config-file is needed: which data set is it to be tested on?")
+    if args.config_file or args.trainer or args.model_dir:
+        raise ValueError("--trainer, --model-dir and --config-file belong to --host")
+    cfg = get_cfg_default()
+    extend_cfg(cfg)
+    cfg.USE_CUDA = torch.device(args.device).type == "cuda"
+    cfg.SEED, cfg.TRAINER.NAME = args.seed, args.encoder or args.model
+    if args.encoder:
+        return ModelTester(_merged(cfg, args), load_encoder(args.encoder, args.device))
+    return ModelTester(_merged(cfg, args), load_model(args.model, args.device, args.backbone))
 
 
 def _host_trainer(args: argparse.Namespace):
@@ -87,7 +122,7 @@ def _host_trainer(args: argparse.Namespace):
 def _merged(cfg, args: argparse.Namespace, *last):
     """`cfg` with the files, arguments and key-value pairs merged into it, then `last`; frozen."""
     for path in filter(None, (args.dataset_config_file, args.config_file)):
-        cfg.merge_from_file(path)
+        merge_file(cfg, path)
     if args.root:
         cfg.DATASET.ROOT = args.root
     cfg.OUTPUT_DIR = args.output_dir

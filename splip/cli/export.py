@@ -1,126 +1,68 @@
-"""A trained run's image encoders as files that need neither SpLIP nor its text encoder.
+"""A trained model for others to use: saved whole, shared on a hub, or its image encoders alone.
 
-    splip export --run output/sketchmoji/SpLIP/seed1 --output encoders [--format pt2]
+    splip export --model output/sketchmoji/SpLIP/seed1 --output shared --format pretrained   # splip.load_model reads it
+    splip export --model output/sketchmoji/SpLIP/seed1 --output encoders [--format pt2]      # sketch.onnx, photo.onnx
+    splip export --model output/sketchmoji/SpLIP/seed1 --push-to-hub owner/name
 
-Writes one encoder for each modality, ``sketch.onnx`` and ``photo.onnx`` (or ``.pt2``, which ``torch.export.load``
-reads): CLIP-normalised images (B, 3, side, side) float32 -> embeddings (B, d) float32 of unit length, for any B. What
-an image must look like (side, mean, standard deviation) stands in the file itself, as JSON; :func:`read_encoder`
-returns it. Needs torch 2.6 or newer, and for ONNX ``pip install -e ".[export]"``.
+What encoders take and give stands in `splip.training.exported`.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import json
-import logging
-from importlib.util import find_spec
+import os
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Dict, Optional
 
-import torch
-from torch import Tensor
+from splip.base import MODALITIES
+from splip.cli import add_model
+from splip.search import load_model
+from splip.training.exported import FORMATS, export_encoder
 
-import splip.trainers  # noqa: F401  (registers them)
-from splip.backbone import clip_dims
-from splip.base import MODALITIES, RetrievalModel
-from splip.cli import add_run
-from splip.data.transforms import Preprocessing
-from splip.training.runs import load_run
-
-FORMATS = ("onnx", "pt2")
-METADATA = "splip.json"  # its name inside the file
-ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-
-
-def metadata(model: RetrievalModel, preprocessing: Preprocessing, modality: str, backbone: str) -> Dict[str, Any]:
-    """What a caller must know of an exported encoder; plain values."""
-    return {
-        "modality": modality,
-        "backbone": backbone,
-        "resolution": preprocessing.size,
-        "resize": preprocessing.resize,
-        "mean": list(preprocessing.mean),
-        "std": list(preprocessing.std),
-        "embed_dim": clip_dims(model.clip).embed_dim,
-    }
-
-
-@torch.no_grad()
-def export_encoder(
-    model: RetrievalModel, modality: str, path: Path, backbone: str = "", preprocessing: Optional[Preprocessing] = None
-) -> None:
-    """Write the encoder of ``modality`` to ``path``, whose ending says how: ``.onnx`` or ``.pt2``.
-
-    Args:
-        backbone: its name, for the file's metadata.
-        preprocessing: how its images are made, likewise; default CLIP's way.
-
-    Raises:
-        ValueError: another ending, torch is too old, packages are missing, or see the model's ``image_encoder``.
-    """
-    kind = _kind(path)
-    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 6):
-        raise ValueError(f"exporting an encoder needs torch 2.6 or newer, this is {torch.__version__}")
-    encoder = copy.deepcopy(model).cpu().image_encoder(modality).eval()
-    side = clip_dims(model.clip).resolution
-    images = torch.zeros(2, 3, side, side)
-    program = torch.export.export(encoder, (images,), dynamic_shapes={"images": {0: torch.export.Dim("batch")}})
-    preprocessing = preprocessing or Preprocessing(clip_dims(model.clip).resolution)
-    about = json.dumps(metadata(model, preprocessing, modality, backbone))
-    if kind == "pt2":
-        torch.export.save(program, path, extra_files={METADATA: about})
-        return
-    logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it lists every node that it does not fold
-    onnx = torch.onnx.export(program, input_names=["images"], output_names=["embeddings"], dynamo=True, verbose=False)
-    assert onnx is not None  # with dynamo
-    onnx.model.metadata_props[METADATA] = about
-    onnx.save(path)
-
-
-def read_encoder(path: Path) -> Tuple[Callable[[Tensor], Tensor], Dict[str, Any]]:
-    """An exported encoder as a function of images, on the CPU, and its metadata.
-
-    Raises:
-        ValueError: the file's ending is neither ``.onnx`` nor ``.pt2``, or packages are missing.
-    """
-    if _kind(path) == "pt2":
-        files = {METADATA: ""}
-        encode = torch.export.load(path, extra_files=files).module()
-        return torch.no_grad()(encode), json.loads(files[METADATA])
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    about = json.loads(session.get_modelmeta().custom_metadata_map[METADATA])
-    return lambda images: torch.from_numpy(session.run(None, {"images": images.numpy()})[0]), about
-
-
-def _kind(path: Path) -> str:
-    """The format that a file name asks for, once what it needs is known to be there."""
-    kind = path.suffix[1:]
-    if kind not in FORMATS:
-        raise ValueError(f"an encoder is exported as one of {FORMATS}, got the file name {path.name!r}")
-    missing = [name for name in ONNX_PACKAGES if find_spec(name) is None] if kind == "onnx" else []
-    if missing:
-        raise ValueError(f'ONNX needs the packages {", ".join(missing)}: pip install -e ".[export]"')
-    return kind
+PRETRAINED = "pretrained"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``splip export``."""
-    add_run(parser)
-    parser.add_argument("--output", type=Path, required=True, help="folder for the two encoders")
-    parser.add_argument("--format", choices=FORMATS, default="onnx")
+    add_model(parser, required=True)
+    parser.add_argument("--output", type=Path, help="folder for what is written")
+    parser.add_argument("--format", choices=(*FORMATS, PRETRAINED), default=FORMATS[0])
+    parser.add_argument("--push-to-hub", default="", metavar="OWNER/NAME", help="upload it as --format pretrained")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Export both encoders of a run and print their paths -> exit status 0; errors as :func:`export_encoder`."""
-    left = load_run(args.run, backbone=args.backbone)
+    """Write what is asked for and print its paths -> exit status 0.
+
+    Raises:
+        ValueError: neither a folder nor a name on the hub is given; or as :func:`splip.search.load_model`,
+            :func:`splip.training.exported.export_encoder`, :func:`splip.pretrained.save` and ``push``.
+    """
+    if not (args.output or args.push_to_hub):
+        raise ValueError("--output FOLDER or --push-to-hub OWNER/NAME is needed")
+    loaded = load_model(args.model, backbone=args.backbone)
+    model, recipe = loaded.source, getattr(loaded.source, "recipe", None)
+    if model is None or recipe is None:
+        raise ValueError(f"{args.model} holds exported encoders already")
+    if args.push_to_hub:
+        print(model.push_to_hub(args.push_to_hub, results=_results(args.model)))
+    if args.output is None:
+        return 0
+    if args.format == PRETRAINED:
+        print(model.save_pretrained(args.output, results=_results(args.model)))
+        return 0
     args.output.mkdir(parents=True, exist_ok=True)
     for modality in MODALITIES:
         path = args.output / f"{modality}.{args.format}"
-        export_encoder(left.model, modality, path, left.cfg.MODEL.BACKBONE.NAME, left.preprocessing)
+        export_encoder(model, modality, path, model.clip.splip_info.name, loaded.preprocessing)
         print(path)
     return 0
+
+
+def _results(folder: str) -> Optional[Dict[str, Any]]:
+    """A finished run's results.json; None where there is none."""
+    path = os.path.join(folder, "results.json")
+    if not os.path.isfile(path):
+        return None
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)

@@ -1,82 +1,159 @@
-"""Search your own photos with drawings.
+"""Search your own photos with drawings, photos, words, or both.
 
-    splip search --run output/sketchmoji/SpLIP/seed1 --photos ~/Pictures drawing.png [another.png ...]
+    splip search drawing.png                               # in the index that splip index keeps
+    splip search drawing.png --photos ~/Pictures           # in a folder, which is indexed first
+    splip search --text "a red car"        splip search drawing.png --text red        splip search --photo car.jpg
+    splip search drawing.png -f | xargs -d '\\n' ls -l     # paths alone
 
-Prints the nearest photos of each drawing and draws them into a contact sheet. A drawing is dark lines on white,
-as the model's training sketches are.
+Prints the nearest photos and draws them into a contact sheet. A drawing may be light on dark, on coloured or
+photographed paper, or transparent: it is brought to dark lines on white first.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import shutil
 from pathlib import Path
-from typing import Iterator, Sequence, Tuple
+from typing import List, NamedTuple
 
-import torch
 from PIL import Image
-from torch import Tensor
 
-import splip.trainers  # noqa: F401  (registers them)
-from splip.cli import add_run
-from splip.data.transforms import to_tensor
-from splip.images import describe_skipped, find_images, open_rgb
-from splip.retrieval import contact_sheet, topk
-from splip.training.evaluation import embed
-from splip.training.runs import Run, load_run
+from splip.cli import add_index
+from splip.cli.index import open_index
+from splip.images import open_rgb
+from splip.retrieval import contact_sheet
+from splip.retrieval.sheets import is_sheet
+from splip.search import Hit
+from splip.search.drawings import clean_drawing
 
-
-def embed_files(run: Run, paths: Sequence[Path], modality: str, batch_size: int = 64) -> Tensor:
-    """Embeddings of image files, (n, d) float32 on the CPU.
-
-    Raises:
-        ValueError: a file cannot be read; it is named.
-    """
-    return embed(run.model, _read(run, paths, batch_size), modality, run.model.device)
+DRAWN = 40  # photos of a question in the contact sheet, at most
 
 
-def _read(run: Run, paths: Sequence[Path], batch_size: int) -> Iterator[Tensor]:
-    for start in range(0, len(paths), batch_size):
-        pictures = [open_rgb(str(path)) for path in paths[start : start + batch_size]]
-        pixels = torch.stack([to_tensor(run.preprocessing.pixels(picture)) for picture in pictures])
-        yield run.preprocessing.normalize(pixels.to(run.model.device))
+class Question(NamedTuple):
+    """What is searched for."""
 
+    path: str  # of a picture; "" = words alone
+    kind: str
+    text: str
 
-def search(run: Run, sketches: Sequence[Path], photos: Sequence[Path], top: int = 10) -> Tuple[Tensor, Tensor]:
-    """Cosines and positions of the ``top`` nearest photos, best first: two (sketches, top)."""
-    query, gallery = embed_files(run, sketches, "sketch"), embed_files(run, photos, "photo")
-    return topk(query, gallery, min(top, len(photos)))
+    def __str__(self) -> str:
+        return " + ".join(filter(None, [self.path, self.text and repr(self.text)]))
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``splip search``."""
-    parser.add_argument("sketches", type=Path, nargs="+", help="drawings, dark lines on white")
-    parser.add_argument("--photos", type=Path, required=True, help="folder that is searched, with its sub-folders")
-    add_run(parser)
-    parser.add_argument("--top", type=int, default=10)
-    parser.add_argument("--sheet", type=Path, default=Path("search.png"), help="picture of the results")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add = parser.add_argument
+    add("drawings", nargs="*", metavar="DRAWING", help="picture of a drawing")
+    add("--photo", action="append", default=[], help="search with a photo (may be repeated)")
+    add("--text", default="", help="words; beside pictures they count as --text-weight")
+    add("--text-weight", type=float, default=0.5, help="of the words, from 0 to 1 (default: %(default)s)")
+    add("--photos", default="", metavar="FOLDER", help="search this folder alone; it is added to the index first")
+    add("--top", type=int, default=10, help="photos for each question (default: %(default)s)")
+    add("--sheet", type=Path, default=Path("search.png"), help="picture of the results (default: %(default)s)")
+    add("-f", "--files", action="store_true", help="print paths alone, and draw no sheet")
+    add("--json", action="store_true", help="print JSON, and draw no sheet")
+    add("--copy-to", type=Path, metavar="FOLDER", help="copy the photos that are found there, numbered by rank")
+    add_index(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Search, print and draw -> exit status 0; errors as `load_run`, `find_images` and :func:`embed_files`."""
+    """Search, print and draw -> exit status 0.
+
+    Raises:
+        ValueError: there is no question, or nothing in the index; a file cannot be read; the sheet would overwrite a
+            file that is none; or as `Index` has it.
+    """
+    questions = [Question(path, "sketch", args.text) for path in args.drawings]
+    questions += [Question(path, "photo", args.text) for path in args.photo]
+    if not questions and args.text.strip():
+        questions = [Question("", "sketch", args.text)]
+    if not questions:
+        raise ValueError("what is to be searched for? Give a DRAWING, --photo or --text")
+    for question in questions:
+        if question.path and not os.path.isfile(os.path.expanduser(question.path)):
+            raise ValueError(f"no file {question.path!r} (words go with --text)")
     if args.top < 1:
         raise ValueError(f"--top must be at least 1, got {args.top}")
-    photos, skipped = find_images(args.photos.expanduser())
-    if skipped:
-        print(f"{len(photos):,} images below {args.photos}; skipped: {describe_skipped(skipped)}")
-    scores, found = search(load_run(args.run, args.device, args.backbone), args.sketches, photos, args.top)
-    rows = []
-    for sketch, cosines, positions in zip(args.sketches, scores.tolist(), found.tolist()):
-        print(sketch)
-        for cosine, position in zip(cosines, positions):
-            print(f"  {cosine:.3f}  {photos[position]}")
-        hits = [(_thumbnail(photos[i]), None, photos[i].name) for i in positions]
-        rows.append((_thumbnail(sketch), hits, sketch.stem))
-    print(contact_sheet(rows, args.sheet))
+    draws = not (args.files or args.json)
+    if draws and args.sheet.exists() and not is_sheet(args.sheet):
+        raise ValueError(f"--sheet {args.sheet} is there already, and no sheet of splip: give another name")
+    index = open_index(args)
+    if args.photos:
+        report = index.add([args.photos], quiet=not draws)
+        if draws and (report.failed or report.skipped):
+            print(report)
+    if not len(index):
+        raise ValueError("there are no photos in the index: splip index FOLDER, or --photos FOLDER")
+    found = [
+        index.search(
+            q.path or None, args.top, kind=q.kind, text=q.text, text_weight=args.text_weight, below=args.photos
+        )
+        for q in questions
+    ]
+    if args.copy_to:
+        _copy(found, args.copy_to)
+    if args.json:
+        rows = [{"path": q.path, "kind": q.kind, "text": q.text,
+                 "hits": [{"path": hit.path, "score": hit.score} for hit in hits]}
+                for q, hits in zip(questions, found)]  # fmt: skip
+        print(json.dumps(rows, indent=2))
+    elif args.files:
+        print("\n".join(hit.path for hits in found for hit in hits))
+    else:
+        for question, hits in zip(questions, found):
+            print(question)
+            for hit in hits:
+                print(f"  {hit.score:.3f}  {hit.path}")
+        print(_draw(questions, found, args.sheet))
     return 0
 
 
-def _thumbnail(path: Path, side: int = 224) -> Image.Image:
-    image = open_rgb(str(path))
+def _copy(found: List[List[Hit]], folder: Path) -> None:
+    """Copy what was found; nothing that is there is overwritten."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, hits in enumerate(found, 1):
+        for rank, hit in enumerate(hits, 1):
+            prefix = f"{number:02}_{rank:03}" if len(found) > 1 else f"{rank:03}"
+            target = folder / f"{prefix}_{os.path.basename(hit.path)}"
+            if target.exists():
+                raise ValueError(f"--copy-to: {target} is there already")
+            shutil.copy2(hit.path, target)
+
+
+def _draw(questions: List[Question], found: List[List[Hit]], path: Path) -> Path:
+    rows = []
+    for question, hits in zip(questions, found):
+        shown = [(_thumbnail(hit.path), None, f"{hit.score:.2f} {_caption(hit.path)}") for hit in hits[:DRAWN]]
+        shown = [hit for hit in shown if hit[0] is not None]
+        if shown:
+            rows.append((_asked(question), shown, question.text or Path(question.path).stem))
+    if not rows:
+        raise ValueError("none of the photos that were found can be read any more: splip index brings it up to date")
+    return contact_sheet(rows, path)
+
+
+def _caption(path: str) -> str:
+    """Folder and name, as much as fits."""
+    return os.path.join(os.path.basename(os.path.dirname(path)), os.path.basename(path))
+
+
+def _asked(question: Question) -> Image.Image:
+    """The question as the model saw it."""
+    if not question.path:
+        return Image.new("RGB", (224, 224), "white")
+    image = open_rgb(os.path.expanduser(question.path))
+    image = clean_drawing(image).image if question.kind == "sketch" else image
+    image.thumbnail((224, 224))
+    return image
+
+
+def _thumbnail(path: str, side: int = 224):
+    """A photo in small; None if it is gone since it was indexed."""
+    try:
+        image = open_rgb(path, at_least=side)
+    except ValueError:
+        return None
     image.thumbnail((side, side))
     return image

@@ -9,7 +9,7 @@ import math
 import random
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Callable, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -17,8 +17,9 @@ from PIL import Image, ImageFilter, ImageOps
 from torch import Tensor
 from torchvision.transforms import functional as F
 
-from splip.backbone import CLIP_MEAN, CLIP_STD
+from splip.backbone import CLIP_MEAN, CLIP_STD, backbone_info, clip_dims
 from splip.data.base import PHOTO, SKETCH
+from splip.images import as_rgb
 
 RESIZES = ("crop", "pad", "squash")
 LONGEST = 16  # sides of a picture, long : short, up to which it is resized whole
@@ -56,12 +57,15 @@ class Preprocessing:
             raise ValueError(f"INPUT.RESIZE must be one of {RESIZES}, got {self.resize!r}")
 
     @classmethod
-    def from_cfg(cls, cfg: Any) -> Preprocessing:
-        """INPUT's.
+    def from_cfg(cls, cfg: Any, clip: Any = None) -> Preprocessing:
+        """INPUT's, with the colours that the backbone was trained with unless INPUT.OWN_STATISTICS has others.
+
+        Args:
+            clip: the backbone; None = one of OpenAI's.
 
         Raises:
-            ValueError: the images are not square, are not resized as CLIP does, or are normalised in another way than
-                the backbone wants without INPUT.OWN_STATISTICS.
+            ValueError: the images are not square, are not interpolated as CLIP's are, or are to be normalised as
+                neither OpenAI's CLIPs (what config files have) nor this backbone wants it, without OWN_STATISTICS.
         """
         node = cfg.INPUT
         if len(node.SIZE) != 2 or node.SIZE[0] != node.SIZE[1]:
@@ -73,15 +77,28 @@ class Preprocessing:
             raise ValueError(
                 f"INPUT.INTERPOLATION must be 'bicubic', as CLIP has it, got {node.INTERPOLATION!r}{hint}"
             )
-        statistics = []
-        for key, wanted in (("PIXEL_MEAN", CLIP_MEAN), ("PIXEL_STD", CLIP_STD)):
+        statistics, info = [], backbone_info(clip)
+        for key, openai, wanted in (("PIXEL_MEAN", CLIP_MEAN, info.mean), ("PIXEL_STD", CLIP_STD, info.std)):
             given = tuple(float(value) for value in node[key])
-            if len(given) != 3 or (not node.OWN_STATISTICS and max(abs(a - b) for a, b in zip(given, wanted)) > 1e-4):
+            known = [choice for choice in (openai, wanted) if np.allclose(given, choice, rtol=0, atol=1e-4)]
+            if len(given) != 3 or not (known or node.OWN_STATISTICS):
                 raise ValueError(
                     f"INPUT.{key} must be CLIP's {wanted}, got {given}; INPUT.OWN_STATISTICS True takes other ones"
                 )
-            statistics.append(given)
+            statistics.append(given if node.OWN_STATISTICS else wanted)
         return cls(node.SIZE[0], node.RESIZE, *statistics)
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        """One picture -> what a model takes, (3, size, size) float32; transparent parts become white."""
+        return self.normalize(to_tensor(self.pixels(as_rgb(image)))[None])[0]
+
+    def describe(self) -> Dict[str, Any]:
+        """As plain values."""
+        return {"size": self.size, "resize": self.resize, "mean": list(self.mean), "std": list(self.std)}
+
+    def statistics(self) -> Dict[str, List[float]]:
+        """Mean and deviation under their names in a config."""
+        return {"PIXEL_MEAN": list(self.mean), "PIXEL_STD": list(self.std)}
 
     def pixels(self, image: Image.Image) -> np.ndarray:
         """-> (size, size, 3) uint8."""
@@ -90,6 +107,15 @@ class Preprocessing:
     def normalize(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) uint8 -> float32 with this mean and deviation, on the same device."""
         return normalize(pixels, self.mean, self.std)
+
+
+def preprocess(clip: Any) -> Preprocessing:
+    """How images are prepared for a backbone of ``splip.load_clip``: a function of a PIL image.
+
+    >>> batch = torch.stack([preprocess(clip)(Image.open(path)) for path in paths])
+    """
+    info = backbone_info(clip)
+    return Preprocessing(clip_dims(clip).resolution, mean=info.mean, std=info.std)
 
 
 def to_pixels(image: Image.Image, size: int, resize: str = "crop") -> np.ndarray:

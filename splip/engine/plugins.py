@@ -26,8 +26,9 @@ def load_entry_points(group: str) -> None:
             warnings.warn(f"the entry point {where} is left out: {error!r}", stacklevel=2)
 
 
-def import_module(name: str) -> None:
-    """Import ``--import``'s argument: a module's name, looked for in the working folder too, or the path of a .py file.
+def import_module(name: str) -> Any:
+    """Import ``--import``'s argument: a module's name, looked for in the working folder too, or the path of a .py file
+    -> the module.
 
     Raises:
         ValueError: there is no such module or file. What the module itself raises passes through.
@@ -41,7 +42,7 @@ def import_module(name: str) -> None:
             there = getattr(sys.modules[name], "__file__", None) or "Python itself"
             if os.path.abspath(there) != path:
                 raise ValueError(f"--import: {path} has the name of a module that is there already ({there})")
-            return
+            return sys.modules[name]
         sys.path.append(os.path.dirname(path))  # for processes that are started anew and import it by name
         spec = importlib.util.spec_from_file_location(name, path)
         assert spec is not None and spec.loader is not None  # of a file that ends in .py or is there
@@ -51,9 +52,9 @@ def import_module(name: str) -> None:
         except BaseException:
             del sys.modules[name]
             raise
-        return
+        return module
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     if importlib.util.find_spec(name.split(".")[0]) is None:
         raise ValueError(f"--import: no module {name!r} is installed or lies in {os.getcwd()}")
-    importlib.import_module(name)
+    return importlib.import_module(name)

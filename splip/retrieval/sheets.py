@@ -6,13 +6,25 @@ import os
 from pathlib import Path
 from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 INK, FAINT, PAPER = (32, 33, 36), (110, 114, 120), (255, 255, 255)
 # Green and vermilion of Okabe and Ito's palette, which colour-blind readers tell apart; the mark (tick or
 # cross) and the frame (solid or dashed) say the same without any colour.
 RIGHT, WRONG = (0, 158, 115), (213, 94, 0)
 SCALE = 4  # marks are drawn this much larger and shrunk, for smooth edges
+
+
+MARK = "splip contact sheet"  # in a PNG, by which it is known again
+
+
+def is_sheet(path: Union[str, os.PathLike]) -> bool:
+    """Whether a file is a contact sheet of ours (PNG), which a new one may replace."""
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            return image.info.get("Software") == MARK
+    except OSError:
+        return False
 
 
 class Hit(NamedTuple):
@@ -111,7 +123,9 @@ class _Sheet:
         if any(hit.correct is not None for row in self.rows for hit in row.hits):
             self._legend(y + self.gap // 2)
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.sheet.save(path)
+        info = PngImagePlugin.PngInfo()
+        info.add_text("Software", MARK)
+        self.sheet.save(path, pnginfo=info)  # other formats than PNG ignore it
         return path
 
     def _starts_query(self, i: int) -> bool:

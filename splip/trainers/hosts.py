@@ -10,9 +10,11 @@ from typing import Any, Callable, Dict, Optional
 import torch
 from torch import Tensor, nn
 
+from splip.data.transforms import Preprocessing
 from splip.engine import build_trainer
 from splip.training import checkpoints
 from splip.training.trainer import SBIRTrainer
+from splip.weights import is_torchscript
 
 
 def _maple_prompts(model: Any) -> tuple:
@@ -56,6 +58,7 @@ class HostTrainer(SBIRTrainer):
     """
 
     def build_data_loader(self) -> None:
+        self.preprocessing = Preprocessing.from_cfg(self.cfg)
         self.host = build_trainer(self.cfg)
         self.dataset = self.host.dm.dataset
         self.num_classes, self.lab2cname = self.dataset.num_classes, self.dataset.lab2cname
@@ -138,6 +141,8 @@ def read_foreign(path: str) -> Dict[str, Any]:
         raise FileNotFoundError(f"no checkpoint at {path}")
     module = SimpleNamespace(Unpickler=_TensorsOnly, __name__="tensors_only")
     try:
+        if is_torchscript(path):  # of which torch would run the code, whatever unpickler it is given
+            raise ValueError("it is a TorchScript archive")
         state = torch.load(path, map_location="cpu", weights_only=False, pickle_module=module)
     except Exception as error:  # torch raises a different type for each way in which a file can be broken
         raise ValueError(f"checkpoint {path} is damaged or no checkpoint: {error}") from error

@@ -140,6 +140,14 @@ def require_equal(saved: Dict[str, Any], here: Dict[str, Any], path: str) -> Non
         raise ValueError(f"checkpoint {path} does not fit this run:\n  " + "\n  ".join(lines))
 
 
+def comparable(here: Dict[str, Any], saved: Dict[str, Any]) -> Tuple[Dict[str, Any], Dict[str, Any]]:
+    """Fingerprints of the backbone at hand and of a checkpoint's as far as the latter goes: until commit 23ad539 it
+    had the hash of the patch convolution alone, and until 1a4b808 every backbone had QuickGELU.
+    """
+    saved = {"activation": "quick_gelu", **saved}
+    return {key: plain(here.get(key)) for key in saved}, saved
+
+
 def _flat(node: Any, prefix: str = "") -> Iterator[Tuple[str, Any]]:
     for key, value in node.items():
         name = f"{prefix}.{key}" if prefix else key

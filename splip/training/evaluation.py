@@ -148,6 +148,7 @@ class Evaluation:
             "metrics": metrics,
             "selection": "pseudo_unseen" if best else "last",
             "precision": self.precision,
+            "preprocessing": self.preprocessing.describe(),
             "versions": results.versions(),
             "config": cfg,
             "seconds": {"train": sum(epoch["seconds"] for epoch in self.history), "test": seconds},

@@ -18,6 +18,8 @@ from splip import distributed
 from splip.backbone import CLIP_MEAN, CLIP_STD
 from splip.base import RetrievalModel
 from splip.data.base import SBIRDataset
+from splip.data.transforms import Preprocessing
+from splip.pretrained import load_weights
 from splip.training import checkpoints
 
 
@@ -41,6 +43,7 @@ class ResumableTrainer:
     sched: Any
     scaler: Any
     train_loader_x: Any
+    preprocessing: Preprocessing
     node: str
     trains: bool
 
@@ -62,8 +65,7 @@ class ResumableTrainer:
         """What must be equal, besides, for a resumed run to end where an unbroken one would."""
         cfg = self.cfg
         keys = (
-            "TRANSFORMS", "RRCROP_SCALE", "CROP_PADDING", "RESIZE", "PIXEL_MEAN", "PIXEL_STD", "SKETCH_VIEWS",
-            "PHOTO_VIEWS",
+            "TRANSFORMS", "RRCROP_SCALE", "CROP_PADDING", "RESIZE", "SKETCH_VIEWS", "PHOTO_VIEWS",
         )  # fmt: skip
         return checkpoints.plain({
             "DATASET": {
@@ -72,7 +74,7 @@ class ResumableTrainer:
             "split": self.dataset.split,
             "OPTIM": cfg.OPTIM,
             "DATALOADER.TRAIN_X.BATCH_SIZE": cfg.DATALOADER.TRAIN_X.BATCH_SIZE,
-            "INPUT": {key: cfg.INPUT[key] for key in keys},
+            "INPUT": {**{key: cfg.INPUT[key] for key in keys}, **self.preprocessing.statistics()},
             "TRAINER.PREC": self.precision,
             "TEST.FINAL_MODEL": cfg.TEST.FINAL_MODEL,
         })
@@ -191,7 +193,7 @@ class ResumableTrainer:
             saved.update(run)
             if "seed" in here:
                 saved["seed"] = state["seed"]
-        here = {**here, "backbone": {name: here["backbone"].get(name) for name in saved["backbone"]}}
+        here["backbone"], saved["backbone"] = checkpoints.comparable(here["backbone"], saved["backbone"])
         checkpoints.require_equal(checkpoints.plain(saved), here, path)
 
     def _copy_best(self, directory: str) -> None:
@@ -201,19 +203,6 @@ class ResumableTrainer:
         if os.path.isfile(source) and os.path.abspath(source) != os.path.abspath(target):
             os.makedirs(os.path.dirname(target), exist_ok=True)
             shutil.copyfile(source, target)
-
-
-def load_weights(model: RetrievalModel, weights: Dict[str, Tensor]) -> None:
-    """Load a checkpoint's weights to embed with: parts that training alone reads may be absent or of another shape.
-
-    Raises:
-        RuntimeError: any other weight is.
-    """
-    def is_read(name: str) -> bool:
-        return name.split(".")[0] not in model.training_only
-
-    kept = {name: value for name, value in model.trainable.state_dict().items() if not is_read(name)}
-    model.trainable.load_state_dict({**kept, **{name: value for name, value in weights.items() if is_read(name)}})
 
 
 def _renamed(run: Dict[str, Any]) -> Dict[str, Any]:

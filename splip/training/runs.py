@@ -7,13 +7,14 @@ from typing import Any, Dict, NamedTuple, Type, Union
 
 import torch
 
-from splip.backbone import backbone_fingerprint, load_clip
+from splip import pretrained
+from splip.backbone import backbone_info, load_clip
 from splip.base import RetrievalModel
-from splip.data.transforms import Preprocessing
+from splip.data.transforms import Preprocessing, preprocess
 from splip.engine import TRAINER_REGISTRY, get_cfg_default
+from splip.pretrained import load_weights
 from splip.training import checkpoints
 from splip.training.config import extend_cfg
-from splip.training.resume import load_weights
 from splip.training.trainer import SBIRTrainer
 
 
@@ -89,15 +90,41 @@ def load_run(folder: Union[str, os.PathLike], device: str = "cpu", backbone: str
     cfg = read_config(folder)
     trainer = trainer_class(cfg.TRAINER.NAME)
     if not trainer.trains:
-        model = trainer.make_model(cfg, load_clip(backbone or cfg.MODEL.BACKBONE.NAME, device), ["thing"])
-        return Run(model.eval(), cfg, Preprocessing.from_cfg(cfg))
+        clip = load_clip(backbone or cfg.MODEL.BACKBONE.NAME, device)
+        preprocessing = Preprocessing.from_cfg(cfg, clip)
+        return Run(trainer.build(cfg, clip, ["thing"], preprocessing).eval(), cfg, preprocessing)
     path = checkpoints.find(os.fspath(folder), best=cfg.TEST.FINAL_MODEL == "best_val")
     state = checkpoints.read(path, torch.device("cpu"))
     saved = state["fingerprint"]
     clip = load_clip(backbone or cfg.MODEL.BACKBONE.NAME, device)
-    here = backbone_fingerprint(clip)
-    checkpoints.require_equal(saved["backbone"], checkpoints.plain({k: here.get(k) for k in saved["backbone"]}), path)
+    here, there = checkpoints.comparable(backbone_info(clip).fingerprint, saved["backbone"])
+    checkpoints.require_equal({"backbone": there}, {"backbone": here}, path)
     take_settings(cfg, trainer, saved, path)
-    model = trainer.make_model(cfg, clip, saved["classes"])
+    preprocessing = Preprocessing.from_cfg(cfg, clip)
+    model = trainer.build(cfg, clip, saved["classes"], preprocessing)
     load_weights(model, checkpoints.weights(state))
-    return Run(model.eval(), cfg, Preprocessing.from_cfg(cfg))
+    return Run(model.eval(), cfg, preprocessing)
+
+
+def load_saved(where: Union[str, os.PathLike], device: str = "cpu", backbone: str = "") -> Run:
+    """The model that ``save_pretrained`` or ``push_to_hub`` has left, of any registered trainer.
+
+    Args:
+        where: its folder, or ``owner/name`` on the Hugging Face hub.
+        backbone: where its backbone is now, if not where it was.
+
+    Raises:
+        ValueError: it is not there, of a later version, its trainer is not registered, or the backbone is another one.
+    """
+    saved = pretrained.read(where)
+    recipe = saved.recipe
+    trainer = trainer_class(recipe.trainer)
+    cfg = get_cfg_default()
+    extend_cfg(cfg)
+    cfg.TRAINER.NAME, cfg.MODEL.BACKBONE.NAME = recipe.trainer, saved.backbone["name"]
+    take_settings(cfg, trainer, {f"TRAINER.{trainer.node}": recipe.settings}, saved.where)
+    clip = pretrained.load_backbone(saved, backbone, device)
+    preprocessing = Preprocessing(**recipe.preprocessing) if recipe.preprocessing else preprocess(clip)
+    model = trainer.build(cfg, clip, recipe.classes, preprocessing)
+    pretrained.load_weights(model, saved.weights)
+    return Run(model.eval(), cfg, preprocessing)

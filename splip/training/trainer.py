@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 import os
 import time
+from dataclasses import asdict
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from splip import distributed
-from splip.backbone import backbone_fingerprint, clip_dims, load_clip
-from splip.base import RetrievalModel
+from splip.backbone import backbone_info, clip_dims, load_clip
+from splip.base import Recipe, RetrievalModel
 from splip.data.transforms import Augmentation, Preprocessing
 from splip.data.triplets import ImageDataset, Triplets, triplet_loader
 from splip.data.views import Jigsaw, Views
@@ -72,6 +73,13 @@ class SBIRTrainer(ResumableTrainer, Evaluation, TrainerX):
         raise TypeError(f"{cls.__name__} does not say how its model is made: make_model(cls, cfg, clip, classnames)")
 
     @classmethod
+    def build(cls, cfg: Any, clip: Any, classnames: Sequence[str], preprocessing: Preprocessing) -> RetrievalModel:
+        """:meth:`make_model`'s, which knows how it can be made again."""
+        model, settings = cls.make_model(cfg, clip, classnames), checkpoints.plain(cls.method_settings(cfg))
+        model.recipe = Recipe(cfg.TRAINER.NAME, settings, list(classnames), asdict(preprocessing))
+        return model
+
+    @classmethod
     def param_groups(cls, cfg: Any, model: RetrievalModel) -> Optional[List[Dict[str, Any]]]:
         """Parameters of ``model.trainable`` with rates of their own, in torch's form; None = as OPTIM has it."""
         return None
@@ -113,7 +121,6 @@ class SBIRTrainer(ResumableTrainer, Evaluation, TrainerX):
         chosen = precision(cfg, torch.device("cuda" if cuda else "cpu"))
         # of process 0: `auto` times the processor, and processes may differ
         self.precision = PRECISIONS[distributed.broadcast(PRECISIONS.index(chosen))]
-        self.preprocessing = Preprocessing.from_cfg(cfg)
         check_cfg(cfg, self.trains)
         for key in ("GRAD_CHECKPOINTING", "MICRO_BATCH"):
             if cfg.TRAINER[key] and self.trains and key not in self.memory_keys:
@@ -124,7 +131,8 @@ class SBIRTrainer(ResumableTrainer, Evaluation, TrainerX):
         cfg = self.cfg
         with distributed.main_first():  # it may be a download
             self.clip = load_clip(cfg.MODEL.BACKBONE.NAME, self.device)
-        self.backbone = backbone_fingerprint(self.clip)
+        self.backbone = backbone_info(self.clip).fingerprint
+        self.preprocessing = Preprocessing.from_cfg(cfg, self.clip)
         self.size = clip_dims(self.clip).resolution
         if self.preprocessing.size != self.size:
             raise ValueError(
@@ -151,7 +159,7 @@ class SBIRTrainer(ResumableTrainer, Evaluation, TrainerX):
     def build_model(self) -> None:
         cfg, name = self.cfg, type(self).__name__
         self.history, self.tested_epoch, self.average = [], 0, None
-        self.model = self.make_model(cfg, self.clip, self.dataset.classnames)
+        self.model = self.build(cfg, self.clip, self.dataset.classnames, self.preprocessing)
         if not self.trains:
             return
         distributed.broadcast_tensors(self.model.trainable.state_dict().values())  # an unseeded start differs

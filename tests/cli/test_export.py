@@ -9,13 +9,10 @@ from tiny_sbir import tiny_cfg, write_images
 
 from splip import SpLIP, SpLIPConfig, cli
 from splip.backbone import CLIP_MEAN, CLIP_STD
-from splip.cli import export
-from splip.cli.export import export_encoder, read_encoder
 from splip.engine import build_trainer
+from splip.training import exported as export
+from splip.training.exported import export_encoder, read_encoder
 
-pytestmark = pytest.mark.skipif(
-    tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 6), reason="exporting needs torch 2.6 or newer"
-)
 missing = [name for name in export.ONNX_PACKAGES if importlib.util.find_spec(name) is None]
 FORMATS = [
     "pt2",

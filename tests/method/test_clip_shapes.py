@@ -6,7 +6,7 @@ one are built, to stay within seconds.
 
 import pytest
 import torch
-from conftest import CLASSNAMES, build_clip, make_batch
+from conftest import CLASSNAMES, build_clip, make_batch, save_clip
 
 from splip import SpLIP, SpLIPConfig, load_clip
 from splip.backbone import clip_dims
@@ -24,7 +24,7 @@ SHAPES = {  # joint space, resolution, patch, vision width, text width
 def test_one_step_and_one_evaluation(name, tmp_path):
     embed, side, patch, vision_width, text_width = SHAPES[name]
     clip = build_clip(embed, side, patch, vision=(vision_width, 2), text=(text_width, 1)).half()
-    torch.save(clip.state_dict(), tmp_path / "clip.pt")
+    save_clip(clip, tmp_path / "clip.pt")
     clip = load_clip(tmp_path / "clip.pt")
     dims = clip_dims(clip)
     assert (dims.embed_dim, dims.resolution, dims.patch_size) == (embed, side, patch)

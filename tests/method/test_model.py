@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import CLASSNAMES, build_clip, make_batch, make_tiny_clip_file
+from conftest import CLASSNAMES, build_clip, make_batch, make_rounded_clip_file
 from PIL import Image
 
 from splip import SpLIP, SpLIPConfig
@@ -417,7 +417,7 @@ def test_weights_of_23ad539_embed_as_they_did(tmp_path):
     from splip.backbone import load_clip
     from splip.data.transforms import normalize, to_pixels, to_tensor
 
-    clip = load_clip(str(make_tiny_clip_file(tmp_path / "clip.pt")), "cpu")
+    clip = load_clip(make_rounded_clip_file(tmp_path / "clip.pt"))
     folder = Path(__file__).parents[1] / "fixtures/run_23ad539"
     state = torch.load(folder / "splip/model.pth.tar-2", weights_only=True)
     method = {name.lower(): value for name, value in state["fingerprint"]["TRAINER.SPLIP"].items()}

@@ -19,7 +19,7 @@ from PIL import Image
 from tiny_benchmarks import make_quickdraw, make_sketchy, make_tuberlin
 
 from splip.cli import main as splip_command
-from splip.cli import search, table
+from splip.cli import table
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,8 +62,8 @@ def test_the_demo_trains_compares_and_keeps_what_is_finished(small_run, capsys):
 
     photos = Path(small_run["OUTPUT"]).parent / "data" / "photo"
     sketch = photos.parent / "sketch" / "cow" / "0.png"
-    splip_command(["search", str(sketch), "--run", str(output / "SpLIP" / "seed1"), "--photos", str(photos),
-                   "--top", "3", "--sheet", str(output / "found.png"), "--device", "cpu"])
+    splip_command(["search", str(sketch), "--model", str(output / "SpLIP" / "seed1"), "--photos", str(photos),
+                   "--top", "3", "--sheet", str(output / "found.png"), "--index", str(output / "index")])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == str(sketch) and len(lines) == 5 and Image.open(output / "found.png").width > 200
     cosines = [float(line.split()[0]) for line in lines[1:4]]
@@ -73,11 +73,6 @@ def test_the_demo_trains_compares_and_keeps_what_is_finished(small_run, capsys):
     assert again.count("Finished before") == 3
     row = next(line for line in again.splitlines() if line.startswith("| SpLIP"))
     assert "1 2" in row and "±" in row
-
-
-def test_a_folder_without_a_run_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"nowhere' is no run's output folder"):
-        search.load_run(str(tmp_path / "nowhere"))
 
 
 # ------------------------------------------------------------- the published benchmarks

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import build_clip
+from conftest import build_clip, save_clip
 from tiny_benchmarks import make_sketchy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,8 +93,7 @@ def backbone(tmp_path_factory):
     """Random weights with the widths of ViT-B/32, which MaPLe's code is written for, and two layers."""
     clip = build_clip(embed=512, resolution=224, patch=32, vision=(768, 2), text=(512, 2))
     path = tmp_path_factory.mktemp("clip") / "vit.pt"
-    torch.save(clip.half().state_dict(), path)
-    return path
+    return save_clip(clip.half(), path)
 
 
 @pytest.fixture(scope="module")

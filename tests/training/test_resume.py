@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import build_clip, make_tiny_clip_file
+from conftest import build_clip, make_rounded_clip_file, make_tiny_clip_file, save_clip
 from PIL import Image
 from tiny_sbir import UNSEEN, tiny_cfg, write_images
 
@@ -164,7 +164,7 @@ def test_missing_checkpoints_are_errors(build, tmp_path, finished):
 
 @pytest.fixture
 def other_clip(tmp_path):
-    torch.save(build_clip(seed=7).state_dict(), tmp_path / "other.pt")
+    save_clip(build_clip(seed=7), tmp_path / "other.pt")
     return str(tmp_path / "other.pt")
 
 
@@ -266,10 +266,15 @@ def test_weights_that_are_no_numbers_are_not_saved(build):
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "run_23ad539"
 
 
-def test_a_run_of_23ad539_is_rebuilt_and_embeds_as_it_did(files, tmp_path):
+@pytest.fixture
+def rounded(tmp_path):
+    return make_rounded_clip_file(tmp_path / "rounded.pt")
+
+
+def test_a_run_of_23ad539_is_rebuilt_and_embeds_as_it_did(files, rounded, tmp_path):
     out = tmp_path / "old"
     shutil.copytree(FIXTURE, out)
-    run = load_run(out, backbone=str(files[1]))
+    run = load_run(out, backbone=str(rounded))
     wanted = torch.load(FIXTURE / "embeddings.pt", weights_only=True)
     for modality, part in (("sketch", "query"), ("photo", "gallery")):
         paths = sorted(p for p in files[0].glob(f"*_{modality}.png") if p.stem.split("_")[0] in UNSEEN)
@@ -278,18 +283,18 @@ def test_a_run_of_23ad539_is_rebuilt_and_embeds_as_it_did(files, tmp_path):
         torch.testing.assert_close(found, wanted[part], rtol=0, atol=1e-6)
 
 
-def test_a_run_of_23ad539_is_tested_but_not_trained_on(files, tmp_path, capsys):
+def test_a_run_of_23ad539_is_tested_but_not_trained_on(files, rounded, tmp_path, capsys):
     from splip import cli
 
     out = tmp_path / "old"
     shutil.copytree(FIXTURE, out)
-    where = ["DATASET.ROOT", str(files[0]), "MODEL.BACKBONE.NAME", str(files[1])]
+    where = ["DATASET.ROOT", str(files[0]), "MODEL.BACKBONE.NAME", str(rounded)]
     assert cli.main(["evaluate", "--run", str(out), "--output-dir", str(tmp_path / "again"), *where]) == 0
     before = json.loads((FIXTURE / "results.json").read_text())["metrics"]
     after = json.loads((tmp_path / "again" / "results.json").read_text())["metrics"]
     for convention, values in before.items():
         assert after[convention] == pytest.approx(values, abs=1e-3), convention
-    cfg = tiny_cfg(*files, out, "OPTIM.MAX_EPOCH", 9)
+    cfg = tiny_cfg(files[0], rounded, out, "OPTIM.MAX_EPOCH", 9)
     with pytest.raises(ValueError, match=r"written before version 0.2, which draws other batches"):
         build_trainer(cfg).train()
 

@@ -314,7 +314,7 @@ def test_results_hold_what_tables_need(config, tmp_path):
     left = saved(trainer)
     assert list(left) == [
         "trainer", "dataset", "setting", "split", "gallery", "backbone", "seed", "epoch", "num_queries",
-        "num_gallery", "metrics", "selection", "precision", "versions", "config", "seconds",
+        "num_gallery", "metrics", "selection", "precision", "preprocessing", "versions", "config", "seconds",
         "prompt_cosines", "swapped",
     ]  # fmt: skip
     wanted = ("SpLIP", "TinySBIR", "zs", "unseen", 1, 2, 8, 8, "last")

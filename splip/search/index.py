@@ -1,0 +1,251 @@
+"""Photos that can be searched with a drawing, a photo or words."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Union
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from splip.images import open_rgb
+from splip.search.drawings import clean_drawing
+from splip.search.model import DEFAULT, ImageModel, load_model
+from splip.search.records import Hit, Store
+from splip.search.scan import Report, update
+from splip.search.store import LocalStore
+
+ENGINES = ("faiss", "milvus")
+KINDS = ("sketch", "photo")
+CLEAN = "clean"  # a sketch that `clean_drawing` has seen
+VERSION = 1  # of how photos are read and embedded; part of what vectors are of
+
+Question = Union[str, os.PathLike, Image.Image]
+
+
+def default_place() -> Path:
+    """Where indexes are kept unless told otherwise: SPLIP_INDEX, else the user's data folder."""
+    if os.environ.get("SPLIP_INDEX"):
+        return Path(os.environ["SPLIP_INDEX"]).expanduser()
+    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(data).expanduser() / "splip"
+
+
+class Index:
+    """Embeddings of image files by one model; :meth:`open` makes or opens one.
+
+    >>> index = splip.Index.open()
+    >>> index.add(["~/Pictures"])
+    >>> for hit in index.search("drawing.png", 20):
+    ...     print(hit.score, hit.path)
+    """
+
+    def __init__(self, store: Store, model: ImageModel) -> None:
+        self.store, self.model = store, model
+
+    @classmethod
+    def open(
+        cls,
+        place: Union[str, os.PathLike] = "",
+        model: Union[str, os.PathLike, ImageModel] = DEFAULT,
+        engine: str = "faiss",
+        uri: str = "",
+        device: str = "cpu",
+        backbone: str = "",
+    ) -> Index:
+        """The index of a model, made if need be. Indexes of other models at the same place are left alone.
+
+        Args:
+            place: folder for the indexes of all models (default: :func:`default_place`).
+            model: as :func:`splip.load_model` has it, or a model.
+            engine: ``faiss``, or ``milvus`` at ``uri``: a file (Milvus Lite) or ``http://host:19530``.
+            device, backbone: of the model.
+
+        Raises:
+            ValueError: the engine is unknown or not installed, cannot be reached, or the index is damaged.
+        """
+        if engine not in ENGINES:
+            raise ValueError(f"engine must be one of {ENGINES}, got {engine!r}")
+        if (engine == "milvus") != bool(uri):
+            raise ValueError("--engine milvus and --uri go together: a file, or http://host:19530")
+        if not isinstance(model, ImageModel):
+            model = load_model(model, device, backbone)
+        about = {
+            "identity": model.identity, "dim": len(model.embed([Image.new("RGB", (8, 8))], "photo")[0]),
+            "model": model.name, "version": VERSION,
+        }  # fmt: skip
+        store: Store
+        if engine == "milvus":
+            from splip.search.milvus import MilvusStore
+
+            store = MilvusStore(uri, about)
+        else:
+            store = LocalStore(Path(place or default_place()).expanduser() / model.identity[:16], about)
+        return cls(store, model)
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    # ------------------------------------------------------------------- photos
+
+    def add(
+        self, paths: Iterable[Union[str, os.PathLike]], excludes: Sequence[str] = (), quiet: bool = False
+    ) -> Report:
+        """Add folders, with all below them, and bring the index up to date with them.
+
+        Args:
+            excludes: patterns of names or of paths below a folder that are left out, e.g. ``*.gif`` or ``backup/*``.
+
+        Raises:
+            ValueError: a folder is not there, or another process is writing.
+        """
+        folders = {os.path.abspath(os.path.expanduser(path)): list(excludes) for path in paths}
+        with self.store.writing():
+            for folder in folders:
+                if not os.path.isdir(folder):
+                    raise ValueError(f"no folder {folder!r}")
+            self.store.set_folders({**self.store.folders(), **folders})
+            return update(self.store, self.model, folders, quiet)
+
+    def update(self, quiet: bool = False) -> Report:
+        """Bring the index up to date with all of its folders.
+
+        Raises:
+            ValueError: it has none, one is not there any more, or another process is writing.
+        """
+        with self.store.writing():
+            folders = self.store.folders()
+            if not folders:
+                raise ValueError("no folder was added yet")
+            return update(self.store, self.model, folders, quiet)
+
+    def forget(self, path: Union[str, os.PathLike]) -> int:
+        """Forget a folder and every image below it -> how many.
+
+        Raises:
+            ValueError: it was not added, or another process is writing.
+        """
+        folder = os.path.abspath(os.path.expanduser(path))
+        with self.store.writing():
+            folders = self.store.folders()
+            if folder not in folders:
+                raise ValueError(f"{folder!r} is none of the folders that were added: {list(folders)}")
+            del folders[folder]
+            inside = [p for p in {**self.store.known(), **self.store.failed()} if _below(p, folder)]
+            gone = [path for path in inside if not any(_below(path, other) for other in folders)]
+            self.store.remove(gone)
+            self.store.set_folders(folders)
+        return len(gone)
+
+    # ---------------------------------------------------------------- questions
+
+    def search(
+        self,
+        question: Optional[Question] = None,
+        k: int = 10,
+        *,
+        kind: str = "sketch",
+        text: str = "",
+        text_weight: float = 0.5,
+        below: Union[str, os.PathLike] = "",
+    ) -> List[Hit]:
+        """The k photos nearest to a drawing, a photo, words, or a mix, best first.
+
+        Args:
+            question: a picture or its file; None = words alone.
+            kind: ``sketch`` (:func:`splip.search.drawings.clean_drawing` mends it) or ``photo``.
+            text: words that the photos should fit as well.
+            text_weight: of the words beside the picture, in [0, 1].
+            below: search only this folder.
+
+        Raises:
+            ValueError: neither picture nor words, the drawing is blank, a file cannot be read, an unknown kind, or k
+                below 1.
+        """
+        vector = self.question(question, kind=kind, text=text, text_weight=text_weight)
+        return self.nearest(vector, k, below=below)
+
+    def question(
+        self, question: Optional[Question], *, kind: str = "sketch", text: str = "", text_weight: float = 0.5
+    ) -> Tensor:
+        """What is searched for as a vector (d,); arguments and errors as :meth:`search`."""
+        if kind not in (*KINDS, CLEAN):
+            raise ValueError(f"kind must be one of {KINDS}, got {kind!r}")
+        if not 0 <= text_weight <= 1:
+            raise ValueError(f"text_weight must lie in [0, 1], got {text_weight}")
+        parts = []
+        if question is not None:
+            picture = question if isinstance(question, Image.Image) else _open(question, kind)
+            try:
+                picture = clean_drawing(picture).image if kind == "sketch" else picture
+            except ValueError as error:
+                named = "the drawing" if isinstance(question, Image.Image) else os.fspath(question)
+                raise ValueError(f"{named}: {error}") from error
+            parts.append(self.model.embed([picture], "photo" if kind == "photo" else "sketch")[0])
+        if text.strip():
+            words = self.model.embed_text([text.strip()])[0]
+            if parts:
+                parts = [(1 - text_weight) * parts[0], text_weight * words]
+            else:
+                parts = [words]
+        if not parts:
+            raise ValueError("a picture or words are needed")
+        return torch.nn.functional.normalize(torch.stack(parts).sum(dim=0), dim=0)
+
+    def nearest(self, vector: Union[Tensor, np.ndarray], k: int = 10, below: Union[str, os.PathLike] = "") -> List[Hit]:
+        """The k photos nearest to a vector (d,), best first."""
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
+        folder = os.path.abspath(os.path.expanduser(below)) if below else ""
+        return self.store.search(np.asarray(vector, dtype=np.float32)[None], k, folder)[0]
+
+    def similar(self, id: int, k: int = 10) -> List[Hit]:
+        """The k photos nearest to one in the index, by its number; itself first.
+
+        Raises:
+            ValueError: there is none of this number.
+        """
+        vector = self.store.vector_of(id)
+        if vector is None:
+            raise ValueError(f"there is no image {id} in the index")
+        return self.nearest(vector, k)
+
+    # ------------------------------------------------------------------ the rest
+
+    def export(self, folder: Union[str, os.PathLike]) -> Path:
+        """Write ``vectors.npy`` (n, d), ``images.parquet`` (path, size, time, digest) and ``about.json`` -> the folder.
+
+        Raises:
+            ValueError: pyarrow is not installed.
+        """
+        from splip.search.export import write
+
+        return write(self.store, Path(folder).expanduser())
+
+    def describe(self) -> Dict[str, Any]:
+        """What it is, for people."""
+        store = self.store
+        return {"images": len(self), "model": self.model.name, "place": store.place, "folders": store.folders()}
+
+    def close(self) -> None:
+        """Let go of its files."""
+        self.store.close()
+
+
+def _below(path: str, folder: str) -> bool:
+    return path.startswith(os.path.join(folder, ""))
+
+
+def _open(path: Union[str, os.PathLike], kind: str) -> Image.Image:
+    """A question's file; a drawing keeps what is transparent in it."""
+    path = os.path.expanduser(os.fspath(path))
+    if kind == "photo":
+        return open_rgb(path)
+    open_rgb(path)  # refuses what is no image
+    with Image.open(path) as image:
+        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+            return image.convert("RGBA")
+    return open_rgb(path)

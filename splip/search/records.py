@@ -1,0 +1,72 @@
+"""What an index remembers of images, and what an engine does with it. One model, one store."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Protocol, Sequence, Tuple
+
+import numpy as np
+
+
+class Known(NamedTuple):
+    """An image file as it was when it was embedded."""
+
+    size: int
+    time: int  # of its last change, ns
+    digest: bytes  # of its content
+
+
+class Entry(NamedTuple):
+    """An image to be remembered."""
+
+    path: str
+    known: Known
+    vector: np.ndarray  # (d,) float32, unit length
+
+
+class Hit(NamedTuple):
+    """What a search found."""
+
+    path: str
+    score: float  # cosine
+    id: int  # by which the image can be asked for
+
+
+class Store(Protocol):
+    """What an engine does. Writers hold :meth:`writing`; every method leaves the store whole if the process dies."""
+
+    place: str  # for people
+    shards: bool  # whether several processes may write at once
+
+    def about(self) -> Dict[str, Any]: ...
+
+    def writing(self) -> Any: ...
+
+    def known(self) -> Dict[str, Known]: ...
+
+    def failed(self) -> Dict[str, Tuple[int, int, str]]: ...
+
+    def vectors_of(self, digests: Sequence[bytes]) -> Dict[bytes, np.ndarray]: ...
+
+    def put(self, entries: Sequence[Entry]) -> None: ...
+
+    def fail(self, path: str, size: int, time: int, reason: str) -> None: ...
+
+    def remove(self, paths: Sequence[str]) -> None: ...
+
+    def folders(self) -> Dict[str, List[str]]: ...
+
+    def set_folders(self, folders: Dict[str, List[str]]) -> None: ...
+
+    def search(self, vectors: np.ndarray, k: int, below: str = "") -> List[List[Hit]]: ...
+
+    def path_of(self, id: int) -> Optional[str]: ...
+
+    def vector_of(self, id: int) -> Optional[np.ndarray]: ...
+
+    def finish(self) -> str: ...
+
+    def rows(self) -> Iterator[Tuple[str, Known, np.ndarray]]: ...
+
+    def __len__(self) -> int: ...
+
+    def close(self) -> None: ...

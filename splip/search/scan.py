@@ -1,0 +1,186 @@
+"""Bringing an index up to date with folders: what is new or changed is embedded, what moved is recognised by its
+content, what is gone is forgotten.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter, deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from io import BytesIO
+from itertools import islice
+from typing import Deque, Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+from tqdm import tqdm
+
+from splip import distributed
+from splip.images import describe_skipped, open_rgb, walk_images
+from splip.search.model import ImageModel
+from splip.search.records import Entry, Known, Store
+
+BATCH = 32  # images embedded, and remembered, at a time
+
+
+@dataclass
+class Report:
+    """What an update did; ``failed``: (path, reason) of files that cannot be read."""
+
+    added: int = 0
+    changed: int = 0
+    moved: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    failed: List[Tuple[str, str]] = field(default_factory=list)
+    skipped: Dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        counts = (
+            (self.added, "new"), (self.changed, "changed"), (self.moved, "moved or copied"),
+            (self.unchanged, "unchanged"), (self.removed, "gone"), (len(self.failed), "unreadable"),
+        )  # fmt: skip
+        text = ", ".join(f"{count:,} {name}" for count, name in counts if count) or "no images"
+        skipped = describe_skipped(self.skipped)
+        return text + (f"; no images: {skipped}" if skipped else "")
+
+
+class _File(NamedTuple):
+    path: str
+    size: int
+    time: int
+
+
+class _Read(NamedTuple):
+    """A file that was looked into: its content's digest, and its pixels or why there are none."""
+
+    file: _File
+    digest: bytes
+    pixels: Optional[np.ndarray]
+    reason: str
+
+
+def update(store: Store, model: ImageModel, folders: Dict[str, List[str]], quiet: bool = False) -> Report:
+    """Bring ``store`` up to date with what lies below ``folders`` now; what it holds of other folders stays.
+
+    A kill loses at most BATCH images of work. With several processes each takes its share of the files.
+
+    Args:
+        folders: absolute paths -> patterns (as of `fnmatch`: of a name, or of the path below the folder) that are left
+            out.
+        quiet: no progress bar.
+
+    Raises:
+        ValueError: a folder is not there (what is known below it is kept).
+    """
+    began, report = time.monotonic(), Report()
+    files = _list(folders, report)
+    known, failed = store.known(), store.failed()
+    gone = [path for path in {*known, *failed} if path not in files and any(_is_below(path, f) for f in folders)]
+    for path, (size, modified, reason) in failed.items():
+        if files.get(path) == _File(path, size, modified):
+            report.failed.append((path, reason))
+            del files[path]
+    todo = [file for path, file in sorted(files.items()) if known.get(path, ())[:2] != file[1:]]
+    report.unchanged = len(files) - len(todo)
+    by_digest = {entry.digest: path for path, entry in known.items()}
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool, tqdm(
+        total=len(todo), unit=" images", disable=quiet or not distributed.is_main(), smoothing=0.1
+    ) as bar:
+        own = todo[distributed.rank() :: distributed.world()]
+        for batch in _batches(_look(pool, own, by_digest, model)):
+            _remember(store, model, batch, known, by_digest, report)
+            bar.update(len(batch) * distributed.world())
+    if distributed.is_main():  # last: what moved has taken its vector along by now
+        store.remove(gone)
+    moved = {by_digest[known[path].digest] for path in gone if path in known} - set(gone)
+    report.removed = len(gone) - len(moved)
+    report.seconds = time.monotonic() - began
+    return report
+
+
+def _list(folders: Dict[str, List[str]], report: Report) -> Dict[str, _File]:
+    """Every image file below the folders, as it is now."""
+    files: Dict[str, _File] = {}
+    skipped: Counter = Counter()
+    for folder, excludes in folders.items():
+        if not os.path.isdir(folder):
+            raise ValueError(f"the folder {folder!r} is not there; what is known of it is kept (--forget removes it)")
+        found = walk_images(folder, excludes)
+        skipped.update(found.skipped)
+        for path in map(str, found.images):
+            try:
+                stat = os.stat(path)
+            except OSError:  # gone since
+                continue
+            files[path] = _File(path, stat.st_size, stat.st_mtime_ns)
+    report.skipped = dict(skipped)
+    return files
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path.startswith(os.path.join(folder, ""))
+
+
+def _look(
+    pool: ThreadPoolExecutor, files: List[_File], by_digest: Dict[bytes, str], model: ImageModel
+) -> Iterator[_Read]:
+    """Read files some batches ahead, in their order; pixels only of contents that are not known."""
+    pending: Deque[Future] = deque()
+    for file in files:
+        pending.append(pool.submit(_read, file, by_digest, model))
+        if len(pending) > 2 * BATCH:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
+
+
+def _read(file: _File, by_digest: Dict[bytes, str], model: ImageModel) -> _Read:
+    try:
+        with open(file.path, "rb") as opened:
+            content = opened.read()
+        digest = blake2b(content, digest_size=16).digest()
+        if digest in by_digest:
+            return _Read(file, digest, None, "")
+        return _Read(file, digest, model.pixels(open_rgb(BytesIO(content), at_least=model.preprocessing.size)), "")
+    except (OSError, ValueError) as error:
+        reason = str(error).partition(": ")[2] if isinstance(error, ValueError) else str(error.strerror or error)
+        return _Read(file, b"", None, reason)
+
+
+def _batches(reads: Iterator[_Read]) -> Iterator[List[_Read]]:
+    while True:
+        batch = list(islice(reads, BATCH))
+        if not batch:
+            return
+        yield batch
+
+
+def _remember(
+    store: Store, model: ImageModel, batch: List[_Read], known: Dict[str, Known], by_digest: Dict[bytes, str],
+    report: Report,
+) -> None:  # fmt: skip
+    """Embed what is new of a batch, and put all of it into the store."""
+    vectors = store.vectors_of([read.digest for read in batch if read.digest in by_digest])
+    new = {read.digest: read.pixels for read in batch if read.pixels is not None}
+    if new:
+        vectors.update(zip(new, model.embed_pixels(list(new.values()), "photo").numpy()))
+    entries = []
+    for file, digest, pixels, reason in batch:
+        if reason:
+            store.fail(file.path, file.size, file.time, reason)
+            report.failed.append((file.path, reason))
+            continue
+        if digest in vectors:  # else its twin was removed from the store meanwhile: the next update finds it
+            entries.append(Entry(file.path, Known(file.size, file.time, digest), vectors[digest]))
+        if file.path in known:
+            report.changed += pixels is not None or known[file.path].digest != digest
+            report.unchanged += pixels is None and known[file.path].digest == digest  # only touched
+        else:
+            report.added += pixels is not None
+            report.moved += pixels is None
+        by_digest[digest] = file.path
+    store.put(entries)

@@ -1,0 +1,226 @@
+"""The page of ``splip app``: a canvas, and the photos that a drawing finds while it is drawn.
+
+Photos are asked for by their number in the index, never by a path.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional
+
+import numpy as np
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from splip.images import open_rgb
+from splip.search.drawings import clean_drawing
+from splip.search.index import CLEAN, KINDS, Index
+from splip.search.records import Hit
+
+PAGE = Path(__file__).resolve().parents[1] / "assets" / "app"
+FILES = {"/": "index.html", "/app.js": "app.js", "/style.css": "style.css", "/icon.svg": "icon.svg"}
+MAX_UPLOAD = 20 * 2**20  # bytes of a question's picture
+MAX_TEXT = 300  # characters of its words
+MOST = 200  # photos of an answer
+SIDES = (256, 1600)  # of the pictures that are served: a small one, and one to look at
+LOCAL = ("127.0.0.1", "localhost", "::1")
+
+
+def make_app(index: Index, local: bool = True, frame_ancestors: str = "'none'") -> Starlette:
+    """The web application around an index.
+
+    Args:
+        local: answer only those who ask for this machine by a local name, so that no web page elsewhere can have a
+            browser here ask for it.
+        frame_ancestors: who may show the page in a frame, as Content-Security-Policy has it.
+    """
+    service = _Service(index)
+    routes = [Route(path, _file(name)) for path, name in FILES.items()]
+    routes += [
+        Route("/about", service.about),
+        Route("/search", service.search, methods=["POST"]),
+        Route("/similar/{id:int}", service.similar),
+        Route("/image/{id:int}", service.image),
+    ]
+    hosts = [*LOCAL[:2], "[::1]"] if local else ["*"]
+    policy = f"default-src 'self'; img-src 'self' blob: data:; frame-ancestors {frame_ancestors}"
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts), Middleware(_Headers, policy=policy)],
+        exception_handlers={HTTPException: _error, ValueError: _error},  # type: ignore[dict-item]
+    )
+
+
+class _Headers:
+    """Adds headers that keep the page to itself, and refuses questions that another site's page asks."""
+
+    def __init__(self, app: Any, policy: str) -> None:
+        self.app = app
+        self.headers = [
+            (b"content-security-policy", policy.encode()), (b"x-content-type-options", b"nosniff"),
+            (b"referrer-policy", b"no-referrer"),
+        ]  # fmt: skip
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        site = dict(scope["headers"]).get(b"sec-fetch-site", b"none")
+        if site == b"cross-site" and scope["path"] != "/":
+            return await JSONResponse({"error": "asked by another site"}, 403)(scope, receive, send)
+
+        async def with_headers(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *self.headers]
+            await send(message)
+
+        await self.app(scope, receive, with_headers)
+
+
+def _file(name: str) -> Callable[[Request], Any]:
+    async def send(request: Request) -> Response:
+        return FileResponse(PAGE / name, headers={"cache-control": "no-cache"})
+
+    return send
+
+
+async def _error(request: Request, error: Exception) -> Response:
+    """What went wrong, in one line for the page."""
+    if isinstance(error, HTTPException):
+        return JSONResponse({"error": error.detail}, error.status_code)
+    return JSONResponse({"error": str(error)}, 422)
+
+
+class _Service:
+    """Answers; one question at a time goes to the model and the index."""
+
+    def __init__(self, index: Index) -> None:
+        self.index, self.lock = index, threading.Lock()
+        self.thumbnail = lru_cache(maxsize=4000)(self._thumbnail)
+        self.index.search(_first_stroke(), 1)  # the first question takes longer: not the user's
+
+    async def about(self, request: Request) -> Response:
+        """What the header says."""
+        def look() -> Dict[str, Any]:
+            with self.lock:
+                return {"images": len(self.index), "model": os.path.basename(self.index.model.name),
+                        "words": self.index.model.knows_words}  # fmt: skip
+
+        return JSONResponse(await run_in_threadpool(look))
+
+    async def search(self, request: Request) -> Response:
+        """The body is a picture, or empty; query: kind, text, k."""
+        asked = request.query_params
+        kind, text = asked.get("kind", "sketch"), asked.get("text", "").strip()
+        if kind not in KINDS:
+            raise HTTPException(400, f"kind must be one of {KINDS}")
+        if len(text) > MAX_TEXT:
+            raise HTTPException(400, f"at most {MAX_TEXT} characters")
+        count, body = _count(asked.get("k", "60")), await _body(request)
+        return JSONResponse(await run_in_threadpool(self._search, body, kind, text, count))
+
+    def _search(self, body: bytes, kind: str, text: str, count: int) -> Dict[str, Any]:
+        began = time.perf_counter()
+        mended: List[str] = []
+        picture = None
+        if body:
+            picture = _picture(body, kind)
+            if kind == "sketch":
+                picture, mended = clean_drawing(picture)
+        with self.lock:
+            vector = self.index.question(picture, kind="photo" if kind == "photo" else CLEAN, text=text)
+            hits = self.index.nearest(vector, count)
+        return {"hits": _rows(hits), "mended": mended, "seconds": round(time.perf_counter() - began, 3)}
+
+    async def similar(self, request: Request) -> Response:
+        """Photos like one in the index."""
+        def look() -> List[Hit]:
+            with self.lock:
+                return self.index.similar(request.path_params["id"], count)
+
+        count = _count(request.query_params.get("k", "60"))
+        return JSONResponse({"hits": _rows(await run_in_threadpool(look)), "mended": []})
+
+    async def image(self, request: Request) -> Response:
+        """A photo of the index as JPEG; query: side."""
+        side = request.query_params.get("side", str(SIDES[0]))
+        if side not in map(str, SIDES):
+            raise HTTPException(400, f"side must be one of {SIDES}")
+        found = await run_in_threadpool(self.thumbnail, request.path_params["id"], int(side))
+        if found is None:
+            self.thumbnail.cache_clear()  # it may come back
+            raise HTTPException(404, "there is no such photo, or it cannot be read any more")
+        return Response(found, media_type="image/jpeg", headers={"cache-control": "private, max-age=3600"})
+
+    def _thumbnail(self, id: int, side: int) -> Optional[bytes]:
+        with self.lock:
+            path = self.index.store.path_of(id)
+        if path is None:
+            return None
+        try:
+            image = open_rgb(path, at_least=side // 2)
+        except ValueError:
+            return None
+        image.thumbnail((side, side))
+        out = BytesIO()
+        image.save(out, "JPEG", quality=85)
+        return out.getvalue()
+
+
+async def _body(request: Request) -> bytes:
+    """What was sent, as far as it is allowed to be long."""
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > MAX_UPLOAD:
+            raise HTTPException(413, f"the picture is larger than {MAX_UPLOAD // 2**20} MB")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _picture(body: bytes, kind: str) -> Image.Image:
+    """A question's picture; a drawing keeps what is transparent in it."""
+    shown = open_rgb(BytesIO(body))
+    if kind == "photo":
+        return shown
+    with Image.open(BytesIO(body)) as image:
+        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+            return image.convert("RGBA")
+    return shown
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= MOST:
+        raise HTTPException(400, f"k must be 1 to {MOST}")
+    return int(text)
+
+
+def _rows(hits: List[Hit]) -> List[Dict[str, Any]]:
+    """Of a hit what the page shows; numbers as text, for JavaScript has 53 bits."""
+    return [
+        {"id": str(hit.id), "score": round(hit.score, 4), "name": _shown(os.path.basename(hit.path)),
+         "folder": _shown(os.path.basename(os.path.dirname(hit.path)))}
+        for hit in hits
+    ]  # fmt: skip
+
+
+def _shown(name: str) -> str:
+    """A file name as text; bytes that are none of its encoding are marked."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def _first_stroke() -> Image.Image:
+    pixels = np.full((64, 64, 3), 255, dtype=np.uint8)
+    pixels[20:44, 30:34] = 0
+    return Image.fromarray(pixels)
