@@ -5,7 +5,7 @@ from setuptools import find_packages, setup
 HUGGING_FACE = ["transformers>=4.56", "huggingface_hub>=0.34"]
 OPEN_CLIP = ["open_clip_torch>=3.0"]
 SEARCH = ["faiss-cpu>=1.8", "pyarrow"]
-MILVUS = ["pymilvus>=2.5", "milvus-lite>=2.4; sys_platform != 'win32'"]
+MILVUS = ["pymilvus>=3.0", "milvus-lite>=3.0"]
 APP = [*SEARCH, "starlette>=0.40", "uvicorn>=0.30"]
 TEST = ["pytest>=7", "scikit-learn", "torchmetrics", "ruff", "mypy", "httpx"]
 

@@ -193,7 +193,8 @@ def _readable() -> Tuple[str, ...]:
 
 def _reason(source, error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        if isinstance(source, (str, os.PathLike)) and not os.path.getsize(source):
+        size = os.path.getsize(source) if isinstance(source, (str, os.PathLike)) else source.seek(0, os.SEEK_END)
+        if not size:
             return "the file is empty"
         return f"its content is none of {', '.join(_readable())}, or damaged from the start"
     if isinstance(error, OSError) and error.strerror:

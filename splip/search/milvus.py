@@ -7,6 +7,7 @@ once (``torchrun ... splip index``).
 from __future__ import annotations
 
 import json
+import logging
 import os
 from contextlib import contextmanager
 from hashlib import blake2b
@@ -45,6 +46,7 @@ class MilvusStore:
             from pymilvus import DataType, MilvusClient
         except ModuleNotFoundError as error:
             raise ValueError('--engine milvus needs pymilvus: pip install -e ".[milvus]"') from error
+        logging.getLogger("pymilvus").setLevel(logging.ERROR)  # Milvus Lite has no clock to give, of which it warns
         self.place, self._about = uri, about
         self._name, self._folders = f"splip_{about['identity']}", f"splip_folders_{about['identity']}"
         try:
@@ -53,7 +55,7 @@ class MilvusStore:
         except Exception as error:  # pymilvus raises many kinds
             raise ValueError(f"Milvus at {uri!r} cannot be used: {_short(error)}") from error
         if not there:
-            schema = self._client.create_schema(auto_id=False, description=json.dumps(about))
+            schema = self._client.create_schema(auto_id=False)
             schema.add_field("id", DataType.INT64, is_primary=True)
             schema.add_field("path", DataType.VARCHAR, max_length=LONGEST)
             schema.add_field("size", DataType.INT64)
@@ -85,7 +87,7 @@ class MilvusStore:
 
     def about(self) -> Dict[str, Any]:
         """What was said when it was made."""
-        return json.loads(self._client.describe_collection(self._name)["description"])
+        return self._about  # its identity is in the name of the collection
 
     @contextmanager
     def writing(self) -> Iterator[None]:

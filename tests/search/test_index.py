@@ -1,0 +1,256 @@
+"""An index knows what is there, whatever happened to the files and whichever engine holds it."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from pictures import COLOURS, colour_model, gallery, names, paint
+from PIL import Image
+
+import splip
+from splip.search.index import Index
+from splip.search.store import LocalStore
+
+pytest.importorskip("faiss")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """Milvus Lite behind its own gRPC port: what a remote Milvus is to the client."""
+    pytest.importorskip("milvus_lite")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = tmp_path_factory.mktemp("milvus")
+    command = [sys.executable, "-m", "milvus_lite", "server", "--data-dir", str(folder), "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for _ in range(200):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.1)
+    yield f"http://127.0.0.1:{port}"
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(params=["faiss", "milvus", "milvus server"])
+def make(request, tmp_path):
+    """Opens the index of a model (again) with each engine."""
+    if request.param != "faiss":
+        pytest.importorskip("pymilvus")
+        pytest.importorskip("milvus_lite")
+    uri = {"faiss": "", "milvus": str(tmp_path / "photos.db")}.get(request.param)
+    if uri is None:
+        uri = request.getfixturevalue("server")
+    opened = []
+
+    def make(identity=f"m{abs(hash(str(tmp_path))):x}"[:20]):
+        for index in opened:
+            index.close()
+        opened[:] = [Index.open(tmp_path / "index", colour_model(identity), request.param.split()[0], uri)]
+        return opened[0]
+
+    yield make
+    for index in opened:
+        index.close()
+
+
+def test_what_is_there_is_found_by_picture_words_and_both(make, tmp_path):
+    index, folder = make(), gallery(tmp_path / "photos")
+    report = index.add([folder], quiet=True)
+    assert (report.added, len(index)) == (6, 6), report
+    assert names(index.search(folder / "cold" / "blue.png", 1, kind="photo")) == ["blue"]
+    assert names(index.search(text="red", k=2))[0] == "red"
+    mixed = index.search(folder / "warm" / "red.png", 6, kind="photo", text="blue", text_weight=0.95)
+    assert names(mixed)[0] == "blue", mixed
+    hits = index.search(text="green", k=6)
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    assert abs(hits[0].score - 1) < 0.02, hits[0]
+    assert names(index.search(text="green", k=6, below=folder / "warm")) and not any(
+        "cold" in hit.path for hit in index.search(text="green", k=6, below=folder / "warm")
+    )
+    assert names(index.similar(hits[0].id, 1)) == ["green"]
+    assert index.store.path_of(hits[0].id) == hits[0].path and index.store.path_of(5) in (None, *index.store.known())
+
+
+def test_it_is_kept(make, tmp_path):
+    folder = gallery(tmp_path / "photos")
+    make().add([folder], excludes=["grey*"], quiet=True)
+    index = make()
+    assert len(index) == 5 and list(index.store.folders().values()) == [["grey*"]]
+    report = index.update(quiet=True)
+    assert (report.unchanged, report.added, report.skipped["excluded"]) == (5, 0, 1), report
+
+
+def test_changes_moves_copies_and_losses(make, tmp_path):
+    index, folder = make(), gallery(tmp_path / "photos")
+    index.add([folder], quiet=True)
+    embedded = []
+    plain = index.model.embed_pixels
+    index.model.embed_pixels = lambda pixels, modality: embedded.extend(pixels) or plain(pixels, modality)
+    os.rename(folder / "warm", folder / "hot")  # three moved
+    paint(folder / "cold" / "blue.png", "yellow", mark=77)  # changed
+    os.remove(folder / "cold" / "green.png")  # gone
+    shutil.copy(folder / "hot" / "red.png", folder / "twin.png")  # copied
+    os.utime(folder / "cold" / "grey.png", (1, 1))  # only touched
+    report = index.update(quiet=True)
+    found = (report.added, report.changed, report.moved, report.unchanged, report.removed)
+    assert found == (0, 1, 4, 1, 1), report
+    assert len(embedded) == 1, "only what changed is embedded"
+    assert sorted(os.path.relpath(p, folder) for p in index.store.known()) == [
+        "cold/blue.png", "cold/grey.png", "hot/pink.png", "hot/red.png", "hot/yellow.png", "twin.png"
+    ]  # fmt: skip
+    assert len(index) == 6 and set(names(index.search(text="red", k=2))) == {"red", "twin"}
+    assert set(names(index.search(text="yellow", k=2))) == {"yellow", "blue"}
+    assert "green" not in names(index.search(text="green", k=6))
+
+
+def test_what_cannot_be_read_is_listed_and_stops_nothing(make, tmp_path):
+    index, folder = make(), gallery(tmp_path / "photos")
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "notes.pdf").write_bytes(b"%PDF")
+    paint(folder / ".thumbnails" / "red.png", "red")
+    (folder / "._red.png").write_bytes(b"mac")
+    for _ in range(2):
+        report = index.add([folder], quiet=True)
+        reasons = {os.path.basename(path): reason for path, reason in report.failed}
+        assert set(reasons) == {"broken.jpg", "empty.png"} and reasons["empty.png"] == "the file is empty", reasons
+        assert report.skipped == {".pdf": 1, "hidden": 1}, report.skipped
+        assert len(index) == 6
+    paint(folder / "empty.png", "red", mark=9)
+    assert index.update(quiet=True).added == 1
+
+
+def test_a_folder_that_is_away_is_not_forgotten(make, tmp_path):
+    index, folder = make(), gallery(tmp_path / "photos")
+    index.add([folder], quiet=True)
+    os.rename(folder, tmp_path / "unplugged")
+    with pytest.raises(ValueError, match=r"photos' is not there; what is known of it is kept \(--forget removes it\)"):
+        index.update(quiet=True)
+    assert len(index) == 6
+    assert index.forget(folder) == 6 and len(index) == 0 and not index.store.folders()
+    with pytest.raises(ValueError, match="none of the folders that were added"):
+        index.forget(folder)
+
+
+def test_models_never_mix(make, tmp_path):
+    folder = gallery(tmp_path / "photos")
+    make().add([folder], quiet=True)
+    assert len(make("another-model")) == 0
+    assert len(make()) == 6
+
+
+def test_it_is_exported(make, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    index = make()
+    index.add([gallery(tmp_path / "photos")], quiet=True)
+    folder = index.export(tmp_path / "out")
+    table, vectors = parquet.read_table(folder / "images.parquet"), np.load(folder / "vectors.npy")
+    assert table.num_rows == len(vectors) == 6 and set(table.column_names) == {"path", "size", "time", "digest"}
+    for path, vector in zip(table["path"].to_pylist(), vectors):
+        expected = index.model.embed([Image.open(path)], "photo")[0].numpy()
+        np.testing.assert_allclose(vector, expected, rtol=0, atol=1e-6, err_msg=path)
+    assert json.loads((folder / "about.json").read_text())["model"] == "colours"
+
+
+def test_what_cannot_be_asked_is_named(make, tmp_path):
+    index = make()
+    index.add([gallery(tmp_path / "photos")], quiet=True)
+    blank = tmp_path / "blank.png"
+    Image.new("RGB", (50, 50), "white").save(blank)
+    for arguments, message in (
+        (((blank,), {}), r"blank.png: nothing is drawn on it: it is blank"),
+        (((None,), {}), "a picture or words are needed"),
+        (((tmp_path / "gone.png",), {}), "cannot read image .*gone.png"),
+        (((blank, 0), {"kind": "photo"}), "k must be at least 1, got 0"),
+        (((blank,), {"kind": "film"}), r"kind must be one of \('sketch', 'photo'\), got 'film'"),
+        (((blank,), {"text": "red", "text_weight": 2}), r"text_weight must lie in \[0, 1\], got 2"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            index.search(*arguments[0], **arguments[1])
+    with pytest.raises(ValueError, match="there is no image 12345 in the index"):
+        index.similar(12345)
+
+
+# --------------------------------------------------------------------- of the folder alone
+
+
+def local(tmp_path, **settings):
+    return LocalStore(tmp_path / "store", {"identity": "a", "dim": 12, "model": "m"}, **settings)
+
+
+def test_two_writers_exclude_each_other(tmp_path):
+    first, second = local(tmp_path), local(tmp_path)
+    with first.writing(), pytest.raises(ValueError, match="is being updated by another process"):
+        with second.writing():
+            pass
+
+
+def test_a_reader_sees_what_a_writer_adds(tmp_path):
+    index = Index.open(tmp_path / "index", colour_model())
+    index.add([gallery(tmp_path / "photos")], quiet=True)
+    reader = Index.open(tmp_path / "index", colour_model())
+    assert len(reader.search(text="red", k=99)) == 6
+    paint(tmp_path / "photos" / "new.png", "red", mark=5)
+    index.update(quiet=True)
+    assert set(names(reader.search(text="red", k=2))) == {"red", "new"}
+
+
+def test_a_damaged_or_foreign_store_is_named(tmp_path):
+    local(tmp_path).close()
+    with pytest.raises(ValueError, match=r"is the index of another model \(m\)"):
+        LocalStore(tmp_path / "store", {"identity": "b", "dim": 12, "model": "n"})
+    (tmp_path / "store" / "images.sqlite").write_bytes(b"no database" * 1000)
+    for leftover in (tmp_path / "store").glob("images.sqlite-*"):
+        leftover.unlink()
+    with pytest.raises(ValueError, match=r"images.sqlite is damaged or no index: .*delete the folder"):
+        local(tmp_path)
+
+
+def test_many_vectors_go_into_an_inverted_file_that_is_kept(tmp_path):
+    from splip.search.records import Entry, Known
+
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((30, 12))
+    vectors = (centres[rng.integers(30, size=3000)] + 0.3 * rng.standard_normal((3000, 12))).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    store = local(tmp_path, exact=1000)
+    entries = [Entry(f"/p/{i}.png", Known(1, i, i.to_bytes(16, "big")), v) for i, v in enumerate(vectors)]
+    store.put(entries)
+    said = store.finish()
+    assert "inverted file, recall@10 0.9" in said or "recall@10 1.0" in said, said
+    hits = store.search(vectors[:50], 1)
+    assert [hit[0].path for hit in hits] == [f"/p/{i}.png" for i in range(50)]
+    store.put([Entry("/p/new.png", Known(1, 1, b"n" * 16), -vectors[0])])
+    store.remove(["/p/7.png"])
+    again = local(tmp_path, exact=1000)  # from the file, then what has changed since
+    assert again.search(-vectors[:1], 1)[0][0].path == "/p/new.png"
+    assert again.search(vectors[7:8], 1)[0][0].path != "/p/7.png"
+    assert len(again.search(vectors[:1], 5, below="/p")[0]) == 5
+    (tmp_path / "store" / "vectors.faiss").write_bytes(b"damaged")
+    assert local(tmp_path, exact=1000).search(vectors[:1], 1)[0][0].path == "/p/0.png"  # made anew
+
+
+def test_the_engine_and_its_place_go_together(tmp_path):
+    with pytest.raises(ValueError, match=r"engine must be one of \('faiss', 'milvus'\), got 'annoy'"):
+        Index.open(tmp_path, colour_model(), "annoy")
+    with pytest.raises(ValueError, match="--engine milvus and --uri go together"):
+        Index.open(tmp_path, colour_model(), "milvus")
+
+
+def test_a_server_that_does_not_answer_is_named(tmp_path):
+    pytest.importorskip("pymilvus")
+    with pytest.raises(ValueError, match=r"Milvus at 'http://127.0.0.1:1' cannot be used"):
+        Index.open(tmp_path, colour_model(), "milvus", "http://127.0.0.1:1")
+
+
+def test_the_public_name():
+    assert splip.Index is Index and set(COLOURS) == {"red", "green", "blue", "yellow", "pink", "grey"}

@@ -1,0 +1,162 @@
+"""The page in a real browser: draw, see, undo, upload, look, on a wide and on a narrow window."""
+
+import os
+import re
+import shutil
+import threading
+import time
+
+import pytest
+from pictures import colour_model, drawing, gallery
+
+pytest.importorskip("faiss")
+uvicorn = pytest.importorskip("uvicorn")
+pytest.importorskip("starlette")
+playwright = pytest.importorskip("playwright.sync_api")
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    from splip.cli.app import _listen
+    from splip.search.index import Index
+    from splip.search.server import make_app
+
+    index = Index.open(tmp_path_factory.mktemp("index"), colour_model())
+    index.add([gallery(tmp_path_factory.mktemp("photos"))], quiet=True)
+    listening = _listen("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(make_app(index), log_level="error"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(5)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=[(1280, 900), (390, 844)], ids=["wide", "narrow"])
+def page(request, browser, address):
+    width, height = request.param
+    context = browser.new_context(viewport={"width": width, "height": height}, has_touch=width < 500)
+    page = context.new_page()
+    wrong = []
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto(address)
+    page.expected_errors = []
+    yield page
+    wrong = [text for text in wrong if not any(expected in text for expected in page.expected_errors)]
+    assert not wrong, wrong
+    context.close()
+
+
+def stroke(page, *points):
+    """Draw with the mouse; points in shares of the canvas."""
+    box = page.locator("#canvas").bounding_box()
+    at = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+    page.mouse.move(*at[0])
+    page.mouse.down()
+    for x, y in at[1:]:
+        page.mouse.move(x, y, steps=4)
+    page.mouse.up()
+
+
+def photos(page, count=6):
+    playwright.expect(page.locator("#photos li")).to_have_count(count, timeout=10_000)
+    return page.locator("#photos span").all_inner_texts()
+
+
+def test_draw_undo_clear(page):
+    playwright.expect(page.locator("#about")).to_contain_text("6 photos · model colours")
+    assert page.locator("#undo").is_disabled() and page.locator("#hint").is_visible()
+    stroke(page, (0.2, 0.2), (0.8, 0.8))
+    photos(page)
+    playwright.expect(page.locator("#status")).to_contain_text(re.compile(r"6 photos · \d+ ms"))
+    assert not page.locator("#hint").is_visible()
+    page.keyboard.press("Control+z")
+    photos(page, 0)
+    assert page.locator("#undo").is_disabled()
+    stroke(page, (0.5, 0.5), (0.6, 0.5))
+    photos(page)
+    page.locator("#clear").click()
+    photos(page, 0)
+
+
+def test_results_follow_while_it_is_drawn(page):
+    box = page.locator("#canvas").bounding_box()
+    page.mouse.move(box["x"] + 50, box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 150, box["y"] + 150, steps=10)
+    photos(page)  # the pen is still down
+    page.mouse.up()
+
+
+def test_the_eraser_leaves_a_blank_page(page):
+    page.expected_errors = ["422"]
+    stroke(page, (0.5, 0.5), (0.52, 0.5))
+    photos(page)
+    page.locator("#eraser").click()
+    page.locator("#width").fill("40")
+    for y in (0.42, 0.5, 0.58):
+        stroke(page, (0.3, y), (0.7, y))
+    playwright.expect(page.locator("#status")).to_contain_text("blank")
+    photos(page, 0)
+
+
+def test_words_alone(page):
+    page.locator("#text").fill("red")
+    assert photos(page)[0] == "red.png"
+
+
+def test_upload_a_photo_and_go_on_from_a_result(page, tmp_path):
+    gallery(tmp_path)
+    page.locator("input[value=photo]").check()
+    page.locator("#upload").set_input_files(tmp_path / "cold" / "blue.png")
+    playwright.expect(page.locator("#photos span").first).to_have_text("blue.png")
+    page.locator("#photos .like").nth(2).click()
+    playwright.expect(page.locator("#similar")).to_be_visible()
+    name = page.locator("#similar span").inner_text().replace("Like ", "")
+    playwright.expect(page.locator("#photos span").first).to_have_text(name)
+    page.locator("#back").click()
+    playwright.expect(page.locator("#similar")).to_be_hidden()
+    playwright.expect(page.locator("#photos span").first).to_have_text("blue.png")
+
+
+def test_what_is_no_picture_is_said(page, tmp_path):
+    (tmp_path / "notes.txt").write_text("no picture")
+    page.locator("#upload").set_input_files(tmp_path / "notes.txt")
+    playwright.expect(page.locator("#status")).to_contain_text("notes.txt is no picture")
+
+
+def test_look_at_a_photo_by_keyboard(page):
+    page.locator("#text").fill("green")
+    photos(page)
+    page.locator("#photos .open").first.focus()
+    page.keyboard.press("Enter")
+    playwright.expect(page.locator("#look")).to_be_visible()
+    assert "green.png" in page.locator("#name").inner_text()
+    page.keyboard.press("Escape")
+    playwright.expect(page.locator("#look")).to_be_hidden()
+
+
+def test_nothing_sticks_out_and_dark_is_dark(page, tmp_path):
+    drawing(tmp_path / "drawing.png")
+    page.locator("#upload").set_input_files(tmp_path / "drawing.png")
+    photos(page)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    small = page.evaluate("""[...document.querySelectorAll("button")].filter(b => b.offsetParent && b.id != "theme"
+        && b.getBoundingClientRect().height < 34).map(b => b.textContent)""")
+    assert not small, f"too small for a finger: {small}"
+    light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.locator("#theme").click()
+    time.sleep(0.05)
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
+    assert page.evaluate("getComputedStyle(document.querySelector('canvas')).backgroundColor") == "rgb(255, 255, 255)"

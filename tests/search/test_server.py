@@ -1,0 +1,99 @@
+"""The page's server answers what it should, and nothing that is not in the index."""
+
+from io import BytesIO
+
+import pytest
+from pictures import colour_model, drawing, gallery, paint
+from PIL import Image
+
+from splip.search.index import Index
+
+pytest.importorskip("faiss")
+testclient = pytest.importorskip("starlette.testclient")
+pytest.importorskip("httpx")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return gallery(tmp_path_factory.mktemp("photos"))
+
+
+@pytest.fixture(scope="module")
+def client(folder, tmp_path_factory):
+    from splip.search.server import make_app
+
+    index = Index.open(tmp_path_factory.mktemp("index"), colour_model())
+    index.add([folder], quiet=True)
+    with testclient.TestClient(make_app(index), base_url="http://127.0.0.1:7860", raise_server_exceptions=False) as client:
+        yield client
+
+
+def png(image):
+    out = BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+def test_about_and_page(client):
+    assert client.get("/about").json() == {"images": 6, "model": "colours", "words": True}
+    for path, kind in (("/", "text/html"), ("/app.js", "text/javascript"), ("/style.css", "text/css")):
+        answer = client.get(path)
+        assert answer.status_code == 200 and kind in answer.headers["content-type"], path
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+
+
+def test_questions(client, folder):
+    photo = (folder / "cold" / "blue.png").read_bytes()
+    hits = client.post("/search?kind=photo&k=2", content=photo).json()["hits"]
+    assert len(hits) == 2 and hits[0]["name"] == "blue.png" and hits[0]["folder"] == "cold"
+    assert client.post("/search?text=red&k=1").json()["hits"][0]["name"] == "red.png"
+    answer = client.post("/search?k=3", content=png(drawing(background="black", ink="white"))).json()
+    assert len(answer["hits"]) == 3 and "inverted: light lines on dark" in answer["mended"]
+    like = client.get(f"/similar/{hits[0]['id']}?k=4").json()["hits"]
+    assert len(like) == 4 and like[0] == {**hits[0], "score": like[0]["score"]}
+
+
+def test_pictures_by_number_alone(client):
+    id = client.post("/search?text=red&k=1").json()["hits"][0]["id"]
+    answer = client.get(f"/image/{id}")
+    image = Image.open(BytesIO(answer.content))
+    assert answer.headers["content-type"] == "image/jpeg" and max(image.size) <= 256
+    red, green, _ = image.resize((1, 1)).getpixel((0, 0))
+    assert red > 150 > green
+    for path in ("/image/999999", "/image/../../etc/passwd", "/image//etc/passwd", "/image/1?side=9999",
+                 "/app.js/../../../setup.py", "/%2e%2e/setup.py", "/style.css%00"):  # fmt: skip
+        assert client.get(path).status_code in (400, 404), path
+
+
+@pytest.mark.parametrize(
+    "query, body, status, message",
+    [
+        ("", b"", 422, "a picture or words are needed"),
+        ("", png(Image.new("RGB", (64, 64), "white")), 422, "blank"),
+        ("", b"no picture", 422, "cannot read image"),
+        ("kind=film", b"", 400, "kind must be one of"),
+        ("text=" + "x" * 301, b"", 400, "at most 300 characters"),
+        ("text=red&k=0", b"", 400, "k must be 1 to 200"),
+        ("text=red&k=1e9", b"", 400, "k must be 1 to 200"),
+        ("", b"x" * (20 * 2**20 + 1), 413, "larger than 20 MB"),
+    ],
+)
+def test_what_cannot_be_answered_is_said(client, query, body, status, message):
+    answer = client.post(f"/search?{query}", content=body)
+    assert answer.status_code == status and message in answer.json()["error"], answer.text
+
+
+def test_other_sites_get_nothing(client):
+    assert client.get("/about", headers={"host": "evil.example"}).status_code == 400
+    for method, path in (("GET", "/about"), ("GET", "/image/1"), ("POST", "/search?text=red")):
+        answer = client.request(method, path, headers={"sec-fetch-site": "cross-site"})
+        assert answer.status_code == 403 and answer.json() == {"error": "asked by another site"}
+    assert client.get("/", headers={"sec-fetch-site": "cross-site"}).status_code == 200  # a link to the page
+
+
+def test_a_photo_that_went_is_a_404_and_comes_back(client, folder):
+    id = client.post("/search?text=pink&k=1").json()["hits"][0]["id"]
+    (folder / "warm" / "pink.png").unlink()
+    assert client.get(f"/image/{id}?side=1600").status_code == 404
+    paint(folder / "warm" / "pink.png", "pink")
+    assert client.get(f"/image/{id}?side=1600").status_code == 200
