@@ -40,6 +40,7 @@ setup(
         "search": SEARCH,  # splip index, splip search
         "milvus": MILVUS,  # the same with --engine milvus
         "app": APP,  # splip app
+        "mteb": ["mteb>=2.0", "datasets"],  # splip.search.mteb
         "export": ["onnx", "onnxruntime", "onnxscript"],  # splip export --format onnx
         "hf": HUGGING_FACE,  # CLIPs and encoders of Hugging Face, sharing what was trained
         "open_clip": OPEN_CLIP,  # CLIPs and encoders of open_clip: LAION, DataComp, SigLIP, ...

@@ -218,10 +218,10 @@ class LocalStore:
         if not self._seen:
             self._load_file()
         if self._index.wants_rebuild(len(self)):
-            self._index.fill(*self._read("SELECT id, vector FROM images", ()))
+            self._index.fill(*self._read())
         else:
             since = (self._seen,)
-            new = self._read("SELECT id, vector FROM images WHERE change > ?", since)
+            new = self._read("WHERE change > ?", since)
             gone = [id for (id,) in self._db.execute("SELECT id FROM gone WHERE change > ?", since)]
             self._index.remove([*gone, *new[0].tolist()] if len(self._index) else [])
             self._index.add(*new)
@@ -236,10 +236,14 @@ class LocalStore:
         except (OSError, ValueError, KeyError):
             return  # it is made anew from the vectors
 
-    def _read(self, sql: str, values: tuple) -> Tuple[np.ndarray, np.ndarray]:
-        rows = self._db.execute(sql, values).fetchall()
-        vectors = np.frombuffer(b"".join(vector for _, vector in rows), dtype=np.float32)
-        return np.array([id for id, _ in rows], dtype=np.int64), vectors.reshape(len(rows), self._index.dim)
+    def _read(self, where: str = "", values: tuple = ()) -> Tuple[np.ndarray, np.ndarray]:
+        """Numbers (n,) and vectors (n, d) of images."""
+        ids = [id for (id,) in self._db.execute(f"SELECT id FROM images {where} ORDER BY id", values)]
+        vectors = np.empty((len(ids), self._index.dim), dtype=np.float32)  # row by row: there may be a million
+        rows = self._db.execute(f"SELECT vector FROM images {where} ORDER BY id", values)
+        for i, (vector,) in enumerate(rows):
+            vectors[i] = np.frombuffer(vector, dtype=np.float32)
+        return np.array(ids, dtype=np.int64), vectors
 
     def close(self) -> None:
         """Let go of its files."""

@@ -1,5 +1,6 @@
 """An index knows what is there, whatever happened to the files and whichever engine holds it."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -51,7 +52,9 @@ def make(request, tmp_path):
         uri = request.getfixturevalue("server")
     opened = []
 
-    def make(identity=f"m{abs(hash(str(tmp_path))):x}"[:20]):
+    own = hashlib.sha256(str(tmp_path).encode()).hexdigest()[:20]  # the server outlives a test
+
+    def make(identity=own):
         for index in opened:
             index.close()
         opened[:] = [Index.open(tmp_path / "index", colour_model(identity), request.param.split()[0], uri)]
@@ -144,7 +147,7 @@ def test_a_folder_that_is_away_is_not_forgotten(make, tmp_path):
 def test_models_never_mix(make, tmp_path):
     folder = gallery(tmp_path / "photos")
     make().add([folder], quiet=True)
-    assert len(make("another-model")) == 0
+    assert len(make("anothermodel0123")) == 0
     assert len(make()) == 6
 
 

@@ -24,7 +24,8 @@ def client(folder, tmp_path_factory):
 
     index = Index.open(tmp_path_factory.mktemp("index"), colour_model())
     index.add([folder], quiet=True)
-    with testclient.TestClient(make_app(index), base_url="http://127.0.0.1:7860", raise_server_exceptions=False) as client:
+    address = "http://127.0.0.1:7860"
+    with testclient.TestClient(make_app(index), base_url=address, raise_server_exceptions=False) as client:
         yield client
 
 

@@ -1,0 +1,15 @@
+"""A Hugging Face Space of splip app: the photos in ./photos, searched with a drawing."""
+
+import os
+
+import uvicorn
+
+from splip.search import DEFAULT, Index
+from splip.search.server import make_app
+
+index = Index.open("index", os.environ.get("SPLIP_MODEL", DEFAULT))
+print(index.add([os.environ.get("SPLIP_PHOTOS", "photos")]), flush=True)
+
+if __name__ == "__main__":
+    app = make_app(index, local=False, frame_ancestors="https://huggingface.co https://*.hf.space")
+    uvicorn.run(app, host="0.0.0.0", port=int(os.environ.get("PORT", 7860)))

@@ -1,0 +1,68 @@
+"""A model for the benchmarks of `mteb`, whose Sketchy and TU-Berlin tasks are measured by code that is not ours.
+
+>>> import mteb
+>>> from splip import load_model
+>>> from splip.search.mteb import MTEBModel
+>>> mteb.evaluate(MTEBModel(load_model("output/mine")), mteb.get_tasks(tasks=["SketchyI2IRetrieval"]))
+
+Needs ``pip install -e ".[mteb]"``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List
+
+import numpy as np
+import torch
+from mteb.models.abs_encoder import AbsEncoder
+from mteb.models.model_meta import ModelMeta, ScoringFunction
+from mteb.types import PromptType
+from torch import Tensor
+
+from splip.images import as_rgb
+from splip.search.model import ImageModel
+
+# What the images of a task are. TU-Berlin's are the documents, and its queries are words.
+TASKS: Dict[str, Dict[str, str]] = {
+    "SketchyI2IRetrieval": {"query": "sketch", "document": "photo"},
+    "TUBerlinT2IRetrieval": {"document": "sketch"},
+}
+
+
+class MTEBModel(AbsEncoder):
+    """An :class:`splip.search.ImageModel` as mteb's encoder.
+
+    Args:
+        model: of :func:`splip.load_model`.
+        query, document: what the images of other tasks than TASKS are, ``sketch`` or ``photo``.
+    """
+
+    def __init__(self, model: ImageModel, query: str = "sketch", document: str = "photo") -> None:
+        self.model, self.kinds = model, {"query": query, "document": document}
+        name = "".join(c if c.isalnum() or c in "-_." else "-" for c in model.name).strip("-")
+        self.mteb_model_meta = ModelMeta.create_empty(
+            {"name": f"splip/{name}", "revision": model.identity, "modalities": ["image", "text"],
+             "framework": ["PyTorch"], "similarity_fn_name": ScoringFunction.COSINE, "reference": "https://arxiv.org/abs/2407.04207"}
+        )  # fmt: skip
+
+    def encode(
+        self, inputs: Any, *, task_metadata: Any, hf_split: str, hf_subset: str, prompt_type: Any = None, **kwargs: Any
+    ) -> np.ndarray:
+        """Embeddings of batches of images or words, (n, d) float32, unit length.
+
+        Raises:
+            ValueError: an item has both, or neither.
+        """
+        side = prompt_type.value if isinstance(prompt_type, PromptType) else str(prompt_type or "document")
+        modality = {**self.kinds, **TASKS.get(task_metadata.name, {})}[side]
+        parts: List[Tensor] = []
+        for batch in inputs:
+            if ("image" in batch) == ("text" in batch):
+                raise ValueError(f"{task_metadata.name}: items of an image or of words are wanted, got {sorted(batch)}")
+            if "image" in batch:
+                parts.append(self.model.embed([as_rgb(image) for image in batch["image"]], modality))
+            else:
+                parts.append(self.model.embed_text(list(batch["text"])))
+        return torch.cat(parts).numpy()
+
+
