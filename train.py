@@ -1,8 +1,16 @@
-"""Train or test a retrieval model. CoOp's arguments; `python train.py --help` lists them."""
+"""Train or test a retrieval model. CoOp's arguments; `python train.py --help` lists them.
+
+Errors are one line, exit status 2 for what you can mend and 1 for all else; `--debug` or SPLIP_DEBUG=1 shows
+tracebacks.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Optional, Sequence
 
 import torch
@@ -21,7 +29,8 @@ from splip.engine import (
     setup_logger,
 )
 from splip.engine.plugins import import_module
-from splip.training.config import merge_file
+from splip.errors import guarded
+from splip.training.options import merge_file, merge_options
 from splip.training.runs import read_config
 
 
@@ -42,7 +51,9 @@ def make_parser() -> argparse.ArgumentParser:
     add("--model-dir", default="", help="output folder of a finished run")
     add("--load-epoch", type=int, help="epoch of the checkpoint to test (default: best or last)")
     add("--no-train", action="store_true", help="build everything, train nothing")
-    add("opts", nargs=argparse.REMAINDER, help="config keys and values, e.g. OPTIM.LR 0.001")
+    add("--skip-finished", action="store_true", help="do nothing where --output-dir holds this very run's results")
+    add("--debug", action="store_true", help="show tracebacks (so does SPLIP_DEBUG=1)")
+    add("opts", nargs="*", metavar="KEY VALUE", help="settings, e.g. OPTIM.LR 0.001 (or OPTIM.LR=0.001)")
     return parser
 
 
@@ -71,20 +82,21 @@ def setup_cfg(args: argparse.Namespace):
         cfg.TRAINER.NAME = args.trainer
     if args.backbone:
         cfg.MODEL.BACKBONE.NAME = args.backbone
-    cfg.merge_from_list(args.opts)
+    merge_options(cfg, args.opts)
     cfg.freeze()
     return cfg
 
 
 def main(argv: Optional[Sequence[str]] = None):
     """Run one command line, alone or with the other processes that torchrun started; returns the trainer."""
-    args = make_parser().parse_args(argv)
+    args = make_parser().parse_intermixed_args(argv)
     with distributed.processes():
-        return run(args)
+        return run(args, sys.argv if argv is None else ["train.py", *argv])
 
 
-def run(args: argparse.Namespace):
+def run(args: argparse.Namespace, command: Sequence[str] = ()):
     """What the arguments ask for -> the trainer."""
+    require_one_copy()
     for name in args.imports:
         import_module(name)
     cfg = setup_cfg(args)
@@ -95,10 +107,12 @@ def run(args: argparse.Namespace):
     if distributed.is_main():
         setup_logger(cfg.OUTPUT_DIR)
     together = f", {distributed.world()} processes" if distributed.world() > 1 else ""
-    print(f"{collect_env_info()}, engine: {ENGINE}{together}")
+    print(f"{' '.join(map(str, command))}\n{collect_env_info()}, engine: {ENGINE}{together}\n{describe_code()}")
 
     trainer = build_trainer(cfg)
-    if args.eval_only:
+    if args.skip_finished and trainer.is_finished():
+        print(f"Finished before: {cfg.OUTPUT_DIR}")
+    elif args.eval_only:
         if trainer.trains or args.model_dir:
             trainer.load_model(args.model_dir, epoch=args.load_epoch)
         trainer.test()
@@ -107,5 +121,31 @@ def run(args: argparse.Namespace):
     return trainer
 
 
+def describe_code() -> str:
+    """Version, place and commit of the package."""
+    folder = Path(splip.__file__).resolve().parent
+    commit = ""
+    if (folder.parent / ".git").exists():
+        try:
+            asked = ["git", "-C", str(folder.parent), "describe", "--always", "--dirty", "--abbrev=12"]
+            commit = subprocess.run(asked, capture_output=True, text=True, timeout=10).stdout.strip()
+        except (OSError, subprocess.SubprocessError):
+            pass  # no git here
+    return f"splip {splip.__version__} in {folder}" + (f", commit {commit}" if commit else "")
+
+
+def require_one_copy() -> None:
+    """Refuse this file beside a package of another checkout.
+
+    Raises:
+        ValueError: naming both places.
+    """
+    here, package = Path(__file__).resolve().parent, Path(splip.__file__).resolve().parent
+    if (here / "splip").is_dir() and package != here / "splip":
+        raise ValueError(f"train.py is of {here}, but the installed package is {package}: pip install -e {here}")
+
+
 if __name__ == "__main__":
-    main()
+    words = sys.argv[1:]
+    sys.exit(guarded("train.py", lambda: main() and None, "--debug" in words or "LOCAL_RANK" in os.environ,
+                     "what is done is kept, and the same command goes on"))  # fmt: skip

@@ -2,9 +2,10 @@
 
     python benchmarks/index.py [--engine faiss milvus] [--count 10000 100000 1000000]
 
-Vectors of 512 numbers in clusters, as photos have them: 1 centre for each 100, of random directions, and noise around it as long as the centre.
-Questions are made like the vectors. Each engine and count runs in a process of its own; memory is what that process has more after the
-questions than before the first vector. Times of "embed" are of images of 800 x 600 (JPEG) by the model that ships with the package.
+Vectors of 512 numbers in clusters, as photos have them: one centre for each 100, of random directions, and noise around
+it as long as the centre. Questions are made like the vectors. Each engine and count runs in a process of its own;
+memory is what that process has more after the questions than before the first vector. "Embedding" is of images of
+800 x 600 (JPEG) by the model that ships with the package.
 """
 
 from __future__ import annotations

@@ -166,20 +166,20 @@ def test_a_run_whose_trainer_is_not_known_says_how(run, monkeypatch, capsys, tmp
     if entries is None:
         pytest.skip("another engine's registry")
     monkeypatch.setattr(TRAINER_REGISTRY, "_entries", {k: v for k, v in entries.items() if k != "Mine"})
-    assert cli.main(["export", "--run", str(run), "--output", str(tmp_path)]) == 1
+    assert cli.main(["export", "--run", str(run), "--output", str(tmp_path)]) == 2
     assert "trainer 'Mine' is not known here" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["nowhere.py", "no_such_module_at_all"])
 def test_a_module_that_is_not_there_is_named(name, tmp_path, capsys):
     words = ["search", "--import", name, "--run", str(tmp_path), "--photos", str(tmp_path), "a.png"]
-    assert cli.main(words) == 1
+    assert cli.main(words) == 2
     assert "--import: no " in (said := capsys.readouterr().err) and name in said
 
 
 def test_a_file_with_the_name_of_another_module_is_refused(tmp_path, capsys):
     (tmp_path / "json.py").write_text("")
-    assert cli.main(["export", "--import", str(tmp_path / "json.py"), "--run", "x", "--output", "y"]) == 1
+    assert cli.main(["export", "--import", str(tmp_path / "json.py"), "--run", "x", "--output", "y"]) == 2
     assert "has the name of a module that is there already" in capsys.readouterr().err
     (tmp_path / "broken_method.py").write_text("1 / 0")
     for _ in range(2):  # it is tried again

@@ -15,6 +15,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source scripts/env.sh
 source scripts/splip/runs.sh
+check_seeds "$@"
 use_environment
 
 DATA=${DATA:-data}
@@ -86,23 +87,10 @@ each() {  # NAME, SOURCE or "", KEY VALUE ...
             elif [ -n "$source" ]; then
                 model=(--eval-only --model-dir "$OUTPUT/$source/$trainer/$CFG/seed$seed")
             fi
-            check_settings "$OUTPUT/$name/$trainer/$CFG/seed$seed" "$*"
             run_once "$OUTPUT/$name/$trainer/$CFG/seed$seed" "$trainer" "$seed" "${name%%-*}" \
                 --root "$DATA" ${model[@]+"${model[@]}"} "$@"
         done
     done
-}
-
-# check_settings DIR SETTINGS: stop rather than take a finished run for one with other settings
-check_settings() {
-    local settings="$2 $OPTS" before
-    before=$(cat "$1/settings.txt" 2>/dev/null || true)
-    if [ -f "$1/results.json" ] && [ "$before" != "$settings" ]; then
-        echo "$1 was made with the settings '$before', not '$settings': remove it, or set OUTPUT" >&2
-        exit 1
-    fi
-    mkdir -p "$1"
-    echo "$settings" > "$1/settings.txt"
 }
 
 ROWS=()  # what show_table is to show

@@ -7,6 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 source scripts/env.sh
 source scripts/splip/runs.sh
+check_seeds "$@"
 use_environment
 
 DATASET=${DATASET:-sketchmoji}

@@ -10,6 +10,8 @@ import importlib
 import sys
 from typing import List, Optional, Sequence
 
+from splip.errors import guarded
+
 COMMANDS = {
     "app": ("splip.cli.app", "a page to draw on, that finds your photos"),
     "compare": ("splip.cli.compare", "one contact sheet for several runs"),
@@ -52,7 +54,7 @@ def add_index(parser: argparse.ArgumentParser) -> None:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Run one command line -> exit status; what the user can mend is one line on stderr and status 1."""
+    """Run one command line -> exit status, as :mod:`splip.errors` has it; errors are one line on stderr."""
     words = list(sys.argv[1:] if argv is None else argv)
     command = next((c for c in COMMANDS if words[: len(c.split())] == c.split()), None)
     if command is None:
@@ -60,15 +62,16 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     module = importlib.import_module(COMMANDS[command][0])
     parser = argparse.ArgumentParser(prog=f"splip {command}", description=(module.__doc__ or "").splitlines()[0])
     parser.add_argument("--import", dest="imports", action="append", default=[], metavar="MODULE", help=IMPORT_HELP)
+    parser.add_argument("--debug", action="store_true", help="show tracebacks (so does SPLIP_DEBUG=1)")
     module.configure(parser)
-    args = parser.parse_args(words[len(command.split()) :])
-    try:
+    args = parser.parse_intermixed_args(words[len(command.split()) :])
+
+    def run() -> int:
         for name in args.imports:
             import_module(name)
         return module.run(args)
-    except (ValueError, OSError) as error:
-        print(f"splip {command}: {error}", file=sys.stderr)
-        return 1
+
+    return guarded(f"splip {command}", run, args.debug, getattr(module, "GO_ON", ""))
 
 
 def _overview(words: List[str]) -> int:

@@ -20,7 +20,8 @@ from pathlib import Path
 
 import torch
 
-from splip.training.config import extend_cfg, merge_file
+from splip.training.config import extend_cfg
+from splip.training.options import merge_file, merge_options
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=-1, help="the seed that results.json should name for a host's run")
     add("--dataset-config-file", default="", help="e.g. configs/datasets/sketchy2.yaml (default: the run's own)")
     add("--config-file", default="", help="the configuration that the host trained with")
-    add("opts", nargs=argparse.REMAINDER, help="config keys and values, e.g. DATASET.SETTING gzs")
+    add("opts", nargs="*", metavar="KEY VALUE", help="settings, e.g. DATASET.SETTING gzs (or KEY=VALUE)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -52,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.model and os.path.isfile(os.path.join(args.model, "config.yaml")):
         args.run = Path(args.model)  # tested with its own settings
+    if args.run and os.path.realpath(args.run) == os.path.realpath(args.output_dir):
+        raise ValueError(f"--output-dir {args.output_dir} is the run's own folder: its results would be overwritten")
     if args.host:
         trainer = _host_trainer(args)
     else:
@@ -126,7 +129,8 @@ def _merged(cfg, args: argparse.Namespace, *last):
     if args.root:
         cfg.DATASET.ROOT = args.root
     cfg.OUTPUT_DIR = args.output_dir
-    cfg.merge_from_list([*args.opts, *last])
+    merge_options(cfg, args.opts)
+    cfg.merge_from_list(list(last))
     cfg.freeze()
     return cfg
 

@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import splip
+import splip.trainers
+from splip.engine import TRAINER_REGISTRY
 from splip.retrieval.metrics import CONVENTIONS
+from splip.training.identity import differences, settings_of, shown
 
 # what must agree for runs to be seeds of one experiment; `switches` are the method's parts that are off
 GROUP = ("dataset", "setting", "gallery", "backbone", "trainer", "switches", "selection", "split")
@@ -56,7 +59,8 @@ def group(results: List[dict]) -> List[tuple]:
     """(names, runs) of each experiment, baselines first; names are GROUP's and the seeds.
 
     Raises:
-        ValueError: a seed occurs twice in one group, so the runs are not seeds of one experiment.
+        ValueError: a seed occurs twice in one group, or settings, data or backbone differ: the runs are not seeds of
+            one experiment.
     """
     groups = defaultdict(list)
     for result in results:
@@ -70,8 +74,28 @@ def group(results: List[dict]) -> List[tuple]:
             raise ValueError(
                 f"{dict(zip(GROUP, key))}: seeds {seeds} repeat; give a folder that holds one experiment each"
             )
+        for run in runs[1:]:
+            lines = differences(_identity(runs[0]), _identity(run))
+            if lines:
+                raise ValueError(
+                    f"{runs[0]['trainer']} on {runs[0]['dataset']}: seeds {seeds} are of different experiments "
+                    f"({shown(lines)})"
+                )
         pairs.append(({**dict(zip(GROUP, key)), "seeds": " ".join(map(str, seeds))}, runs))
     return sorted(pairs, key=lambda pair: (pair[0]["dataset"], pair[0]["setting"], *rank(pair[1][0])))
+
+
+def _identity(result: dict) -> dict:
+    """What seeds of one experiment have in common."""
+    found = {key: value for key, value in result.get("identity", {}).items() if key != "seed"}
+    return {**found, "settings": settings_of(result.get("config", {}), node_of(result))}
+
+
+def node_of(result: dict) -> str:
+    """The config's node of a result's method."""
+    known = TRAINER_REGISTRY.registered_names()
+    trainer = TRAINER_REGISTRY.get(result["trainer"]) if result["trainer"] in known else None
+    return getattr(trainer, "node", "") or result["trainer"].upper()
 
 
 def switches(result: dict) -> str:

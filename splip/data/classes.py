@@ -53,20 +53,30 @@ def read_shipped(name: str) -> List[str]:
 def read_split(path: Path) -> Tuple[List[str], List[str]]:
     """A user's split file -> (unseen classes, pseudo-unseen classes), as spelt there.
 
-    One unseen class a line, ``#`` starts a comment, ``pseudo: <class>`` names a seen class that
+    One unseen class a line, ``#`` at a word's start begins a comment, ``pseudo: <class>`` names a seen class that
     ``TEST.FINAL_MODEL best_val`` may hold out.
 
     Raises:
-        ValueError: no such file, or it names no unseen class.
+        ValueError: no such file, it is no text, or it names no unseen class.
     """
     if not path.is_file():
         raise ValueError(f"DATASET.SPLIT must be a text file with the unseen classes, one a line; no file at {path}")
-    lines = [line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = [re.split(r"(?:^|\s)#", line)[0].strip() for line in _text(path).splitlines()]
     pseudo = [line.split(":", 1)[1].strip() for line in lines if line.startswith("pseudo:")]
     unseen = sorted({line for line in lines if line and not line.startswith("pseudo:")})
     if not unseen:
         raise ValueError(f"{path} names no unseen class")
     return unseen, pseudo
+
+
+def _text(path: Path) -> str:
+    """A text file in UTF-8 or, with its mark, UTF-16: what editors write."""
+    content = path.read_bytes()
+    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8: {error.reason} at byte {error.start}") from error
 
 
 def some(names: Sequence[Any], shown: int = 5) -> List[str]:

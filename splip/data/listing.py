@@ -64,13 +64,20 @@ def _list_files(path: str) -> Listing:
     return Listing([name for name in files if name in whole], [name for name in files if name not in whole])
 
 
-def _cache_file(folder: Path) -> Optional[Path]:
-    """Where the listing of ``folder`` is kept; None where there is no home for it."""
+def cache_folder() -> Optional[Path]:
+    """Where small things are kept between runs; None for a user without a home."""
     try:
         home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    except RuntimeError:  # a user without a home
+    except RuntimeError:
         return None
-    root = Path(os.environ.get("SPLIP_CACHE") or Path(home, "splip"))
+    return Path(os.environ.get("SPLIP_CACHE") or Path(home, "splip"))
+
+
+def _cache_file(folder: Path) -> Optional[Path]:
+    """Where the listing of ``folder`` is kept."""
+    root = cache_folder()
+    if root is None:
+        return None
     name = hashlib.sha256(os.path.abspath(folder).encode("utf-8", "surrogateescape")).hexdigest()
     return root / "listings" / f"{name[:32]}.json"
 

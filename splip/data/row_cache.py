@@ -1,10 +1,10 @@
 """Arrays of one shape on disk, for repeated epochs and later runs: decoded images, or what a network makes of them.
 
 `<folder>/<name>.raw` holds them in sequence, read through a memory map; `<folder>/<name>.jsonl` holds a line for
-each: of an image its data set class, file, what the data set needs beyond it, and the file's size and modification
-time. Both only
-grow: an image whose file has changed gets a new place. Arrays reach the disk before their line does, so that what a
-killed process leaves half-written counts as absent.
+each: its checksum, and of an image its data set class, file, what the data set needs beyond it, and the file's size
+and modification time. Both only grow: an image whose file has changed gets a new place. Arrays reach the disk before
+their line does, so that what a killed process leaves half-written counts as absent; an array is checked when it is
+first read.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zlib
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 from filelock import FileLock, Timeout
 
+SUM = 9  # characters of a line's checksum, with the space behind it
 Reader = Callable[[Sequence[int]], Iterable[np.ndarray]]
 
 
@@ -79,27 +81,31 @@ class RowCache:
             for batch in read(missing) if missing else ():
                 self._append(batch, [lines[position] for position in missing[done : done + len(batch)]])
                 done += len(batch)
-            places = self._places()
+            whole = self._whole_lines()
         finally:
             self.lock.release()
-        return MappedRows(self.raw, self.shape, self.dtype, np.array([places[line] for line in lines]))
+        places = {line[SUM:]: place for place, line in enumerate(whole)}
+        chosen = np.array([places[line] for line in lines])
+        sums = np.array([int(whole[place][: SUM - 1], 16) for place in chosen], dtype=np.uint32)
+        return MappedRows(self.raw, self.shape, self.dtype, chosen, sums)
 
     def _append(self, batch: np.ndarray, lines: Iterable[str]) -> None:
+        rows = np.ascontiguousarray(batch)
         try:
             with open(self.raw, "ab") as raw:
-                raw.write(np.ascontiguousarray(batch).data)
+                raw.write(rows.data)
                 raw.flush()
                 os.fsync(raw.fileno())
             with open(self.index, "a", encoding="ascii", newline="\n") as index:
-                index.writelines(f"{line}\n" for line in lines)
+                index.writelines(f"{zlib.crc32(row.data):08x} {line}\n" for row, line in zip(rows, lines))
         except OSError as error:
             raise OSError(
                 f"{self.key}: cannot write to {self.folder} ({error}); what was written before is kept"
             ) from error
 
     def _places(self) -> Dict[str, int]:
-        """{line: number of its image}."""
-        return {line: place for place, line in enumerate(self._whole_lines())}
+        """{line: number of its image}; the last of several."""
+        return {line[SUM:]: place for place, line in enumerate(self._whole_lines())}
 
     def _whole_lines(self) -> List[str]:
         """The lines written to their end, of images written to theirs."""
@@ -119,26 +125,48 @@ class RowCache:
 
 def pixel_cache(folder: str, size: int) -> RowCache:
     """Of decoded images, (size, size, 3) uint8."""
-    return RowCache(folder, f"pixels_{size}", (size, size, 3), np.uint8, "DATASET.PIXEL_CACHE")
+    return RowCache(folder, f"pixels2_{size}", (size, size, 3), np.uint8, "DATASET.PIXEL_CACHE")
 
 
 class MappedRows:
-    """Arrays (n, *shape) of a raw file, read-only; a pickle of it holds none of them."""
+    """Arrays (n, *shape) of a raw file, read-only; a pickle of it holds none of them.
 
-    def __init__(self, path: str, shape: Tuple[int, ...], dtype: np.dtype, places: np.ndarray) -> None:
-        self.path, self.shape, self.dtype, self.places = path, shape, dtype, places
+    Args:
+        sums: CRC-32 of each, compared when it is first read.
+    """
+
+    def __init__(
+        self, path: str, shape: Tuple[int, ...], dtype: np.dtype, places: np.ndarray, sums: np.ndarray
+    ) -> None:
+        self.path, self.shape, self.dtype, self.places, self.sums = path, shape, dtype, places, sums
         self._map: Optional[np.ndarray] = None
+        self._checked = np.zeros(len(places), dtype=bool)
 
     def __len__(self) -> int:
         return len(self.places)
 
     def __getitem__(self, index: Any) -> np.ndarray:
-        """One array, or with an array of positions as many."""
+        """One array, or with an array of positions as many.
+
+        Raises:
+            ValueError: one is not what was written.
+        """
         if self._map is None:
             raw, numbers = np.memmap(self.path, dtype=self.dtype, mode="r"), int(np.prod(self.shape))
             count = len(raw) // numbers  # another run may be writing the rest
             self._map = raw[: count * numbers].reshape(count, *self.shape).view(np.ndarray)
-        return self._map[self.places[index]]
+        rows = self._map[self.places[index]]
+        if not self._checked[index].all():
+            self._check(index, rows)
+        return rows
+
+    def _check(self, index: Any, rows: np.ndarray) -> None:
+        single = np.ndim(index) == 0
+        for position, row in zip(np.atleast_1d(index), rows[None] if single else rows):
+            if not self._checked[position] and zlib.crc32(np.ascontiguousarray(row).data) != self.sums[position]:
+                raise ValueError(f"{self.path} is damaged: array {self.places[position]} is not what was written; "
+                                 "remove the file and the .jsonl beside it")  # fmt: skip
+        self._checked[index] = True
 
     def __getstate__(self) -> Dict[str, object]:
         return {**self.__dict__, "_map": None}

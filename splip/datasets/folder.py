@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
+from difflib import get_close_matches
 from pathlib import Path
-from typing import List
+from typing import Dict, List
 
 from splip.data.base import PHOTO, SKETCH, SBIRDataset, SBIRDatum
-from splip.data.classes import read_split
+from splip.data.classes import normalise, read_split, some
 from splip.data.galleries import GALLERIES, divide, name_gallery, settle
+from splip.data.listing import list_classes
 from splip.engine import DATASET_REGISTRY
-from splip.images import has_image_suffix
+from splip.images import describe_skipped, kind_of
 
 FOLDERS = {SKETCH: "sketch", PHOTO: "photo"}
 
 
 @DATASET_REGISTRY.register()
 class SBIRFolder(SBIRDataset):
-    """``<root>/sketch/<class>/*`` and ``<root>/photo/<class>/*``, in any image format that Pillow reads.
+    """``<root>/sketch/<class>/*`` and ``<root>/photo/<class>/*``, in any format of :mod:`splip.images`.
 
     ``DATASET.SPLIT`` is a text file with the unseen classes, one a line (``#`` starts a comment). A line
     ``pseudo: <class>`` marks a seen class that ``TEST.FINAL_MODEL best_val`` may hold out. Settings: ``zs``
     and ``gzs`` with its galleries (:mod:`splip.data.galleries`).
 
+    ``Hot-Air_Balloon`` and ``hot air balloon`` are one class, in folders and in the list
+    (:func:`splip.data.classes.normalise`). Files that are no images are left out, and counted aloud.
+
     Raises:
-        ValueError: a folder or the split file is missing, the split names a class that is not there, the
-            setting is another one, or a class cannot be trained or ranked on (:class:`SBIRDataset`).
+        ValueError: a folder or the split file is missing, the split names a class that is not there, two folders of a
+            modality are one class, a class has no images, the setting is another one, or a class cannot be trained or
+            ranked on (:class:`SBIRDataset`).
     """
 
     def __init__(self, cfg) -> None:
@@ -33,10 +41,13 @@ class SBIRFolder(SBIRDataset):
         items = [item for domain in (SKETCH, PHOTO) for item in _scan(root, domain)]
         classes = {item.classname for item in items}
         split = Path(cfg.DATASET.SPLIT).expanduser()
-        unseen, pseudo = read_split(split)
+        unseen, pseudo = ([normalise(name) for name in names] for names in read_split(split))
         unknown = sorted((set(unseen) | set(pseudo)) - classes)
         if unknown:
-            raise ValueError(f"{split} names classes that are not below {root}: {unknown}")
+            near = [name for lost in unknown for name in get_close_matches(lost, sorted(classes), n=1)]
+            hint = f" (near: {', '.join(near)})" if near else ""
+            raise ValueError(f"{split} names classes that are not below {root}: {unknown}{hint}")
+        unseen = sorted(set(unseen))
         super().__init__(
             **divide(items, unseen, gallery, cfg.DATASET.GALLERY_SEED),
             seen=sorted(classes - set(unseen)),
@@ -51,10 +62,30 @@ class SBIRFolder(SBIRDataset):
 
 def _scan(root: Path, domain: int) -> List[SBIRDatum]:
     folder = root / FOLDERS[domain]
+    layout = f"expected {root}/sketch/<class>/* and {root}/photo/<class>/*"
     if not folder.is_dir():
-        raise ValueError(f"no folder {folder}: expected {root}/sketch/<class>/* and {root}/photo/<class>/*")
-    return [
-        SBIRDatum(str(path), domain, path.parent.name)
-        for path in sorted(folder.glob("*/*"))  # sorted: a listing's order differs between machines
-        if has_image_suffix(path.name)
-    ]
+        raise ValueError(f"no folder {folder}: {layout}")
+    found: Dict[str, str] = {}  # class -> its folder
+    items: List[SBIRDatum] = []
+    skipped: Counter = Counter()
+    for name, files in list_classes(folder).items():
+        classname = normalise(name)
+        if classname in found:
+            raise ValueError(f"{folder} has {found[classname]!r} and {name!r}: both are class {classname!r}")
+        found[classname] = name
+        skipped.update(kind_of(file) for file in files.others)
+        if not files.images:
+            others = ", ".join(some(files.others)) or _what_else(folder / name)
+            raise ValueError(f"{folder / name} has no images (there is {others}): {layout}")
+        items += [SBIRDatum(str(folder / name / file), domain, classname, listed=True) for file in files.images]
+    if not items:
+        raise ValueError(f"{folder} has no class folders: {layout}")
+    if skipped:
+        print(f"{folder}: left out, no images: {describe_skipped(skipped)}")
+    return items
+
+
+def _what_else(folder: Path) -> str:
+    """What is in a class folder that has no files."""
+    inside = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    return f"the folder {inside[0]!r}" if inside else "nothing"

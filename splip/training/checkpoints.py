@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
+import re
 import zipfile
+from contextlib import contextmanager, suppress
 from typing import Any, Dict, Iterable, Iterator, Optional, Tuple
 
 import numpy as np
@@ -13,6 +16,7 @@ import torch
 from torch import Tensor
 
 from splip.data.classes import some
+from splip.errors import is_full
 
 SCHEMA = 2  # of what a checkpoint holds; 1: until commit 23ad539, without the settings in splip.config.BEFORE
 BEST = "model-best.pth.tar"
@@ -25,9 +29,18 @@ def epoch_file(epoch: int) -> str:
 
 
 def newest(folder: str) -> Optional[str]:
-    """Path of the newest checkpoint in `folder`, or None if none was ever written there."""
+    """Path of the newest checkpoint in `folder`, or None if none was ever written there.
+
+    Raises:
+        ValueError: there are checkpoints, but the file that says which is the newest is gone.
+    """
     pointer = os.path.join(folder, POINTER)
     if not os.path.isfile(pointer):
+        there = os.listdir(folder) if os.path.isdir(folder) else []
+        lost = sorted(name for name in there if re.fullmatch(r"model\.pth\.tar-\d+", name))
+        if lost:
+            beside = ", ".join(some(lost))
+            raise ValueError(f"{pointer} is gone, beside {beside}: write the newest name into it, or remove the folder")
         return None
     with open(pointer, encoding="utf-8") as file:
         return os.path.join(folder, file.readline().strip())
@@ -53,21 +66,37 @@ def find(directory: str, best: bool = False, epoch: Optional[int] = None) -> str
 
 def write_text(path: str, text: str) -> None:
     """Write a file that a kill cannot leave half written."""
-    with open(path + ".part", "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(path + ".part", path)
+    with _whole(path):
+        with open(path + ".part", "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(path + ".part", path)
 
 
 def write(path: str, state: Dict[str, Any]) -> None:
     """Save `state` (tensors and plain values) so that a kill leaves the old file or the new one."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path + ".part", "wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(path + ".part", path)
+    with _whole(path):
+        with open(path + ".part", "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(path + ".part", path)
+
+
+@contextmanager
+def _whole(path: str) -> Iterator[None]:
+    """Around a write of ``path``: if it fails nothing half-written stays, and the error names the path."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        with suppress(OSError):
+            os.remove(path + ".part")
+        if is_full(error):
+            kept = "; what was there before is kept" if os.path.exists(path) else ""
+            raise OSError(errno.ENOSPC, f"No space left to write{kept}", path) from error
+        raise
 
 
 def read(path: str, device: Optional[torch.device] = None) -> Dict[str, Any]:

@@ -7,8 +7,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from yaml import YAMLError
-
 from splip.config import SpLIPConfig
 from splip.engine import DATASET_REGISTRY, TRAINER_REGISTRY
 
@@ -52,22 +50,6 @@ def extend_cfg(cfg: Any) -> None:
             own = getattr(registry.get(name), "extend_cfg", None)
             if own is not None:
                 own(cfg)
-
-
-def merge_file(cfg: Any, path: str) -> None:
-    """Merge a config file into ``cfg``, in place.
-
-    Raises:
-        ValueError: it does not end in .yaml (yacs runs a .py file), does not exist, or is no YAML.
-    """
-    if not path.endswith((".yaml", ".yml")):
-        raise ValueError(f"a config file must end in .yaml, got {path!r}")
-    try:
-        cfg.merge_from_file(path)
-    except FileNotFoundError as error:
-        raise ValueError(f"no config file {path!r}") from error
-    except YAMLError as error:
-        raise ValueError(f"config file {path!r} is no YAML: {' '.join(str(error).split())}") from error
 
 
 def grad_checkpointing(cfg: Any) -> bool:

@@ -43,6 +43,7 @@ class Evaluation:
     tested_epoch: int
     history: List[Dict[str, float]]
     token_cache: Any  # the trainer's
+    identity: Any
     _kept: Dict[Any, Any] = {}  # E_0 of the last two sets of images
 
     def encode(
@@ -108,7 +109,8 @@ class Evaluation:
                 query_as, gallery_as = (self.encode(some, None, other) for some, other in zip(sets, MODALITIES[::-1]))
                 extra["swapped"], _ = results.score(query_as, gallery_as, *sets, self.dataset.setting)
             if distributed.is_main():
-                self._write_results(metrics, extra, query, gallery, time.time() - began)
+                with self.alone():  # type: ignore[attr-defined]  # the trainer's
+                    self._write_results(metrics, extra, query, gallery, time.time() - began)
         return metrics[group][column]
 
     def _evaluation_sets(self, split: str) -> Tuple[Sets, Tuple[Optional[ImageDataset], Optional[ImageDataset]]]:
@@ -150,6 +152,7 @@ class Evaluation:
             "precision": self.precision,
             "preprocessing": self.preprocessing.describe(),
             "versions": results.versions(),
+            "identity": {key: value for key, value in self.identity().items() if key != "settings"},
             "config": cfg,
             "seconds": {"train": sum(epoch["seconds"] for epoch in self.history), "test": seconds},
             **extra,

@@ -48,6 +48,7 @@ class ResumableTrainer:
     trains: bool
 
     # of the trainer
+    identity: Any
     method_settings: Any
     inference_settings: Any
     complete_settings: Any
@@ -72,6 +73,7 @@ class ResumableTrainer:
                 "NAME": cfg.DATASET.NAME, "SETTING": self.dataset.setting, "gallery": self.dataset.gallery_name
             },
             "split": self.dataset.split,
+            "data": self.identity()["data"],
             "OPTIM": cfg.OPTIM,
             "DATALOADER.TRAIN_X.BATCH_SIZE": cfg.DATALOADER.TRAIN_X.BATCH_SIZE,
             "INPUT": {**{key: cfg.INPUT[key] for key in keys}, **self.preprocessing.statistics()},
@@ -193,6 +195,8 @@ class ResumableTrainer:
             saved.update(run)
             if "seed" in here:
                 saved["seed"] = state["seed"]
+        if saved.get("data", "") is None:
+            here["data"] = None
         here["backbone"], saved["backbone"] = checkpoints.comparable(here["backbone"], saved["backbone"])
         checkpoints.require_equal(checkpoints.plain(saved), here, path)
 
@@ -208,6 +212,8 @@ class ResumableTrainer:
 def _renamed(run: Dict[str, Any]) -> Dict[str, Any]:
     """A checkpoint's run settings with today's keys; keys that it was written without have the values that it meant."""
     run = {**run}
+    if "data" not in run:  # until 1a4b808
+        run["data"] = None
     if "TRAINER.SPLIP.PREC" in run:
         run["TRAINER.PREC"] = run.pop("TRAINER.SPLIP.PREC")
     optim = {

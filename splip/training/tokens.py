@@ -70,7 +70,7 @@ class TokenCache:
         first = self._encode(next(iter(loader(Subset(images, [0]), 1, 0))))  # type: ignore[arg-type]
         shape, dtype = tuple(first.shape[1:]), first.dtype
         if self.where != MEMORY:
-            stem = f"tokens_{'x'.join(map(str, shape))}_{str(dtype).split('.')[-1]}"
+            stem = f"tokens2_{'x'.join(map(str, shape))}_{str(dtype).split('.')[-1]}"
             cache = RowCache(self.where, stem, shape, STORED[dtype], "TRAINER.TOKEN_CACHE")
             keyed = [f"{self.how} {line}" for line in lines]
             missing = len(cache.missing(keyed))

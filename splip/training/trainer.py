@@ -25,13 +25,14 @@ from splip.engine import MetricMeter, TrainerX, build_dataset, build_lr_schedule
 from splip.training import checkpoints, results
 from splip.training.config import check_cfg
 from splip.training.evaluation import Evaluation
+from splip.training.finished import OwnFolder
 from splip.training.precision import PRECISIONS, autocast, grad_scaler, precision
 from splip.training.progress import Progress
 from splip.training.resume import ResumableTrainer
 from splip.training.tokens import TokenCache, Tokens, take_rows
 
 
-class SBIRTrainer(ResumableTrainer, Evaluation, TrainerX):
+class SBIRTrainer(ResumableTrainer, Evaluation, OwnFolder, TrainerX):
     """Trains on triplets of an `SBIRDataset`; tests by ranking its gallery for each of its queries.
 
     Attributes:
@@ -185,22 +186,20 @@ class SBIRTrainer(ResumableTrainer, Evaluation, TrainerX):
     # ----------------------------------------------------------------- training
 
     def train(self) -> None:  # type: ignore[override]  # as Dassl has it
-        if self.trains:
-            super().train()
-        else:
-            self.write_config()
-            self.test()
-
-    def write_config(self) -> None:
-        """For whatever reads a run later (`splip search`, ...), also after training inside a host."""
-        if distributed.is_main():
-            os.makedirs(self.output_dir, exist_ok=True)
-            checkpoints.write_text(os.path.join(self.output_dir, "config.yaml"), self.cfg.dump())
+        if not self.trains or checkpoints.newest(os.path.join(self.output_dir, "splip")) is None:
+            self.is_finished()  # refuses another run's folder; a checkpoint is compared when it is resumed
+        with self.alone():
+            if self.trains:
+                super().train()
+            else:
+                self.write_config()
+                self.test()
 
     def before_train(self) -> None:
         os.makedirs(self.output_dir, exist_ok=True)
         super().before_train()
         self.write_config()
+        self.check_images()
         distributed.require_same(self.start_epoch, "the number of epochs done, as the output folder shows it,")
         if self.start_epoch < self.max_epoch and self.cfg.TRAINER.TOKEN_CACHE:
             views = self.train_loader_x.dataset.views

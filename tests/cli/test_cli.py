@@ -34,7 +34,7 @@ def test_what_is_no_command_lists_those_that_are(words, capsys):
 
 def test_what_the_user_can_mend_is_one_line(tmp_path, capsys):
     words = ["data", "download", "Sketchy", "--root", str(tmp_path), "--archive", str(tmp_path / "gone.zip")]
-    assert cli.main(words) == 1
+    assert cli.main(words) == 2
     assert capsys.readouterr().err == f"splip data download: no archive at {tmp_path / 'gone.zip'}\n"
 
 

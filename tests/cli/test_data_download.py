@@ -244,7 +244,7 @@ def test_a_download_that_fails_says_what_to_do(tmp_path, monkeypatch, capsys, er
             raise error
 
     monkeypatch.setattr(gdown, "download", fake)
-    assert cli.main(["data", "download", "TUBerlin", "--root", str(tmp_path)]) == 1
+    assert cli.main(["data", "download", "TUBerlin", "--root", str(tmp_path)]) == 2
     said = capsys.readouterr().err
     for wanted in (reason, "12VV40j5Nf4hNBfFy0AhYEtql1OjwXAUC/view", f"--root {tmp_path} --archive FILE"):
         assert wanted in said, said

@@ -48,7 +48,7 @@ def test_a_run_is_tested_again_and_in_another_setting(run, tmp_path):
     ],
 )
 def test_what_cannot_be_tested_is_said_in_a_line(run, tmp_path, capsys, words, message):
-    assert evaluate(*[word.format(run=run) for word in words], "--output-dir", tmp_path) == 1
+    assert evaluate(*[word.format(run=run) for word in words], "--output-dir", tmp_path) == 2
     assert message.format(run=run) in capsys.readouterr().err
 
 
@@ -62,7 +62,7 @@ def test_what_cannot_be_tested_is_said_in_a_line(run, tmp_path, capsys, words, m
 )
 def test_a_host_needs_dassl_its_arguments_and_its_checkout(monkeypatch, tmp_path, capsys, running, words, message):
     monkeypatch.setattr(engine, "ENGINE", running)
-    assert evaluate(*[word.format(tmp=tmp_path) for word in words], "--output-dir", tmp_path / "out") == 1
+    assert evaluate(*[word.format(tmp=tmp_path) for word in words], "--output-dir", tmp_path / "out") == 2
     assert message.format(tmp=tmp_path) in capsys.readouterr().err
 
 

@@ -339,15 +339,17 @@ END = ["USE_CUDA", "False", "TRAINER.SPLIP.PERMUTATIONS", "10", "OPTIM.MAX_EPOCH
 
 def test_train_py_merges_in_coops_order(train, command, tmp_path):
     def cfg(*more):
-        return train.setup_cfg(train.make_parser().parse_args([*command, *more]))
+        return train.setup_cfg(train.make_parser().parse_intermixed_args([*command, *more]))
 
     assert cfg().OPTIM.LR == 0.001, "the method's file comes after the data set's"
     assert cfg().SEED == 5 and cfg("--seed", "0").SEED == 0
     assert cfg("--seed", "3", "SEED", "4").SEED == 4, "pairs come last"
     assert cfg("--resume", "run").OUTPUT_DIR == "run" == cfg("--resume", "run").RESUME
     assert cfg("--resume", "a", "--output-dir", "b").OUTPUT_DIR == "b"
-    with pytest.raises(AssertionError, match=r"Non-existent key: OPTIM\.LEARNING_RATE"):
-        cfg("OPTIM.LEARNING_RATE", "1")
+    assert cfg("OPTIM.LR=0.5", "TRAINER.SPLIP.ALPHA", "1", "--seed", "3").SEED == 3, "options may follow pairs"
+    assert cfg("OPTIM.LR=0.5", "TRAINER.SPLIP.ALPHA", "1").TRAINER.SPLIP.ALPHA == 1.0
+    with pytest.raises(ValueError, match=r"there is no setting 'OPTIM.LRR': did you mean OPTIM.LR\?"):
+        cfg("OPTIM.LRR", "1")
 
 
 def test_train_py_trains_then_evaluates(train, command, tmp_path):

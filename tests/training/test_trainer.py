@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -314,7 +315,7 @@ def test_results_hold_what_tables_need(config, tmp_path):
     left = saved(trainer)
     assert list(left) == [
         "trainer", "dataset", "setting", "split", "gallery", "backbone", "seed", "epoch", "num_queries",
-        "num_gallery", "metrics", "selection", "precision", "preprocessing", "versions", "config", "seconds",
+        "num_gallery", "metrics", "selection", "precision", "preprocessing", "versions", "identity", "config", "seconds",
         "prompt_cosines", "swapped",
     ]  # fmt: skip
     wanted = ("SpLIP", "TinySBIR", "zs", "unseen", 1, 2, 8, 8, "last")
@@ -439,3 +440,53 @@ def test_every_shipped_config_is_accepted(path):
     assert cfg.DATASET.NAME in DATASET_REGISTRY.registered_names()
     if cfg.MODEL.BACKBONE.NAME == EMBEDDED:
         assert tuple(cfg.INPUT.SIZE) == (clip_dims(load_clip()).resolution,) * 2
+
+
+# ------------------------------------------------------------- numbers of different runs never mix
+
+
+def test_a_finished_run_is_known_again_and_another_refused(config, tmp_path):
+    trainer = run(config("OPTIM.MAX_EPOCH", 1))
+    assert trainer.is_finished() and build_trainer(config("OPTIM.MAX_EPOCH", 1)).is_finished()
+    assert build_trainer(config("OPTIM.MAX_EPOCH", 1, "DATALOADER.NUM_WORKERS", 1)).is_finished(), "how, not what"
+    for opts, message in (
+        (["OPTIM.MAX_EPOCH", 2], "OPTIM.MAX_EPOCH 1 then, 2 now"),
+        (["OPTIM.MAX_EPOCH", 1, "SEED", 7], "seed 1 then, 7 now"),
+        (["OPTIM.MAX_EPOCH", 1, "TRAINER.SPLIP.ALPHA", 0.25], r"TRAINER.SPLIP.ALPHA 1.0 then, 0.25 now"),
+    ):
+        with pytest.raises(ValueError, match=rf"holds the results of another run \({message}"):
+            build_trainer(config(*opts)).is_finished()
+    (tmp_path / "run" / "results.json").write_text("")
+    assert not build_trainer(config("OPTIM.MAX_EPOCH", 1)).is_finished(), "it was cut short: to be made again"
+
+
+def test_images_that_changed_make_another_run(config, tmp_path):
+    trainer = run(config("OPTIM.MAX_EPOCH", 1))
+    extra = Path(trainer.dataset.train_x[0].impath)
+    shutil.copy(extra, extra.with_name(extra.name.replace("_0_", "_9_")))
+    try:
+        with pytest.raises(ValueError, match=r"another run \(data [0-9a-f]+ then, [0-9a-f]+ now"):
+            build_trainer(config("OPTIM.MAX_EPOCH", 1)).is_finished()
+        with pytest.raises(ValueError, match=r"data: checkpoint [0-9a-f]+, here [0-9a-f]+"):
+            build_trainer(config("OPTIM.MAX_EPOCH", 1)).train()
+    finally:
+        extra.with_name(extra.name.replace("_0_", "_9_")).unlink()
+
+
+def test_one_run_at_a_time_writes_a_folder(config):
+    first, second = build_trainer(config("OPTIM.MAX_EPOCH", 1)), build_trainer(config("OPTIM.MAX_EPOCH", 1))
+    with first.alone(), pytest.raises(ValueError, match="another run is writing into"):
+        second.train()
+
+
+def test_an_unreadable_test_image_is_found_before_training(config, tmp_path):
+    trainer = build_trainer(config("OPTIM.MAX_EPOCH", 1))
+    path = Path(trainer.dataset.test_gallery[0].impath)
+    content = path.read_bytes()
+    path.write_bytes(b"")
+    try:
+        with pytest.raises(ValueError, match=rf"cannot read image '{path}': the file is empty"):
+            trainer.train()
+        assert not trainer.history, "before training"
+    finally:
+        path.write_bytes(content)

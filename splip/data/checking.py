@@ -1,0 +1,87 @@
+"""Every image looked at before hours of training: whether it can be read, remembered for the next time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Dict, Iterable, List, Optional
+
+from tqdm import tqdm
+
+from splip.data.listing import cache_folder
+from splip.images import describe_image
+
+SHOWN = 5  # unreadable images that an error names
+
+
+def check_images(paths: Iterable[str], quiet: bool = False) -> int:
+    """Look at every image -> how many had to be looked at; those that have not changed since are believed.
+
+    Raises:
+        ValueError: some cannot be read; the first few are named with their reasons.
+    """
+    wanted = sorted(set(paths))
+    if not wanted:
+        return 0
+    kept_in = _kept_in(wanted)
+    kept, stamps = _read(kept_in), {}
+    for path in wanted:
+        try:
+            status = os.stat(path)
+            stamps[path] = [status.st_size, status.st_mtime_ns]
+        except OSError:
+            stamps[path] = []  # what it lacks is said below
+    todo = [path for path in wanted if not stamps[path] or kept.get(path) != stamps[path]]
+    with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool:
+        looks = pool.map(_reason, todo, chunksize=64)
+        wrong = [reason for reason in tqdm(
+            looks, total=len(todo), desc="Looking at every image", unit="", disable=quiet or len(todo) < 5000,
+            file=sys.stderr,
+        ) if reason]  # fmt: skip
+    if wrong:
+        more = f"\n  and {len(wrong) - SHOWN:,} more" if len(wrong) > SHOWN else ""
+        raise ValueError("\n  ".join(wrong[:SHOWN]) + more)
+    if todo:
+        _write(kept_in, stamps)
+    return len(todo)
+
+
+def _reason(path: str) -> str:
+    try:
+        describe_image(path)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _kept_in(paths: List[str]) -> Optional[Path]:
+    root = cache_folder()
+    if root is None:
+        return None
+    name = hashlib.sha256("\n".join(paths).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return root / "readable" / f"{name}.json"
+
+
+def _read(path: Optional[Path]) -> Dict[str, List[int]]:
+    try:
+        found = json.loads(path.read_text(encoding="ascii")) if path else {}
+        return found if isinstance(found, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def _write(path: Optional[Path], stamps: Dict[str, List[int]]) -> None:
+    """A place that cannot be written to costs time, not the run."""
+    if path is None:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(f".{os.getpid()}")
+        fresh.write_text(json.dumps(stamps), encoding="ascii")
+        os.replace(fresh, path)
+    except OSError:
+        return

@@ -1,0 +1,82 @@
+"""One line for every error: what is wrong, where, and what to do; the traceback for whoever asks for it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import time
+import traceback
+from typing import Callable, Optional
+
+USER, OTHER, INTERRUPTED = 2, 1, 130  # exit statuses
+DEBUG = "SPLIP_DEBUG"  # environment variable; 1 = show tracebacks
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def guarded(name: str, run: Callable[[], Optional[int]], debug: bool = False, go_on: str = "") -> int:
+    """Run a command -> its exit status: USER for what its user can mend, OTHER for all else.
+
+    Args:
+        name: of the command, in front of its errors.
+        debug: let exceptions pass, with their tracebacks.
+        go_on: said when it is interrupted: what is kept, and how to go on.
+    """
+    if debug or os.environ.get(DEBUG) == "1":
+        return run() or 0
+    try:
+        return run() or 0
+    except KeyboardInterrupt:
+        print(f"\n{name}: interrupted{go_on and f'; {go_on}'}", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OTHER
+    except Exception as error:
+        print(f"{name}: {one_line(error)}", file=sys.stderr)
+        if is_users(error):
+            return USER
+        print(f"{name}: the traceback is in {_keep_traceback()} ({DEBUG}=1 or --debug shows it)", file=sys.stderr)
+        return OTHER
+
+
+def one_line(error: BaseException) -> str:
+    """An exception in words; lists of several differences keep their lines."""
+    if isinstance(error, OSError) and error.strerror and not isinstance(error, UnicodeError):
+        where = f": {os.fspath(error.filename)}" if error.filename is not None else ""
+        return f"{error.strerror}{where}"
+    text = str(error).strip() or "no reason was given"
+    if isinstance(error, (ValueError, OSError, FloatingPointError, KeyboardInterrupt)):
+        return text
+    lines = text.splitlines()
+    return f"{type(error).__name__}: {lines[0]}" + (" ..." if len(lines) > 1 else "")
+
+
+def is_users(error: BaseException) -> bool:
+    """Whether its user can mend it: a wrong value, a file that is not there or may not be touched."""
+    if isinstance(error, OSError):
+        return error.errno not in (*FULL, errno.EIO, errno.ENOMEM, errno.EMFILE)
+    return isinstance(error, (ValueError, FloatingPointError)) and not isinstance(error, UnicodeError)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether a write failed for want of room; torch wraps what the system says."""
+    if isinstance(error, OSError):
+        return error.errno in FULL
+    text = str(error)
+    return isinstance(error, RuntimeError) and ("unexpected pos" in text or "PytorchStreamWriter failed" in text)
+
+
+def _keep_traceback() -> str:
+    """Write the traceback of what is being handled into a file -> its path."""
+    import tempfile
+
+    name = time.strftime(f"splip-error-%Y%m%d-%H%M%S-{os.getpid()}.txt")
+    path = os.path.join(tempfile.gettempdir(), name)
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            traceback.print_exc(file=file)
+    except OSError:
+        traceback.print_exc()
+        return "no file, but above"
+    return path

@@ -1,0 +1,76 @@
+"""What can change a run's result, so that numbers of different runs never mix: settings, data, backbone, version."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from typing import Any, Dict, List, Mapping, Sequence
+
+from splip.data.base import SBIRDataset, SBIRDatum
+from splip.training.options import flat
+
+# How a run is computed and where it goes, not what: with other values of these it has the same result, up to rounding.
+HOW = (
+    "OUTPUT_DIR", "RESUME", "VERBOSE", "VERSION", "USE_CUDA", "TRAIN.PRINT_FREQ", "TRAIN.CHECKPOINT_FREQ",
+    "TRAIN.COUNT_ITER", "DATALOADER.NUM_WORKERS", "DATALOADER.TEST.BATCH_SIZE", "DATASET.CACHE", "DATASET.PIXEL_CACHE",
+    "DATASET.ROOT", "MODEL.BACKBONE.NAME", "TRAINER.TOKEN_CACHE", "TRAINER.GRAD_CHECKPOINTING", "TRAINER.MICRO_BATCH",
+    "TRAINER.PREC", "TRAINER.COMPILE",
+)  # fmt: skip
+SHOWN = 6  # differences that a message lists
+
+
+def settings_of(config: Mapping[str, Any], node: str) -> Dict[str, Any]:
+    """A config's settings that can change a result: without HOW, SEED, and other methods' nodes.
+
+    Args:
+        node: of the run's own method, ``cfg.TRAINER.<node>``.
+    """
+    found = {}
+    for key, value in flat(config).items():
+        parts = key.split(".")
+        other = parts[0] == "TRAINER" and len(parts) > 2 and parts[1] != node
+        if key not in (*HOW, "SEED") and not other:
+            found[key] = json.loads(json.dumps(value))
+    return found
+
+
+def data_digest(dataset: SBIRDataset) -> str:
+    """A hash of the images of a data set: their places below its root, sizes, classes, and what else they are."""
+    digest = hashlib.blake2b(digest_size=16)
+    lists: List[Sequence[SBIRDatum]] = [
+        dataset.train_x, dataset.test_queries, dataset.test_gallery, dataset.val_queries, dataset.val_gallery
+    ]  # fmt: skip
+    sizes: Dict[str, int] = {}
+    for items in lists:
+        for item in items:
+            if item.impath not in sizes:
+                sizes[item.impath] = os.stat(item.impath).st_size
+            place = "/".join(item.impath.split(os.sep)[-3:])
+            said = [place, sizes[item.impath], item.domain, item.classname, item.instance, repr(item.spec)]
+            digest.update(json.dumps(said).encode())
+        digest.update(b"|")
+    return digest.hexdigest()
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> List[str]:
+    """What two identities differ in, in words; what one of them does not say counts as equal.
+
+    Args:
+        before, now: ``{"settings": {...}, "seed", "data", "backbone", "version", "engine"}``.
+    """
+    lines = []
+    for key in ("seed", "data", "backbone", "version", "engine"):
+        if key in before and key in now and before[key] != now[key]:
+            lines.append(f"{key} {before[key]} then, {now[key]} now")
+    old, new = before.get("settings", {}), now.get("settings", {})
+    for key in sorted({*old} & {*new}):
+        if old[key] != new[key]:
+            lines.append(f"{key} {old[key]} then, {new[key]} now")
+    return lines
+
+
+def shown(lines: Sequence[str]) -> str:
+    """The first few differences in one line."""
+    rest = f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+    return "; ".join(lines[:SHOWN]) + rest

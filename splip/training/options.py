@@ -1,0 +1,110 @@
+"""Settings from files and from the command line, put into a config; what is wrong is named, with what is near."""
+
+from __future__ import annotations
+
+import ast
+from difflib import get_close_matches
+from typing import Any, Dict, List, Sequence, Tuple
+
+from yaml import YAMLError
+
+
+def merge_file(cfg: Any, path: str) -> None:
+    """Merge a config file into ``cfg``, in place.
+
+    Raises:
+        ValueError: it does not end in .yaml (yacs runs a .py file), does not exist, is no YAML, or sets a key that
+            there is not, or to a value of another type.
+    """
+    if not path.endswith((".yaml", ".yml")):
+        raise ValueError(f"a config file must end in .yaml, got {path!r}")
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = cfg.load_cfg(file)
+    except FileNotFoundError as error:
+        raise ValueError(f"no config file {path!r}") from error
+    except (YAMLError, UnicodeDecodeError, AssertionError, AttributeError) as error:
+        raise ValueError(f"config file {path!r} is no YAML of keys: {' '.join(str(error).split())[:200]}") from error
+    try:
+        for key, value in flat(found).items():
+            set_key(cfg, key, value)
+    except ValueError as error:
+        raise ValueError(f"config file {path!r}: {error}") from error
+
+
+def merge_options(cfg: Any, words: Sequence[str]) -> None:
+    """Merge ``KEY VALUE ...`` and ``KEY=VALUE`` into ``cfg``, in place.
+
+    Raises:
+        ValueError: there is no such key (the nearest is named), its value is of another type, or a value lacks.
+    """
+    for key, text in pairs(words):
+        set_key(cfg, key, decoded(text))
+
+
+def pairs(words: Sequence[str]) -> List[Tuple[str, str]]:
+    """The words as (key, value)."""
+    found, rest = [], list(words)
+    while rest:
+        word = rest.pop(0)
+        key, sign, value = word.partition("=")
+        if sign and "." in key and not any(c in key for c in "[({'\" "):
+            found.append((key, value))
+        elif rest:
+            found.append((word, rest.pop(0)))
+        else:
+            raise ValueError(f"the last setting has no value: {word!r} (KEY VALUE, or KEY=VALUE)")
+    return found
+
+
+def decoded(text: str) -> Any:
+    """A value as Python writes it; anything else is a text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
+
+
+def set_key(cfg: Any, key: str, value: Any) -> None:
+    """Set ``cfg.<key>`` to a value of its type; whole numbers do for fractions, numbers for texts, lists for tuples.
+
+    Raises:
+        ValueError: no such key, or a value of another type.
+    """
+    node, known = cfg, flat(cfg)
+    *parents, last = key.split(".")
+    for name in parents:
+        node = node.get(name) if isinstance(node, dict) else None
+    if not isinstance(node, dict) or last not in node or isinstance(node[last], dict):
+        near = get_close_matches(key.upper(), known, n=1, cutoff=0.6)
+        ends = [name for name in known if name.split(".")[-1] == last.upper()]
+        hint = next(iter([*near, *ends]), "")
+        raise ValueError(f"there is no setting {key!r}" + (f": did you mean {hint}?" if hint else ""))
+    node[last] = _of_type(key, value, node[last])
+
+
+def _of_type(key: str, value: Any, old: Any) -> Any:
+    if isinstance(value, str) and not isinstance(old, str):  # of a file: YAML knows no tuples, and reads 1e-3 as a text
+        value = decoded(value)
+    if old is None or value is None or type(value) is type(old):
+        return value
+    if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(old, str) and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(old, (list, tuple)) and isinstance(value, (list, tuple)):
+        return type(old)(value)
+    wanted = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
+    kind = wanted.get(type(old), f"a {type(old).__name__} like {old!r}")
+    raise ValueError(f"{key} wants {kind}, got {value!r}")
+
+
+def flat(node: Any, prefix: str = "") -> Dict[str, Any]:
+    """A config's settings by their whole names."""
+    found: Dict[str, Any] = {}
+    for name, value in node.items():
+        if isinstance(value, dict):
+            found.update(flat(value, f"{prefix}{name}."))
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
