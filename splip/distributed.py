@@ -84,6 +84,9 @@ def processes() -> Iterator[None]:
     _rank, _world = 0, 1
 
 
+OTHER_LAUNCHERS = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS")
+
+
 def check_launch(cuda: bool) -> None:
     """Refuse processes that could not work together.
 
@@ -98,6 +101,12 @@ def check_launch(cuda: bool) -> None:
         raise ValueError(
             f"torchrun started {_launched()} processes, but this program would run the same training in each: "
             "put `with splip.distributed.processes():` around its main function"
+        )
+    alone = [name for name in OTHER_LAUNCHERS if os.environ.get(name, "1") not in ("", "1")]
+    if alone and _launched() == 1:
+        raise ValueError(
+            f"{alone[0]} is {os.environ[alone[0]]}: srun or mpirun would run the same training in each process. Start "
+            "torchrun in one task of each machine instead (docs/DISTRIBUTED.md)"
         )
     here = int(os.environ["LOCAL_WORLD_SIZE"]) if _world > 1 else 1
     if cuda and here > max(torch.cuda.device_count(), 1):

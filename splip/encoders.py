@@ -18,12 +18,14 @@ backward pass.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Callable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
+
+from splip.texts import TextLayout, laid_out
 
 
 def patch_embeddings(visual: Any, images: Tensor) -> Tensor:
@@ -95,7 +97,7 @@ def _image_block(block: Any, x: Tensor, prompts: Optional[Tensor], last: bool) -
 
 def encode_text(
     clip: Any,
-    tokens: Tensor,
+    tokens: Union[Tensor, TextLayout],
     prompts: Optional[Tensor] = None,
     depth: Optional[int] = None,
     share_prefix: bool = True,
@@ -105,7 +107,8 @@ def encode_text(
     """Text features, and the state of each text after each layer (W_l of the paper).
 
     Args:
-        tokens: (n, L) long; L may be shorter than CLIP's 77 (``splip.backbone.tokenize``).
+        tokens: (n, L) long, L may be shorter than CLIP's 77 (``splip.backbone.tokenize``); or their
+            :class:`splip.texts.TextLayout`, which a caller that encodes them again keeps.
         prompts: T, (m, D), or (B, m, D): then every text is encoded with each of the B sets. T stands
             between the start token and the first word, so under the causal mask every word sees it, and words
             keep CLIP's own positions.
@@ -120,20 +123,15 @@ def encode_text(
         features, not normalised, and a list of states, one for each layer: (n, embed_dim) and (n, D), or
         (B, n, embed_dim) and (B, n, D). With no prompts the features are ``clip.encode_text``'s.
     """
+    layout = laid_out(tokens, share_prefix)
     if prompts is None and not torch.is_grad_enabled():
-        return _encode_plain_text(clip, tokens, all_states)
-    eot = tokens.argmax(dim=-1)  # the end-of-text token has the highest id
-    start = _shared_length(tokens) if share_prefix else 0
-    n, length = tokens.shape[0], tokens.shape[1] - start
-    embedded = clip.token_embedding(tokens) + clip.positional_embedding[: tokens.shape[1]]
+        return _encode_plain_text(clip, layout.tokens, all_states)
+    n, start, length, real = layout.n, layout.start, layout.length, layout.real
+    embedded = clip.token_embedding(layout.tokens) + clip.positional_embedding[: start + length]
     sets = len(prompts) if prompts is not None and prompts.dim() == 3 else 1
     prefix = embedded[:1, :start].expand(sets, -1, -1)  # (B, start, D)
     # Behind its end-of-text token a text is padding: the rest of all texts runs as one line of R real tokens,
     # and takes its padded form (n, length) only inside the attention.
-    real = torch.arange(start, tokens.shape[1], device=tokens.device) <= eot[:, None]
-    ends = real.sum(dim=1).cumsum(dim=0) - 1  # (n,), the end-of-text tokens among the R
-    real = real.flatten().nonzero().squeeze(1)
-    owner = real // length  # (R,), the text of each
     rest = embedded[:, start:].flatten(0, 1)[real].expand(sets, -1, -1)  # (B, R, D)
 
     def pad(line: Tensor) -> Tensor:
@@ -141,10 +139,8 @@ def encode_text(
         return padded.unflatten(1, (n, length))  # (B, n, length, D)
 
     def mean_state(prefix: Tensor, rest: Tensor) -> Tensor:
-        own = rest.new_zeros(sets, n, rest.shape[-1]).index_add(1, owner, rest)
-        return (own + prefix.sum(dim=1, keepdim=True)) / (eot + 1).unsqueeze(1)  # (B, n, D)
-
-    visible = _Visible(tokens.shape[1], start, tokens.device)
+        own = rest.new_zeros(sets, n, rest.shape[-1]).index_add(1, layout.owner, rest)
+        return (own + prefix.sum(dim=1, keepdim=True)) / (layout.eot + 1).unsqueeze(1)  # (B, n, D)
 
     def run_block(block: Any, prefix: Tensor, rest: Tensor, prompts: Optional[Tensor], last: bool):
         """One layer -> (prefix, rest), of ``rest`` only the end-of-text tokens (B, n, D) where it is the last."""
@@ -157,17 +153,17 @@ def encode_text(
         if start:
             h = block.ln_1(prefix)
             own = _keys(attn, h)
-            mixed = _mix(attn, _queries(attn, h), [*shared, own], visible.prefix(count))
+            mixed = _mix(attn, _queries(attn, h), [*shared, own], layout.visible_prefix(count))
             shared.append(own)
             prefix = _finish(block, prefix, mixed)
         h = block.ln_1(rest)
         keys = [(k.unsqueeze(1).expand(-1, n, -1, -1), v.unsqueeze(1).expand(-1, n, -1, -1)) for k, v in shared]
         key, value = _keys(attn, h)
         keys.append((pad(key), pad(value)))
-        mask = visible.rest(count)  # (length, keys)
+        mask = layout.visible_rest(count)  # (length, keys)
         if last:
-            rest, ends_mask = rest[:, ends], mask[eot - start][:, None, None]  # (n, 1, 1, keys)
-            mixed = _mix(attn, _queries(attn, h[:, ends]).unsqueeze(2), keys, ends_mask).squeeze(2)
+            rest, ends_mask = rest[:, layout.ends], mask[layout.eot - start][:, None, None]  # (n, 1, 1, keys)
+            mixed = _mix(attn, _queries(attn, h[:, layout.ends]).unsqueeze(2), keys, ends_mask).squeeze(2)
         else:
             mixed = _mix(attn, pad(_queries(attn, h)), keys, mask).flatten(1, 2)[:, real]
         return prefix, _finish(block, rest, mixed)
@@ -177,7 +173,7 @@ def encode_text(
         own = prompts if depth is None or layer < depth else None
         last = layer == len(blocks) - 1 and not all_states
         prefix, rest = _run(grad_checkpointing, run_block, block, prefix, rest, own, last)
-        x = rest if last else rest[:, ends]  # (B, n, D)
+        x = rest if last else rest[:, layout.ends]  # (B, n, D)
         states.append(mean_state(prefix, rest) if all_states else x)
     if prompts is None or prompts.dim() == 2:
         x, states = x[0], [state[0] for state in states]
@@ -198,25 +194,6 @@ def _encode_plain_text(clip: Any, tokens: Tensor, all_states: bool) -> Tuple[Ten
     return clip.ln_final(x[eot, rows]) @ clip.text_projection, states
 
 
-class _Visible:
-    """Boolean masks "query may see key", keys in the order [T, prefix, own tokens]."""
-
-    def __init__(self, length: int, start: int, device: torch.device) -> None:
-        self.causal = torch.ones(length, length, dtype=torch.bool, device=device).tril_()
-        self.start = start
-
-    def _with_prompts(self, mask: Tensor, first_row: int, count: int) -> Tensor:
-        rows = torch.arange(first_row, first_row + len(mask), device=mask.device)
-        sees_prompts = (rows > 0)[:, None].expand(-1, count)  # T stands behind the start token
-        return torch.cat([sees_prompts, mask], dim=1)
-
-    def prefix(self, count: int) -> Tensor:
-        return self._with_prompts(self.causal[: self.start, : self.start], 0, count)
-
-    def rest(self, count: int) -> Tensor:
-        return self._with_prompts(self.causal[self.start :], self.start, count)
-
-
 def _run(grad_checkpointing: bool, block: Callable[..., Any], *inputs: Any) -> Any:
     """``block(*inputs)``; with ``grad_checkpointing`` nothing but the inputs is kept for the backward pass."""
     if grad_checkpointing and torch.is_grad_enabled():
@@ -226,12 +203,6 @@ def _run(grad_checkpointing: bool, block: Callable[..., Any], *inputs: Any) -> A
 
 def _checkpoint(block: Callable[..., Any], *inputs: Any) -> Any:
     return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)  # nothing here is random
-
-
-def _shared_length(tokens: Tensor) -> int:
-    """How many leading tokens all texts have in common, (n, L) -> at most L - 1."""
-    same = (tokens == tokens[:1]).all(dim=0)[:-1]
-    return int(same.long().cumprod(dim=0).sum())
 
 
 def _keys(attn: Any, h: Tensor) -> Tuple[Tensor, Tensor]:

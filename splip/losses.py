@@ -65,7 +65,7 @@ def batch_triplet_loss(
     d_positive = distance(sketch, positive, kind)[:, None]  # (B, 1)
     violation = F.relu(margin.float() + d_positive - d)
     if negatives == "batch_all":
-        return violation[allowed].sum() / allowed.sum().clamp(min=1)
+        return (violation * allowed).sum() / allowed.sum().clamp(min=1)
     score = d.detach().masked_fill(~allowed, float("inf"))
     if negatives == "semi_hard":
         farther = score.masked_fill(d.detach() <= d_positive.detach(), float("inf"))

@@ -14,6 +14,7 @@ from splip.base import MODALITIES, RetrievalModel, check_modality
 from splip.config import SpLIPConfig
 from splip.encoders import encode_patches, encode_text, patch_embeddings
 from splip.prompts import Prototypes, StatesToVision, TextToVision, VisionToText
+from splip.texts import TextLayout
 from splip.tuning import trained_layernorms, with_own_layernorms
 
 
@@ -89,6 +90,7 @@ class PromptedCLIP(RetrievalModel):
             )
         self.trainable.to(device)
         self._cache: Dict[str, Tuple[tuple, List[Optional[Tensor]]]] = {}
+        self._layouts = {modality: TextLayout(getattr(self, f"{modality}_class_tokens")) for modality in MODALITIES}
 
     @torch.no_grad()
     def encode(self, images: Tensor, modality: str) -> Tensor:
@@ -125,11 +127,11 @@ class PromptedCLIP(RetrievalModel):
     def prepare_inference(self, modality: str) -> List[Optional[Tensor]]:
         """Visual prompts of every layer for ``modality`` from the prototype, computed once and cached."""
         check_modality(modality)
-        # an optimiser step or load_state_dict raises a tensor's version counter
-        version = tuple(t._version for t in self.trainable.state_dict(keep_vars=True).values())
-        if modality not in self._cache or self._cache[modality][0] != version:
-            with torch.autocast(self.device.type, enabled=False):
-                self._cache[modality] = version, self._prompts(modality, self._prototype_prompts(modality))[0]
+        held = weights_key(self.trainable, self.training_only)
+        if modality not in self._cache or self._cache[modality][0] != held:
+            # tensors of inference mode could not be used outside of it
+            with torch.inference_mode(False), torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+                self._cache[modality] = held, self._prompts(modality, self._prototype_prompts(modality))[0]
         return self._cache[modality][1]
 
     def image_encoder(self, modality: str) -> nn.Module:
@@ -228,10 +230,10 @@ class PromptedCLIP(RetrievalModel):
         self, modality: str, text_prompts: Optional[Tensor]
     ) -> Tuple[List[Dict[str, Tensor]], Tensor]:
         """:meth:`_prompts` before the prompts of a layer are joined: by name ``V^tg``, ``free``, ``V^ms``."""
-        config, tokens = self.config, getattr(self, f"{modality}_class_tokens")
+        config = self.config
         texts, states = encode_text(
-            self.clip, tokens, text_prompts, config.text_depth, grad_checkpointing=self.grad_checkpointing,
-            all_states=config.use_bvt and config.bvt_states == "all",
+            self.clip, self._layout(modality), text_prompts, config.text_depth,
+            grad_checkpointing=self.grad_checkpointing, all_states=config.use_bvt and config.bvt_states == "all",
         )
         fixed = {}
         if config.use_bv:
@@ -250,6 +252,13 @@ class PromptedCLIP(RetrievalModel):
             layers.append(parts)
         return layers, texts
 
+    def _layout(self, modality: str) -> TextLayout:
+        """Of the class texts; made anew where their tokens have moved to another device."""
+        tokens = getattr(self, f"{modality}_class_tokens")
+        if self._layouts[modality].tokens is not tokens:
+            self._layouts[modality] = TextLayout(tokens)
+        return self._layouts[modality]
+
     def _template(self, modality: str) -> Tensor:
         """The text encoder's input at the words of the modality's template, (words, Dt)."""
         words = getattr(self, f"{modality}_words")
@@ -257,6 +266,22 @@ class PromptedCLIP(RetrievalModel):
         if self.config.bv_positions:  # the start token has position 0
             embedded = embedded + self.clip.positional_embedding[1 : 1 + len(words)]
         return embedded
+
+
+def weights_key(holder: nn.Module, without: Sequence[str] = ()) -> tuple:
+    """What is equal as long as the weights are: device, and a sum over all their bits.
+
+    However they were changed: counters of changes do not see ``.data``, fused optimisers or inference mode.
+
+    Args:
+        without: names of children that do not count.
+    """
+    held = [v for name, v in holder.state_dict().items() if name.split(".")[0] not in without]
+    if not held:
+        return ()
+    bits = torch.cat([value.detach().float().flatten().view(torch.int32) for value in held]).long()
+    odd = torch.arange(len(bits), device=bits.device) * 2 + 1  # no two places weigh the same
+    return bits.device, len(bits), int((bits * odd).sum())
 
 
 class _ImageEncoder(nn.Module):

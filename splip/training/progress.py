@@ -3,13 +3,59 @@
 from __future__ import annotations
 
 import datetime
+import math
 import sys
 import time
+from typing import Any, Dict, List, Tuple
 
+import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from splip import distributed
 from splip.engine import MetricMeter
+
+
+class Losses:
+    """The losses of an epoch, fetched from the device a few steps at a time: each fetch waits for it.
+
+    Args:
+        trainer: whose ``write_scalar`` gets every step's values.
+    """
+
+    def __init__(self, trainer: Any) -> None:
+        self.trainer, self.meter = trainer, MetricMeter()
+        self.waiting: List[Tuple[int, float, Dict[str, Tensor]]] = []
+
+    def add(self, values: Dict[str, Tensor], lr: float) -> None:
+        """Keep a step's values, scalars on the device."""
+        self.waiting.append((self.trainer.batch_idx, lr, values))
+
+    def fetch(self) -> Dict[str, float]:
+        """Take in what waits -> means of the epoch so far.
+
+        Raises:
+            FloatingPointError: a loss was not finite; its batch and terms are named. With fp16 a step may overflow (its
+                gradients are then skipped), as long as the last one did not.
+        """
+        if self.waiting:
+            rows = torch.stack([torch.stack(list(values.values())).float() for _, _, values in self.waiting])
+            found = distributed.mean(rows).tolist()
+            for (batch, lr, values), row in zip(self.waiting, found):
+                self._take(batch, lr, dict(zip(values, row)), math.isfinite(found[-1][0]))
+            self.waiting.clear()
+        return {name: meter.avg for name, meter in self.meter.meters.items()}
+
+    def _take(self, batch: int, lr: float, values: Dict[str, float], recovered: bool) -> None:
+        trainer = self.trainer
+        if not math.isfinite(values["loss"]):
+            if trainer.precision == "fp16" and recovered:
+                return
+            where = f"epoch {trainer.epoch + 1}, batch {batch + 1}"
+            raise FloatingPointError(f"the loss is not finite in {where}: {values}")
+        self.meter.update(values)
+        for name, value in {**values, "lr": lr}.items():
+            trainer.write_scalar(f"train/{name}", value, trainer.epoch * trainer.num_batches + batch)
 
 
 class Progress:
@@ -27,14 +73,19 @@ class Progress:
         if sys.stderr.isatty() and distributed.is_main():
             self.bar = tqdm(total=epochs * batches, initial=start * batches, dynamic_ncols=True)
 
+    def shows(self, batch: int) -> bool:
+        """Whether something is to be said after this batch of an epoch."""
+        return (batch + 1) % self.every == 0 or batch + 1 == self.batches
+
     def step(self, epoch: int, batch: int, losses: MetricMeter, lr: float) -> None:
         """One batch was done; both counts start at 0."""
         self.done, self.left = self.done + 1, self.left - 1
         if self.bar is not None:
             self.bar.set_description(f"epoch {epoch + 1}/{self.epochs}", refresh=False)
-            self.bar.set_postfix_str(f"loss {losses.meters['loss'].avg:.3f}", refresh=False)
+            if "loss" in losses.meters:
+                self.bar.set_postfix_str(f"loss {losses.meters['loss'].avg:.3f}", refresh=False)
             self.bar.update()
-        elif (batch + 1) % self.every == 0 or batch + 1 == self.batches:
+        elif self.shows(batch):
             pace = (time.time() - self.began) / self.done
             eta = datetime.timedelta(seconds=int(pace * self.left))
             print(

@@ -6,7 +6,6 @@ docs/EXTEND.md builds one.
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from dataclasses import asdict
@@ -21,13 +20,13 @@ from splip.base import Recipe, RetrievalModel
 from splip.data.transforms import Augmentation, Preprocessing
 from splip.data.triplets import ImageDataset, Triplets, triplet_loader
 from splip.data.views import Jigsaw, Views
-from splip.engine import MetricMeter, TrainerX, build_dataset, build_lr_scheduler, build_optimizer
+from splip.engine import TrainerX, build_dataset, build_lr_scheduler, build_optimizer
 from splip.training import checkpoints, results
 from splip.training.config import check_cfg
 from splip.training.evaluation import Evaluation
 from splip.training.finished import OwnFolder
 from splip.training.precision import PRECISIONS, autocast, grad_scaler, precision
-from splip.training.progress import Progress
+from splip.training.progress import Losses, Progress
 from splip.training.resume import ResumableTrainer
 from splip.training.tokens import TokenCache, Tokens, take_rows
 
@@ -126,6 +125,7 @@ class SBIRTrainer(ResumableTrainer, Evaluation, OwnFolder, TrainerX):
         for key in ("GRAD_CHECKPOINTING", "MICRO_BATCH"):
             if cfg.TRAINER[key] and self.trains and key not in self.memory_keys:
                 raise ValueError(f"TRAINER.{key} {cfg.TRAINER[key]}: {type(self).__name__} does not follow it")
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = cfg.TRAINER.TF32
         distributed.check_launch(cuda)
 
     def build_data_loader(self) -> None:
@@ -163,6 +163,7 @@ class SBIRTrainer(ResumableTrainer, Evaluation, OwnFolder, TrainerX):
         self.model = self.build(cfg, self.clip, self.dataset.classnames, self.preprocessing)
         if not self.trains:
             return
+        self.loss_of = torch.compile(self.model, fullgraph=True) if cfg.TRAINER.COMPILE else self.model
         distributed.broadcast_tensors(self.model.trainable.state_dict().values())  # an unseeded start differs
         trained = sum(p.numel() for p in self.model.trainable.parameters())
         print(f"{name}: {trained:,} trained parameters, {self.num_classes} classes, "
@@ -228,36 +229,24 @@ class SBIRTrainer(ResumableTrainer, Evaluation, OwnFolder, TrainerX):
 
     def run_epoch(self) -> None:
         self.set_model_mode("train")
-        losses, began = MetricMeter(), time.time()
+        losses, began = Losses(self), time.time()
         self.num_batches = len(self.train_loader_x)
         self.train_loader_x.sampler.epoch = self.epoch
         for batch_idx, batch in enumerate(self.train_loader_x):
             self.batch_idx = batch_idx  # Dassl's name, which `forward_backward` may read
-            lr, step = self.get_current_lr(), self.epoch * self.num_batches + batch_idx
-            values = self.forward_backward(batch)
-            losses.update(values)
-            for name, value in {**values, "lr": lr}.items():
-                self.write_scalar(f"train/{name}", value, step)
-            self.progress.step(self.epoch, batch_idx, losses, lr)
-        means = {name: meter.avg for name, meter in losses.meters.items()}
+            lr = self.get_current_lr()
+            losses.add(self.forward_backward(batch), lr)
+            if self.progress.shows(batch_idx):
+                losses.fetch()
+            self.progress.step(self.epoch, batch_idx, losses.meter, lr)
+        means = losses.fetch()
         self.history.append({"epoch": self.epoch + 1, **means, "lr": lr, "seconds": time.time() - began})
 
-    def forward_backward(self, batch: Dict[str, Tensor]) -> Dict[str, float]:
-        """One step; returns the loss and its unweighted terms.
-
-        Raises:
-            FloatingPointError: the loss is not finite; the terms are named.
-        """
+    def forward_backward(self, batch: Dict[str, Tensor]) -> Dict[str, Tensor]:
+        """One step; returns the loss and its unweighted terms, on the device: nothing here waits for it."""
         batch = self.parse_batch_train(batch)
         with autocast(self.device, self.precision):
-            loss, terms = self.model(batch)
-        names = ["loss", *terms]
-        means = distributed.mean(torch.stack([loss.detach(), *terms.values()]))
-        values = dict(zip(names, means.tolist()))
-        if not math.isfinite(values["loss"]):
-            raise FloatingPointError(
-                f"the loss is not finite in epoch {self.epoch + 1}, batch {self.batch_idx + 1}: {values}"
-            )
+            loss, terms = self.loss_of(batch)
         self.optim.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         distributed.average_gradients(self.model.trainable.parameters())
@@ -268,7 +257,7 @@ class SBIRTrainer(ResumableTrainer, Evaluation, OwnFolder, TrainerX):
         self.scaler.update()
         if self.cfg.OPTIM.BY_STEP or self.batch_idx + 1 == self.num_batches:
             self.update_lr()
-        return values
+        return {"loss": loss.detach(), **terms}
 
     def after_epoch(self) -> None:
         done, is_best = self.history[-1], False

@@ -508,3 +508,40 @@ def test_fine_grained_other_objects_are_no_targets_of_the_contrastive_loss(tiny_
     ids = torch.tensor([0, 1, 1, 2, 3, 4])
     torch.testing.assert_close(terms["contrastive"], contrastive_loss(sketch, photo, ids, ids, 0.1))
     assert not torch.allclose(terms["contrastive"], contrastive_loss(sketch, photo, label, label, 0.1))
+
+
+# ------------------------------------------------------------- the cached text side is never stale
+
+
+def change_by_data(parameter):
+    parameter.data.add_(0.1)
+
+
+def change_by_fused_step(parameter):
+    optimiser = torch.optim.Adam([parameter], lr=0.1, fused=True)
+    parameter.grad = torch.ones_like(parameter)
+    optimiser.step()
+
+
+def change_in_inference_mode(parameter):
+    with torch.inference_mode():
+        parameter.add_(0.1)
+
+
+@pytest.mark.parametrize("change", [change_by_data, change_by_fused_step, change_in_inference_mode])
+def test_a_weight_changed_in_any_way_is_seen(tiny_clip, change):
+    model, images = build(tiny_clip).eval(), torch.randn(2, 3, 48, 48)
+    before = model.encode(images, "sketch")
+    change(model.trainable["b_v"].map[0].weight)
+    after = model.encode(images, "sketch")
+    model._cache.clear()
+    assert torch.equal(after, model.encode(images, "sketch"))
+    assert (after - before).abs().max() > 1e-4
+
+
+def test_the_cache_made_in_inference_mode_serves_outside(tiny_clip, tiny_batch):
+    model, images = build(tiny_clip).eval(), torch.randn(2, 3, 48, 48)
+    with torch.inference_mode():
+        inside = model.encode(images, "photo").clone()
+    assert torch.equal(model.encode(images, "photo"), inside)
+    model.train()(tiny_batch)[0].backward()

@@ -302,9 +302,35 @@ def test_clip_prompt_trains_its_own_copies_and_reads_the_first_prompt(config, fi
 
 def test_a_loss_that_is_not_finite_names_its_terms(config):
     trainer = build(config())
-    trainer.model.forward = lambda batch: (torch.tensor(math.nan), {"triplet": torch.tensor(0.5)})
+    weight = next(trainer.model.trainable.parameters())
+    trainer.model.forward = lambda batch: (weight.sum() * math.nan, {"triplet": torch.tensor(0.5)})
     with pytest.raises(FloatingPointError, match=r"epoch 1, batch 1: .*'loss': nan, 'triplet': 0.5"):
         trainer.train()
+    assert not list(Path(trainer.output_dir, "splip").glob("*")), "no checkpoint of it is written"
+
+
+def test_fp16_survives_an_overflow_and_no_more(config):
+    """GradScaler skips such a step: the loss may be infinite, if the last of those fetched together is not."""
+    from splip.training.progress import Losses
+
+    trainer = build(config())
+    trainer.precision, trainer.num_batches, trainer.epoch = "fp16", 9, 0
+
+    def fetch(*losses):
+        waiting = Losses(trainer)
+        for trainer.batch_idx, loss in enumerate(losses):
+            waiting.add({"loss": torch.tensor(loss)}, 0.1)
+        return waiting.fetch()
+
+    assert fetch(1.0, math.inf, 3.0) == {"loss": 2.0}
+    with pytest.raises(FloatingPointError, match="epoch 1, batch 2"):
+        fetch(1.0, math.inf)
+
+
+def test_other_launchers_are_refused(config, monkeypatch):
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "4")
+    with pytest.raises(ValueError, match="SLURM_STEP_NUM_TASKS is 4: srun or mpirun would run the same training"):
+        build(config())
 
 
 # ------------------------------------------------------------- what a run leaves
@@ -315,8 +341,8 @@ def test_results_hold_what_tables_need(config, tmp_path):
     left = saved(trainer)
     assert list(left) == [
         "trainer", "dataset", "setting", "split", "gallery", "backbone", "seed", "epoch", "num_queries",
-        "num_gallery", "metrics", "selection", "precision", "preprocessing", "versions", "identity", "config", "seconds",
-        "prompt_cosines", "swapped",
+        "num_gallery", "metrics", "selection", "precision", "preprocessing", "versions", "identity", "config",
+        "seconds", "prompt_cosines", "swapped",
     ]  # fmt: skip
     wanted = ("SpLIP", "TinySBIR", "zs", "unseen", 1, 2, 8, 8, "last")
     keys = ("trainer", "dataset", "setting", "gallery", "seed", "epoch", "num_queries", "num_gallery",
