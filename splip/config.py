@@ -92,6 +92,9 @@ class SpLIPConfig:
         ):
             if getattr(self, name) < least:
                 raise ValueError(f"TRAINER.SPLIP.{name.upper()} must be at least {least}, got {getattr(self, name)}")
+        for name, most in (("grid", 10), ("permutations", 100_000)):
+            if getattr(self, name) > most:
+                raise ValueError(f"TRAINER.SPLIP.{name.upper()} must be at most {most:,}, got {getattr(self, name):,}")
         for name in ("lr_layernorm", "lr_mappers", "lr_solver", "lr_proj", "contrastive_temperature"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"TRAINER.SPLIP.{name.upper()} must be above 0, got {getattr(self, name)}")

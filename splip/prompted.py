@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from splip import distributed
-from splip.backbone import clip_dims, tokenize
-from splip.base import MODALITIES, RetrievalModel, check_modality
+from splip.backbone import clip_dims
+from splip.base import MODALITIES, RetrievalModel, check_modality, tokens_of
 from splip.config import SpLIPConfig
 from splip.encoders import encode_patches, encode_text, patch_embeddings
 from splip.prompts import Prototypes, StatesToVision, TextToVision, VisionToText
@@ -57,8 +57,8 @@ class PromptedCLIP(RetrievalModel):
         templates = {"sketch": config.sketch_template, "photo": config.photo_template}
         device = clip.visual.conv1.weight.device
         for modality, template in templates.items():
-            class_tokens = tokenize([f"{template} {name}" for name in names]).to(device)
-            words = tokenize([template])[0, 1:-1].to(device)  # without start and end of text
+            class_tokens = tokens_of([f"{template} {name}" for name in names]).to(device)
+            words = tokens_of([template])[0, 1:-1].to(device)  # without start and end of text
             self.register_buffer(f"{modality}_class_tokens", class_tokens, persistent=False)
             self.register_buffer(f"{modality}_words", words, persistent=False)
         layernorms = trained_layernorms(clip, config.layernorm)

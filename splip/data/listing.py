@@ -37,7 +37,7 @@ def list_classes(folder: Path) -> Dict[str, Listing]:
     kept_in = _cache_file(folder)
     kept = _read(kept_in)
     with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if entry.is_dir() and not is_hidden(entry.name))
+        names = sorted(entry.name for entry in entries if not is_hidden(entry.name) and _is_folder(entry))
     found: Dict[str, Listing] = {}
     stamps: Dict[str, Optional[List[int]]] = {}
     changed = set(kept) != set(names)
@@ -59,9 +59,16 @@ def list_classes(folder: Path) -> Dict[str, Listing]:
 
 def _list_files(path: str) -> Listing:
     with os.scandir(path) as entries:
-        files = sorted(entry.name for entry in entries if not is_hidden(entry.name) and not entry.is_dir())
+        files = sorted(entry.name for entry in entries if not (is_hidden(entry.name) or _is_folder(entry)))
     whole = {name for name in files if has_image_suffix(name) and is_file(os.path.join(path, name))}
     return Listing([name for name in files if name in whole], [name for name in files if name not in whole])
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads in a circle
+        return False
 
 
 def cache_folder() -> Optional[Path]:

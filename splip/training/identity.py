@@ -10,12 +10,13 @@ from typing import Any, Dict, List, Mapping, Sequence
 from splip.data.base import SBIRDataset, SBIRDatum
 from splip.training.options import flat
 
-# How a run is computed and where it goes, not what: with other values of these it has the same result, up to rounding.
+# How a run is computed and where it goes, not what: with other values of these it has the same result, up to rounding,
+# or (root, split, file lists, backbone's name) another hash of data or backbone.
 HOW = (
     "OUTPUT_DIR", "RESUME", "VERBOSE", "VERSION", "USE_CUDA", "TRAIN.PRINT_FREQ", "TRAIN.CHECKPOINT_FREQ",
     "TRAIN.COUNT_ITER", "DATALOADER.NUM_WORKERS", "DATALOADER.TEST.BATCH_SIZE", "DATASET.CACHE", "DATASET.PIXEL_CACHE",
-    "DATASET.ROOT", "MODEL.BACKBONE.NAME", "TRAINER.TOKEN_CACHE", "TRAINER.GRAD_CHECKPOINTING", "TRAINER.MICRO_BATCH",
-    "TRAINER.PREC", "TRAINER.COMPILE",
+    "DATASET.ROOT", "DATASET.SPLIT", "DATASET.FILE_LISTS", "MODEL.BACKBONE.NAME", "TRAINER.TOKEN_CACHE",
+    "TRAINER.GRAD_CHECKPOINTING", "TRAINER.MICRO_BATCH", "TRAINER.PREC", "TRAINER.COMPILE",
 )  # fmt: skip
 SHOWN = 6  # differences that a message lists
 

@@ -514,18 +514,18 @@ def test_fine_grained_other_objects_are_no_targets_of_the_contrastive_loss(tiny_
 
 
 def change_by_data(parameter):
-    parameter.data.add_(0.1)
+    parameter.data.mul_(-2)
 
 
 def change_by_fused_step(parameter):
     optimiser = torch.optim.Adam([parameter], lr=0.1, fused=True)
-    parameter.grad = torch.ones_like(parameter)
+    parameter.grad = torch.randn_like(parameter)
     optimiser.step()
 
 
 def change_in_inference_mode(parameter):
     with torch.inference_mode():
-        parameter.add_(0.1)
+        parameter.mul_(-2)
 
 
 @pytest.mark.parametrize("change", [change_by_data, change_by_fused_step, change_in_inference_mode])

@@ -1,13 +1,17 @@
 """The page in a real browser: draw, see, undo, upload, look, on a wide and on a narrow window."""
 
+import math
 import os
 import re
 import shutil
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 from pictures import colour_model, drawing, gallery
+
+from splip.search.index import Index
 
 pytest.importorskip("faiss")
 uvicorn = pytest.importorskip("uvicorn")
@@ -17,14 +21,12 @@ CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.whic
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
+@contextmanager
+def served(index):
+    """The page's address."""
     from splip.cli.app import _listen
-    from splip.search.index import Index
     from splip.search.server import make_app
 
-    index = Index.open(tmp_path_factory.mktemp("index"), colour_model())
-    index.add([gallery(tmp_path_factory.mktemp("photos"))], quiet=True)
     listening = _listen("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(make_app(index), log_level="error"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
@@ -32,6 +34,14 @@ def address(tmp_path_factory):
     yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     server.should_exit = True
     thread.join(5)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    index = Index.open(tmp_path_factory.mktemp("index"), colour_model())
+    index.add([gallery(tmp_path_factory.mktemp("photos"))], quiet=True)
+    with served(index) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -160,3 +170,63 @@ def test_nothing_sticks_out_and_dark_is_dark(page, tmp_path):
     time.sleep(0.05)
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
     assert page.evaluate("getComputedStyle(document.querySelector('canvas')).backgroundColor") == "rgb(255, 255, 255)"
+
+
+# ------------------------------------------------------------- with the model that ships with the package
+
+
+def arc(x, y, width, height, start=0, end=360, points=24):
+    angles = [math.radians(start + (end - start) * i / points) for i in range(points + 1)]
+    return [(x + width * math.cos(a), y + height * math.sin(a)) for a in angles]
+
+
+CAT = [
+    arc(0.5, 0.55, 0.28, 0.26), [(0.27, 0.42), (0.24, 0.16), (0.42, 0.31)], [(0.58, 0.31), (0.76, 0.16), (0.73, 0.42)],
+    arc(0.39, 0.5, 0.04, 0.05), arc(0.61, 0.5, 0.04, 0.05), [(0.46, 0.6), (0.54, 0.6), (0.5, 0.65), (0.46, 0.6)],
+    arc(0.45, 0.67, 0.05, 0.05, 0, 180, 8), arc(0.55, 0.67, 0.05, 0.05, 0, 180, 8), [(0.35, 0.62), (0.12, 0.57)],
+    [(0.35, 0.66), (0.13, 0.69)], [(0.65, 0.62), (0.88, 0.57)], [(0.65, 0.66), (0.87, 0.69)],
+]  # fmt: skip
+SCISSORS = [
+    [(0.35, 0.65), (0.78, 0.12)], [(0.65, 0.65), (0.22, 0.12)], arc(0.27, 0.77, 0.13, 0.13),
+    arc(0.73, 0.77, 0.13, 0.13),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    """Photos of Sketchmoji, four each of 68 classes, as files named after them."""
+    import splip
+    import splip.datasets
+    from splip.data.base import PHOTO
+    from splip.engine import build_dataset, get_cfg_default
+
+    cfg = get_cfg_default()
+    splip.extend_cfg(cfg)
+    cfg.DATASET.NAME = "Sketchmoji"
+    data, folder, of = build_dataset(cfg), tmp_path_factory.mktemp("scenes"), {}
+    for item in [*data.train_x, *data.test_gallery]:
+        if item.domain == PHOTO:
+            of.setdefault(item.classname, []).append(item)
+    classes = ["cat", "scissors", *[name for name in sorted(of)[::10] if name not in ("cat", "scissors")][:66]]
+    for name in classes:
+        for i, item in enumerate(of[name][:4]):
+            data.load_image(item).save(folder / f"{name}_{i}.jpg")
+    return folder
+
+
+def test_draw_a_cat_and_see_cats(browser, scenes, tmp_path_factory):
+    index = Index.open(tmp_path_factory.mktemp("index"))
+    assert index.add([scenes], quiet=True).added == 272
+    with served(index) as address:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(address)
+        for name, strokes in (("cat", CAT), ("scissors", SCISSORS)):
+            for line in strokes:
+                stroke(page, *line)
+            playwright.expect(page.locator("#photos li")).to_have_count(60, timeout=10_000)
+            time.sleep(1)  # the last stroke's answer
+            found = page.locator("#photos span").all_inner_texts()[:10]
+            assert any(shown.startswith(f"{name}_") for shown in found), found
+            assert "ms" in page.locator("#status").inner_text()
+            page.locator("#clear").click()
+        page.close()

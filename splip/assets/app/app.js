@@ -31,7 +31,9 @@ function drawStroke({ stroke, width, erase }) {
   for (let i = 1; i < stroke.length - 1; i++) {
     const [x, y] = stroke[i];
     const [nextX, nextY] = stroke[i + 1];
-    pen.quadraticCurveTo(x, y, (x + nextX) / 2, (y + nextY) / 2);
+    // a quick hand leaves few points: between distant ones the line is straight, and corners stay corners
+    if (Math.hypot(nextX - x, nextY - y) > 24) pen.lineTo(x, y);
+    else pen.quadraticCurveTo(x, y, (x + nextX) / 2, (y + nextY) / 2);
   }
   pen.lineTo(...stroke[stroke.length - 1]);
   pen.stroke();

@@ -1,0 +1,53 @@
+"""Every fault is handled, or said in one or two lines with status 2; none is silent, none loses work.
+
+`python tests/faults/table.py` prints them as a table.
+"""
+
+import re
+
+import pytest
+from cases import CASES
+from world import World, load_train, make_original
+
+pytest.importorskip("faiss")
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("faults") / "original"
+    train = load_train()
+    make_original(folder, train)
+    return folder, train
+
+
+def judge(outcome, says):
+    """What is wrong with an outcome; "" = nothing."""
+    if outcome.status == 0:
+        wanted = next((part[4:] for part in [says] if part.startswith("OK: ")), None)
+        if says != "OK" and wanted is None and not says.endswith("|OK"):
+            return f"silent: nothing was said; out: {outcome.out[-500:]}"
+        if wanted and not re.search(wanted, outcome.out):
+            return f"it did not say {wanted!r}: {outcome.out[-800:]}"
+        return ""
+    lines = [line for line in outcome.err.splitlines() if line and not line.startswith("usage:")]
+    lines = [line for line in lines if not line.startswith(" " * 10)]  # of argparse's usage
+    if "Traceback" in outcome.err:
+        return f"a traceback: {outcome.err[-1500:]}"
+    if outcome.status != 2:
+        return f"status {outcome.status}: {outcome.err[-800:]}"
+    if not re.search(says, outcome.err, re.DOTALL):
+        return f"it said {outcome.err[-800:]!r}, not {says!r}"
+    if not 1 <= len(lines) <= 12:
+        return f"{len(lines)} lines: {outcome.err[-1500:]}"
+    return ""
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{i}-{c.number}-{c.what[:40]}" for i, c in enumerate(CASES)])
+def test_fault(case, original, tmp_path):
+    folder, train = original
+    wrong = judge(case.do(World(tmp_path / "world", folder, train)), case.says)
+    assert not wrong, f"{case.number} {case.what}: {wrong}"
+
+
+def test_there_are_enough():
+    assert sum(c.number == "new" for c in CASES) >= 40 and len({c.number for c in CASES}) > 80
