@@ -22,10 +22,11 @@ TRUST = "SPLIP_TRUST_TORCHSCRIPT"  # environment variable; 1 = open every TorchS
 
 def is_torchscript(path: Union[str, Path]) -> bool:
     """Whether a file is a TorchScript archive, which `torch.load` would run, too, without ``weights_only``."""
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.rpartition("/")[2] == "constants.pkl" for name in archive.namelist())
+    except (zipfile.BadZipFile, NotImplementedError):  # the latter of a version that there is not yet
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.rpartition("/")[2] == "constants.pkl" for name in archive.namelist())
 
 
 def read_weights(path: Path, trusted: Collection[str] = ()) -> Dict[str, Tensor]:

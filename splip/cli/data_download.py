@@ -162,7 +162,7 @@ class _TarInfo(tarfile.TarInfo):
 
 def _zip_kind(info: zipfile.ZipInfo) -> str:
     kind = stat.S_IFMT(info.external_attr >> 16)  # 0 where the archive was not made on Unix
-    if info.is_dir():
+    if info.filename.endswith("/"):  # ZipInfo.is_dir stumbles over an empty name
         return "folder"
     if info.flag_bits & 1:
         return "encrypted"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -31,6 +32,47 @@ CREATE TABLE IF NOT EXISTS folders (path BLOB PRIMARY KEY, excludes TEXT);
 VERSION = 1  # of the tables
 
 
+class _Cursor(sqlite3.Cursor):
+    """Says in words what is wrong with the file."""
+
+    def _said(self, call: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return call(*args)
+        except (sqlite3.DatabaseError, OverflowError) as error:
+            if "full" in str(error):
+                raise OSError(errno.ENOSPC, "No space left to write the index; what was committed is kept") from error
+            raise ValueError(f"the index is damaged or in use: {error}") from error
+
+    def execute(self, *args: Any) -> Any:
+        return self._said(super().execute, *args)
+
+    def executemany(self, *args: Any) -> Any:
+        return self._said(super().executemany, *args)
+
+    def fetchone(self) -> Any:
+        return self._said(super().fetchone)
+
+    def fetchall(self) -> Any:
+        return self._said(super().fetchall)
+
+    def __next__(self) -> Any:
+        return self._said(super().__next__)
+
+
+class _Connection(sqlite3.Connection):
+    def execute(self, *args: Any) -> Any:
+        return self.cursor(_Cursor).execute(*args)
+
+    def executemany(self, *args: Any) -> Any:
+        return self.cursor(_Cursor).executemany(*args)
+
+
+def _path(stored: Any) -> str:
+    if not isinstance(stored, bytes):
+        raise ValueError(f"the index is damaged: {stored!r} is no path")
+    return os.fsdecode(stored)
+
+
 class LocalStore:
     """A folder: SQLite holds everything, FAISS searches a copy of the vectors in memory.
 
@@ -52,12 +94,14 @@ class LocalStore:
         path = folder / "images.sqlite"
         try:
             # one connection for all threads: the app serializes its use of the store
-            self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+            self._db = sqlite3.connect(
+                path, timeout=30, isolation_level=None, check_same_thread=False, factory=_Connection
+            )
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(SCHEMA)
             stored = dict(self._db.execute("SELECT key, value FROM about"))
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, ValueError) as error:
             raise ValueError(f"{path} is damaged or no index: {error}; delete the folder to make it anew") from error
         if not stored:
             with self._transaction():
@@ -65,10 +109,14 @@ class LocalStore:
                 self._db.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", rows.items())
                 self._db.execute("INSERT OR IGNORE INTO about VALUES ('change', '0')")
             stored = dict(self._db.execute("SELECT key, value FROM about"))
-        if int(stored["version"]) > VERSION:
+        try:
+            version, said = int(stored["version"]), {key: json.loads(stored[key]) for key in ("identity", "model")}
+        except (KeyError, ValueError, TypeError) as error:
+            raise ValueError(f"{path} is damaged or no index: {error}; delete the folder to make it anew") from error
+        if version > VERSION:
             raise ValueError(f"{path} was written by a later version of splip")
-        if json.loads(stored["identity"]) != about["identity"]:
-            raise ValueError(f"{path} is the index of another model ({json.loads(stored['model'])})")
+        if said["identity"] != about["identity"]:
+            raise ValueError(f"{path} is the index of another model ({said['model']})")
         self._index = VectorIndex(about["dim"], exact)
         self._seen = 0  # change up to which the vectors are in memory
 
@@ -97,12 +145,12 @@ class LocalStore:
     def known(self) -> Dict[str, Known]:
         """Every image by path."""
         rows = self._db.execute("SELECT path, size, time, digest FROM images")
-        return {os.fsdecode(path): Known(*rest) for path, *rest in rows}
+        return {_path(path): Known(*rest) for path, *rest in rows}
 
     def failed(self) -> Dict[str, Tuple[int, int, str]]:
         """Files that could not be read: path -> (size, time, reason)."""
         rows = self._db.execute("SELECT path, size, time, reason FROM failed")
-        return {os.fsdecode(path): (size, time, reason) for path, size, time, reason in rows}
+        return {_path(path): (size, time, reason) for path, size, time, reason in rows}
 
     def vectors_of(self, digests: Sequence[bytes]) -> Dict[bytes, np.ndarray]:
         """Vectors of contents that are known, by digest."""
@@ -139,7 +187,7 @@ class LocalStore:
     def folders(self) -> Dict[str, List[str]]:
         """Folders that were added, with the patterns that are left out below each."""
         rows = self._db.execute("SELECT path, excludes FROM folders ORDER BY path")
-        return {os.fsdecode(path): json.loads(excludes) for path, excludes in rows}
+        return {_path(path): json.loads(excludes) for path, excludes in rows}
 
     def set_folders(self, folders: Dict[str, List[str]]) -> None:
         """Remember these folders and no others."""
@@ -152,7 +200,7 @@ class LocalStore:
         """Everything, in the order in which it came."""
         rows = self._db.execute("SELECT path, size, time, digest, vector FROM images ORDER BY id")
         for path, size, time, digest, vector in rows:
-            yield os.fsdecode(path), Known(size, time, digest), np.frombuffer(vector, dtype=np.float32)
+            yield _path(path), Known(size, time, digest), np.frombuffer(vector, dtype=np.float32)
 
     def _forget(self, name: bytes, change: int) -> None:
         self._db.execute("DELETE FROM failed WHERE path = ?", (name,))
@@ -193,7 +241,7 @@ class LocalStore:
     def path_of(self, id: int) -> Optional[str]:
         """Path of an image; None if there is none of this number."""
         row = self._db.execute("SELECT path FROM images WHERE id = ?", (id,)).fetchone()
-        return os.fsdecode(row[0]) if row else None
+        return _path(row[0]) if row else None
 
     def vector_of(self, id: int) -> Optional[np.ndarray]:
         """Vector (d,) of an image; None if there is none of this number."""
