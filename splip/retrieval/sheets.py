@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
-from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
@@ -236,5 +237,10 @@ def _fit(text: str, font, width: float) -> str:
     return text.rstrip() + "…"
 
 
-def _font(size: int):
-    return ImageFont.load_default(size)
+@lru_cache(maxsize=8)
+def _font(size: int) -> Any:
+    """DejaVu Sans, which comes with matplotlib: Pillow's own font has ASCII only."""
+    import matplotlib
+
+    path = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+    return ImageFont.truetype(str(path), size) if path.is_file() else ImageFont.load_default(size)

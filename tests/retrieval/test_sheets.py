@@ -135,3 +135,11 @@ def test_training_curve_of_one_epoch_has_a_whole_number_on_its_axis(tmp_path):
 def test_bad_histories_are_refused(tmp_path, history, message):
     with pytest.raises(ValueError, match=message):
         training_curve(history, tmp_path / "c.png")
+
+
+def test_captions_in_other_scripts_are_drawn():
+    """Pillow's own font draws a box for each of these, all alike."""
+    from splip.retrieval.sheets import _font
+
+    shapes = {letter: bytes(_font(24).getmask(letter)) for letter in "äßЖλşé"}
+    assert len(set(shapes.values())) == len(shapes)
