@@ -69,6 +69,9 @@ def save(model: RetrievalModel, folder: Union[str, os.PathLike], *, results: Opt
         "backbone": {"name": info.name, "fingerprint": info.fingerprint},
     }
     save_file(weights, str(folder / WEIGHTS), metadata={"format": "pt"})
+    umask = os.umask(0)
+    os.umask(umask)
+    os.chmod(folder / WEIGHTS, 0o666 & ~umask)  # safetensors keeps it to its owner
     (folder / CARD).write_text(card(about, results), encoding="utf-8")
     (folder / ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")  # last: then it is whole
     return folder

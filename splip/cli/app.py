@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     local = args.host in LOCAL
     name = f"[{args.host}]" if ":" in args.host else args.host
     address = f"http://{name}:{listening.getsockname()[1]}"
-    server = uvicorn.Server(uvicorn.Config(make_app(index, local), log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(make_app(index, local), log_level="warning", lifespan="off"))
     if not local:
         print(f"Anyone who can reach {address} can see all {len(index):,} photos of the index.", file=sys.stderr)
     print(f"{len(index):,} photos, {index.store.place}\n{address}  (Ctrl-C ends it)", flush=True)

@@ -38,8 +38,13 @@ def run(args: argparse.Namespace) -> int:
     """Do what is asked for -> exit status 0; unreadable files are listed and stop nothing. Errors as `Index` has them.
 
     Raises:
-        ValueError: --exclude without folders, or several processes with an engine that one alone may write.
+        ValueError: --exclude without folders, --forget with folders, an empty --export, or several processes with an
+            engine that one alone may write.
     """
+    if args.forget and args.folders:
+        raise ValueError("--forget FOLDER forgets one folder: give no others with it")
+    if args.export == Path(""):
+        raise ValueError("--export needs a folder")
     if args.exclude and not args.folders:
         raise ValueError("--exclude belongs to the folders that are added with it")
     with distributed.processes():
@@ -58,8 +63,10 @@ def _run(args: argparse.Namespace) -> int:
         print(index.export(args.export))
     if args.forget or ((args.list or args.export) and not args.folders):
         return 0
-    report = index.add(args.folders, args.exclude) if args.folders else index.update()
+    report = index.add(args.folders, args.exclude or None) if args.folders else index.update()
     print(report)
+    for folder in report.away:
+        print(f"  not there, or empty: {folder}; what is known of it is kept (--forget {folder} forgets it)")
     for path, reason in report.failed[:SHOWN]:
         print(f"  unreadable: {path}: {reason}")
     if len(report.failed) > SHOWN:

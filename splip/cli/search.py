@@ -49,11 +49,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--photo", action="append", default=[], help="search with a photo (may be repeated)")
     add("--text", default="", help="words; beside pictures they count as --text-weight")
     add("--text-weight", type=float, default=0.5, help="of the words, from 0 to 1 (default: %(default)s)")
-    add("--photos", default="", metavar="FOLDER", help="search this folder alone; it is added to the index first")
+    add("--photos", default="", metavar="FOLDER", help="search this folder alone; it is indexed first")
     add("--top", type=int, default=10, help="photos for each question (default: %(default)s)")
     add("--sheet", type=Path, default=Path("search.png"), help="picture of the results (default: %(default)s)")
-    add("-f", "--files", action="store_true", help="print paths alone, and draw no sheet")
-    add("--json", action="store_true", help="print JSON, and draw no sheet")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("-f", "--files", action="store_true", help="print paths alone, and draw no sheet")
+    shown.add_argument("--json", action="store_true", help="print JSON, and draw no sheet")
     add("--copy-to", type=Path, metavar="FOLDER", help="copy the photos that are found there, numbered by rank")
     add_index(parser)
 
@@ -81,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--sheet {args.sheet} is there already, and no sheet of splip: give another name")
     index = open_index(args)
     if args.photos:
-        report = index.add([args.photos], quiet=not draws)
+        report = index.add([args.photos], quiet=not draws, remember=False)
         if draws and (report.failed or report.skipped):
             print(report)
     if not len(index):

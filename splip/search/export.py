@@ -22,6 +22,8 @@ def write(store: Store, folder: Path) -> Path:
     except ModuleNotFoundError as error:
         raise ValueError('--export needs pyarrow: pip install -e ".[search]"') from error
     folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()) and not (folder / "about.json").is_file():
+        raise ValueError(f"--export: {folder} holds other files: give a new folder")
     rows = list(store.rows())
     dim = store.about()["dim"]
     vectors = np.stack([vector for _, _, vector in rows]) if rows else np.empty((0, dim), dtype=np.float32)

@@ -92,29 +92,37 @@ class Index:
     # ------------------------------------------------------------------- photos
 
     def add(
-        self, paths: Iterable[Union[str, os.PathLike]], excludes: Sequence[str] = (), quiet: bool = False
+        self,
+        paths: Iterable[Union[str, os.PathLike]],
+        excludes: Optional[Sequence[str]] = None,
+        quiet: bool = False,
+        remember: bool = True,
     ) -> Report:
         """Add folders, with all below them, and bring the index up to date with them.
 
         Args:
-            excludes: patterns of names or of paths below a folder that are left out, e.g. ``*.gif`` or ``backup/*``.
+            excludes: patterns of names or of paths below a folder that are left out, e.g. ``*.gif`` or ``backup/*``;
+                None = those that a folder was added with before.
+            remember: whether :meth:`update` looks at the folders, too.
 
         Raises:
             ValueError: a folder is not there, or another process is writing.
         """
-        folders = {os.path.abspath(os.path.expanduser(path)): list(excludes) for path in paths}
         with self.store.writing():
-            for folder in folders:
+            before, folders = self.store.folders(), {}
+            for folder in (os.path.abspath(os.path.expanduser(path)) for path in paths):
                 if not os.path.isdir(folder):
                     raise ValueError(f"no folder {folder!r}")
-            self.store.set_folders({**self.store.folders(), **folders})
+                folders[folder] = before.get(folder, []) if excludes is None else list(excludes)
+            if remember:
+                self.store.set_folders({**before, **folders})
             return update(self.store, self.model, folders, quiet)
 
     def update(self, quiet: bool = False) -> Report:
         """Bring the index up to date with all of its folders.
 
         Raises:
-            ValueError: it has none, one is not there any more, or another process is writing.
+            ValueError: it has none, or another process is writing. Folders that are not there are named in the report.
         """
         with self.store.writing():
             folders = self.store.folders()

@@ -16,8 +16,10 @@ from PIL import Image
 from torch import Tensor
 
 import splip.trainers  # noqa: F401  (registers them)
+from splip.backbone import available_backbones
 from splip.base import MODALITIES, RetrievalModel, check_modality
 from splip.data.transforms import Preprocessing, to_tensor
+from splip.foreign import OPEN_CLIP
 from splip.images import as_rgb
 from splip.pretrained import is_saved
 from splip.training.exported import find_exported, read_encoder
@@ -107,7 +109,9 @@ def load_model(where: Union[str, os.PathLike] = DEFAULT, device: str = "cpu", ba
     check_device(device)
     folder = os.path.expanduser(os.fspath(where))
     if folder == DEFAULT:
-        return _of_run(load_saved(ASSET, device), DEFAULT)
+        return _of_run(load_saved(ASSET, device, backbone), DEFAULT)
+    if folder in available_backbones() or folder.startswith(OPEN_CLIP):
+        raise ValueError(f"{folder!r} is a backbone, not a model: train one on it, or splip evaluate --encoder")
     if not os.path.isdir(folder) and (os.path.exists(folder) or folder.count("/") != 1 or folder.startswith(".")):
         raise ValueError(f"no model at {folder!r}: a run's folder, a saved model or exported encoders are wanted")
     if os.path.isdir(folder) and not is_saved(folder):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from io import BytesIO
 from itertools import islice
-from typing import Deque, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Collection, Deque, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 from tqdm import tqdm
@@ -27,7 +27,9 @@ BATCH = 32  # images embedded, and remembered, at a time
 
 @dataclass
 class Report:
-    """What an update did; ``failed``: (path, reason) of files that cannot be read."""
+    """What an update did. ``failed``: (path, reason) of files that cannot be read; ``away``: folders that are not
+    there, or empty where there were images, as an unplugged disk: what is known of these is kept.
+    """
 
     added: int = 0
     changed: int = 0
@@ -35,6 +37,7 @@ class Report:
     unchanged: int = 0
     removed: int = 0
     failed: List[Tuple[str, str]] = field(default_factory=list)
+    away: List[str] = field(default_factory=list)
     skipped: Dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -73,13 +76,12 @@ def update(store: Store, model: ImageModel, folders: Dict[str, List[str]], quiet
             out.
         quiet: no progress bar.
 
-    Raises:
-        ValueError: a folder is not there (what is known below it is kept).
     """
     began, report = time.monotonic(), Report()
-    files = _list(folders, report)
     known, failed = store.known(), store.failed()
-    gone = [path for path in {*known, *failed} if path not in files and any(_is_below(path, f) for f in folders)]
+    files = _list(folders, known, report)
+    here = [folder for folder in folders if folder not in report.away]
+    gone = [path for path in {*known, *failed} if path not in files and any(_is_below(path, f) for f in here)]
     for path, (size, modified, reason) in failed.items():
         if files.get(path) == _File(path, size, modified):
             report.failed.append((path, reason))
@@ -88,7 +90,7 @@ def update(store: Store, model: ImageModel, folders: Dict[str, List[str]], quiet
     report.unchanged = len(files) - len(todo)
     by_digest = {entry.digest: path for path, entry in known.items()}
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool, tqdm(
-        total=len(todo), unit=" images", disable=quiet or not distributed.is_main(), smoothing=0.1
+        total=len(todo), unit=" images", disable=quiet or not todo or not distributed.is_main(), smoothing=0.1
     ) as bar:
         own = todo[distributed.rank() :: distributed.world()]
         for batch in _batches(_look(pool, own, by_digest, model)):
@@ -102,14 +104,15 @@ def update(store: Store, model: ImageModel, folders: Dict[str, List[str]], quiet
     return report
 
 
-def _list(folders: Dict[str, List[str]], report: Report) -> Dict[str, _File]:
+def _list(folders: Dict[str, List[str]], known: Collection[str], report: Report) -> Dict[str, _File]:
     """Every image file below the folders, as it is now."""
     files: Dict[str, _File] = {}
     skipped: Counter = Counter()
     for folder, excludes in folders.items():
-        if not os.path.isdir(folder):
-            raise ValueError(f"the folder {folder!r} is not there; what is known of it is kept (--forget removes it)")
-        found = walk_images(folder, excludes)
+        found = walk_images(folder, excludes) if os.path.isdir(folder) else None
+        if found is None or (not (found.images or found.skipped) and any(_is_below(path, folder) for path in known)):
+            report.away.append(folder)
+            continue
         skipped.update(found.skipped)
         for path in map(str, found.images):
             try:

@@ -76,8 +76,10 @@ class _Headers:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        site = dict(scope["headers"]).get(b"sec-fetch-site", b"none")
-        if site == b"cross-site" and scope["path"] != "/":
+        asked = dict(scope["headers"])
+        site, origin = asked.get(b"sec-fetch-site", b"none"), asked.get(b"origin", b"null").rpartition(b"//")[2]
+        foreign = site in (b"cross-site", b"same-site") or (b"origin" in asked and origin != asked.get(b"host"))
+        if foreign and scope["path"] != "/":
             return await JSONResponse({"error": "asked by another site"}, 403)(scope, receive, send)
 
         async def with_headers(message: Any) -> None:

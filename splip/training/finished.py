@@ -43,6 +43,7 @@ class OwnFolder:
             "backbone": getattr(self, "backbone", {}).get("weights", ""),
             "version": splip.__version__,
             "engine": ENGINE.split()[0],
+            "precision": getattr(self, "precision", ""),
         }
         return {**found, "seed": self.seed} if self.trains else found  # what trains nothing has none
 
@@ -109,6 +110,7 @@ class OwnFolder:
 def _identity_in(result: Mapping[str, Any], node: str) -> Dict[str, Any]:
     """The identity in a results.json; older ones have only their config."""
     found = dict(result.get("identity") or {"settings": {}, "seed": result["seed"]})
+    found.setdefault("precision", result.get("precision", ""))
     found["settings"] = settings_of(result["config"], node)
     if not result.get("epoch"):
         found.pop("seed", None)

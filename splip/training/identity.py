@@ -58,10 +58,11 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> List[str]:
     """What two identities differ in, in words; what one of them does not say counts as equal.
 
     Args:
-        before, now: ``{"settings": {...}, "seed", "data", "backbone", "version", "engine"}``.
+        before, now: ``{"settings": {...}, "seed", "data", "backbone", "version", "engine",
+            "precision"}``.
     """
     lines = []
-    for key in ("seed", "data", "backbone", "version", "engine"):
+    for key in ("seed", "data", "backbone", "version", "engine", "precision"):
         if key in before and key in now and before[key] != now[key]:
             lines.append(f"{key} {before[key]} then, {now[key]} now")
     old, new = before.get("settings", {}), now.get("settings", {})

@@ -132,16 +132,32 @@ def test_what_cannot_be_read_is_listed_and_stops_nothing(make, tmp_path):
     assert index.update(quiet=True).added == 1
 
 
-def test_a_folder_that_is_away_is_not_forgotten(make, tmp_path):
+@pytest.mark.parametrize("mount_point", [False, True])
+def test_a_folder_that_is_away_is_not_forgotten_and_holds_up_no_other(make, tmp_path, mount_point):
     index, folder = make(), gallery(tmp_path / "photos")
-    index.add([folder], quiet=True)
+    paint(tmp_path / "others" / "red.png", "red", mark=50)
+    index.add([folder, tmp_path / "others"], quiet=True)
     os.rename(folder, tmp_path / "unplugged")
-    with pytest.raises(ValueError, match=r"photos' is not there; what is known of it is kept \(--forget removes it\)"):
-        index.update(quiet=True)
-    assert len(index) == 6
-    assert index.forget(folder) == 6 and len(index) == 0 and not index.store.folders()
+    if mount_point:
+        folder.mkdir()
+    paint(tmp_path / "others" / "blue.png", "blue", mark=51)
+    report = index.update(quiet=True)
+    assert (report.away, report.added, report.removed) == ([str(folder)], 1, 0) and len(index) == 8, report
+    assert index.forget(folder) == 6 and len(index) == 2
     with pytest.raises(ValueError, match="none of the folders that were added"):
         index.forget(folder)
+
+
+def test_what_a_folder_leaves_out_is_remembered(make, tmp_path):
+    index, folder = make(), gallery(tmp_path / "photos")
+    index.add([folder], excludes=["grey*"], quiet=True)
+    for report in (index.add([folder], quiet=True), index.add([folder], quiet=True, remember=False)):
+        assert (report.unchanged, report.added) == (5, 0), report
+    assert list(index.store.folders().values()) == [["grey*"]]
+    assert index.add([folder], excludes=[], quiet=True).added == 1
+    paint(tmp_path / "once" / "red.png", "red", mark=9)
+    assert index.add([tmp_path / "once"], quiet=True, remember=False).added == 1
+    assert list(index.store.folders()) == [str(folder)] and len(index) == 7
 
 
 def test_models_never_mix(make, tmp_path):

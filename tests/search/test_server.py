@@ -89,6 +89,9 @@ def test_other_sites_get_nothing(client):
     for method, path in (("GET", "/about"), ("GET", "/image/1"), ("POST", "/search?text=red")):
         answer = client.request(method, path, headers={"sec-fetch-site": "cross-site"})
         assert answer.status_code == 403 and answer.json() == {"error": "asked by another site"}
+        for headers in ({"origin": "http://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "same-site"}):
+            assert client.request(method, path, headers=headers).status_code == 403, headers
+    assert client.get("/about", headers={"origin": "http://127.0.0.1:7860"}).status_code == 200
     assert client.get("/", headers={"sec-fetch-site": "cross-site"}).status_code == 200  # a link to the page
 
 
