@@ -113,6 +113,7 @@ def run(args: argparse.Namespace, command: Sequence[str] = ()):
     if args.skip_finished and trainer.is_finished():
         print(f"Finished before: {cfg.OUTPUT_DIR}")
     elif args.eval_only:
+        trainer.is_finished()  # refuses a folder with another run's results
         if trainer.trains or args.model_dir:
             trainer.load_model(args.model_dir, epoch=args.load_epoch)
         trainer.test()

@@ -113,7 +113,7 @@ def load_clip(name_or_path: Union[str, Path] = EMBEDDED, device: Union[str, torc
         state_dict, layout = read_foreign_clip(name)
     try:
         clip: Any = build_clip(state_dict, layout)
-    except (KeyError, RuntimeError) as error:
+    except (KeyError, RuntimeError, AssertionError, ValueError) as error:
         raise ValueError(f"{name} does not hold a CLIP in OpenAI's layout: {error}") from error
     clip = clip.to(device).eval()
     clip_dims(clip)

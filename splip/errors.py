@@ -71,10 +71,9 @@ def _keep_traceback() -> str:
     """Write the traceback of what is being handled into a file -> its path."""
     import tempfile
 
-    name = time.strftime(f"splip-error-%Y%m%d-%H%M%S-{os.getpid()}.txt")
-    path = os.path.join(tempfile.gettempdir(), name)
     try:
-        with open(path, "w", encoding="utf-8") as file:
+        handle, path = tempfile.mkstemp(prefix=time.strftime("splip-error-%Y%m%d-%H%M%S-"), suffix=".txt")
+        with open(handle, "w", encoding="utf-8") as file:
             traceback.print_exc(file=file)
     except OSError:
         traceback.print_exc()

@@ -41,6 +41,7 @@ class Found(NamedTuple):
 
     images: List[Path]  # sorted
     skipped: Dict[str, int]  # ".heic" -> 3; also "hidden", "without suffix", "linked folder", "broken link"
+    unreadable: List[str] = []  # folders that could not be looked into
 
 
 def is_hidden(name: str) -> bool:
@@ -95,7 +96,8 @@ def walk_images(folder: Union[str, Path], excludes: Sequence[str] = ()) -> Found
         skipped["excluded"] += out
         return out
 
-    for where, folders, files in os.walk(folder):
+    unreadable: List[str] = []
+    for where, folders, files in os.walk(folder, onerror=lambda error: unreadable.append(os.fspath(error.filename))):
         linked = [name for name in folders if os.path.islink(os.path.join(where, name))]
         skipped["linked folder"] += len(linked)
         folders[:] = [
@@ -111,7 +113,7 @@ def walk_images(folder: Union[str, Path], excludes: Sequence[str] = ()) -> Found
                 images.append(path)
             else:
                 skipped["broken link" if path.is_symlink() else "no file"] += 1
-    return Found(sorted(images), {kind: count for kind, count in skipped.items() if count})
+    return Found(sorted(images), {kind: count for kind, count in skipped.items() if count}, unreadable)
 
 
 def is_file(path: Union[str, Path]) -> bool:
@@ -122,7 +124,9 @@ def is_file(path: Union[str, Path]) -> bool:
         return False
 
 
-def open_rgb(source: Union[str, os.PathLike, BinaryIO], at_least: int = 0) -> Image.Image:
+def open_rgb(
+    source: Union[str, os.PathLike, BinaryIO], at_least: int = 0, keep_alpha: bool = False
+) -> Image.Image:
     """The image in a file as RGB: upright as its EXIF says, transparent parts on white, 16-bit grey scaled to 8.
 
     Of an animation or several pages, the first. Colour profiles are left alone, as CLIP's preprocessing does.
@@ -130,6 +134,7 @@ def open_rgb(source: Union[str, os.PathLike, BinaryIO], at_least: int = 0) -> Im
     Args:
         at_least: pixels of the shorter side that are needed; a much larger JPEG is decoded at an eighth, a quarter or
             half of its size, several times as fast. 0 = as it is.
+        keep_alpha: an image with transparency stays as it is, RGBA.
 
     Raises:
         ValueError: naming the file: it is not there, of no format in ``FORMATS``, damaged, larger than ``MAX_PIXELS``,
@@ -146,6 +151,10 @@ def open_rgb(source: Union[str, os.PathLike, BinaryIO], at_least: int = 0) -> Im
                 scale = 2 * at_least / min(image.size)  # twice, so that the resize that follows has something to do
                 if scale < 1:
                     image.draft(None, (max(1, int(image.width * scale)), max(1, int(image.height * scale))))
+            if keep_alpha and (image.mode in CLEAR or "transparency" in image.info):
+                _require_mode(image)
+                ImageOps.exif_transpose(image, in_place=True)
+                return (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
             return _to_rgb(image)
     except Exception as error:  # Pillow's readers raise a different type for each way in which a file can be broken
         raise ValueError(f"cannot read image {os.fspath(name)!r}: {_reason(source, error)}") from error

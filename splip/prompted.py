@@ -269,7 +269,7 @@ class PromptedCLIP(RetrievalModel):
 
 
 def weights_key(holder: nn.Module, without: Sequence[str] = ()) -> tuple:
-    """What is equal as long as the weights are: device, and a sum over all their bits.
+    """What is equal as long as the weights are: device, and a hash of all their bits. The frozen CLIP has no part in it.
 
     However they were changed: counters of changes do not see ``.data``, fused optimisers or inference mode.
 
@@ -280,8 +280,10 @@ def weights_key(holder: nn.Module, without: Sequence[str] = ()) -> tuple:
     if not held:
         return ()
     bits = torch.cat([value.detach().float().flatten().view(torch.int32) for value in held]).long()
-    odd = torch.arange(len(bits), device=bits.device) * 2 + 1  # no two places weigh the same
-    return bits.device, len(bits), int((bits * odd).sum())
+    places = torch.arange(len(bits), device=bits.device) * 0x9E3779B1
+    mixed = (bits + places) * -0x40A7B892E31B1A47  # splitmix64's steps: a plain sum would not see a doubling
+    mixed = (mixed ^ (mixed >> 29)) * -0x6B2FB644ECCEEE15
+    return bits.device, len(bits), int((mixed ^ (mixed >> 32)).sum())
 
 
 class _ImageEncoder(nn.Module):

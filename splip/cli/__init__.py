@@ -67,6 +67,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     args = parser.parse_intermixed_args(words[len(command.split()) :])
 
     def run() -> int:
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(errors="surrogateescape")  # file names may hold any bytes
         for name in args.imports:
             import_module(name)
         return module.run(args)

@@ -59,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
         trainer = _host_trainer(args)
     else:
         trainer = _own_trainer(args) if args.run else _tester(args)
+    trainer.is_finished()  # refuses a folder with another run's results
     if args.host or trainer.trains:
         trainer.load_model(args.model_dir if args.host else str(args.run), epoch=args.load_epoch)
     trainer.test()

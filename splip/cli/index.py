@@ -59,7 +59,7 @@ def _run(args: argparse.Namespace) -> int:
         print(f"{index.forget(args.forget):,} images forgotten")
     if args.list:
         print(json.dumps(index.describe(), indent=2))
-    if args.export:
+    if args.export and not args.folders:
         print(index.export(args.export))
     if args.forget or ((args.list or args.export) and not args.folders):
         return 0
@@ -71,11 +71,13 @@ def _run(args: argparse.Namespace) -> int:
         print(f"  unreadable: {path}: {reason}")
     if len(report.failed) > SHOWN:
         print(f"  and {len(report.failed) - SHOWN:,} more")
+    if args.export and args.folders:
+        print(index.export(args.export))
     distributed.barrier()
     if distributed.is_main():
         done = report.added + report.changed
         speed = f", {done / report.seconds:.0f} images/s" if done and distributed.world() == 1 else ""
-        print(f"{index.store.finish()}{speed}\n{index.store.place}")
+        print(f"{index.finish()}{speed}\n{index.store.place}")
     return 0
 
 

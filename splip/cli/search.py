@@ -77,6 +77,8 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError(f"no file {question.path!r} (words go with --text)")
     if args.top < 1:
         raise ValueError(f"--top must be at least 1, got {args.top}")
+    if args.sheet.suffix.lower() != ".png":
+        raise ValueError(f"--sheet must end in .png, got {args.sheet}")
     draws = not (args.files or args.json)
     if draws and args.sheet.exists() and not is_sheet(args.sheet):
         raise ValueError(f"--sheet {args.sheet} is there already, and no sheet of splip: give another name")
@@ -144,7 +146,7 @@ def _asked(question: Question) -> Image.Image:
     """The question as the model saw it."""
     if not question.path:
         return Image.new("RGB", (224, 224), "white")
-    image = open_rgb(os.path.expanduser(question.path))
+    image = open_rgb(os.path.expanduser(question.path), keep_alpha=question.kind == "sketch")
     image = clean_drawing(image).image if question.kind == "sketch" else image
     image.thumbnail((224, 224))
     return image

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from pathlib import Path
 from typing import Any, List, Sequence, Tuple
 
@@ -32,8 +33,13 @@ def normalise(name: str) -> str:
     >>> normalise("Teddy-Bear"), normalise("car_(sedan)"), normalise("effiel_tower")
     ('teddy bear', 'car', 'eiffel tower')
     """
-    words = " ".join(re.split(r"[\s_()-]+", name.lower())).strip()
+    words = spelling(name)
     return ALIASES.get(words, words)
+
+
+def spelling(name: str) -> str:
+    """The one spelling of a name: lower case, words separated by one space, accents in one way (NFC)."""
+    return " ".join(re.split(r"[\s_()-]+", unicodedata.normalize("NFC", name).lower())).strip()
 
 
 def read_shipped(name: str) -> List[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Dict, List
 
 from splip.data.base import PHOTO, SKETCH, SBIRDataset, SBIRDatum
-from splip.data.classes import normalise, read_split, some
+from splip.data.classes import read_split, some, spelling
 from splip.data.galleries import GALLERIES, divide, name_gallery, settle
 from splip.data.listing import list_classes
 from splip.engine import DATASET_REGISTRY
@@ -27,7 +27,7 @@ class SBIRFolder(SBIRDataset):
     and ``gzs`` with its galleries (:mod:`splip.data.galleries`).
 
     ``Hot-Air_Balloon`` and ``hot air balloon`` are one class, in folders and in the list
-    (:func:`splip.data.classes.normalise`). Files that are no images are left out, and counted aloud.
+    (:func:`splip.data.classes.spelling`). Files that are no images are left out, and counted aloud.
 
     Raises:
         ValueError: a folder or the split file is missing, the split names a class that is not there, two folders of a
@@ -41,7 +41,7 @@ class SBIRFolder(SBIRDataset):
         items = [item for domain in (SKETCH, PHOTO) for item in _scan(root, domain)]
         classes = {item.classname for item in items}
         split = Path(cfg.DATASET.SPLIT).expanduser()
-        unseen, pseudo = ([normalise(name) for name in names] for names in read_split(split))
+        unseen, pseudo = ([spelling(name) for name in names] for names in read_split(split))
         unknown = sorted((set(unseen) | set(pseudo)) - classes)
         if unknown:
             near = [name for lost in unknown for name in get_close_matches(lost, sorted(classes), n=1)]
@@ -69,7 +69,7 @@ def _scan(root: Path, domain: int) -> List[SBIRDatum]:
     items: List[SBIRDatum] = []
     skipped: Counter = Counter()
     for name, files in list_classes(folder).items():
-        classname = normalise(name)
+        classname = spelling(name)
         if classname in found:
             raise ValueError(f"{folder} has {found[classname]!r} and {name!r}: both are class {classname!r}")
         found[classname] = name

@@ -56,7 +56,9 @@ class VectorIndex:
 
     def wants_rebuild(self, count: int) -> bool:
         """Whether ``count`` vectors are better put into an index made anew (:meth:`fill`) than added to this one."""
-        return count > self.exact and (self.is_exact or count > 2 * self._trained_on)
+        if self.is_exact:
+            return count > self.exact
+        return count <= self.exact or not self._trained_on / 2 <= count <= 2 * self._trained_on
 
     def fill(self, ids: np.ndarray, vectors: np.ndarray) -> None:
         """Hold these and no others: ids (n,) int64, vectors (n, dim) float32."""
@@ -105,7 +107,7 @@ class VectorIndex:
     ) -> Tuple[np.ndarray, np.ndarray]:
         """The k nearest of each query, best first: cosines (q, k) float32 and numbers (q, k) int64.
 
-        Fewer columns where there are fewer vectors; -1 where an inverted file found no more.
+        Fewer columns where there are fewer vectors.
 
         Args:
             queries: (q, dim), unit length.
@@ -116,18 +118,22 @@ class VectorIndex:
         k = min(k, len(self) if among is None else len(among))
         if k < 1:
             return np.empty((len(queries), 0), dtype=np.float32), np.empty((len(queries), 0), dtype=np.int64)
-        params = None
+        params = selector = None
         if among is not None:
             selector = faiss.IDSelectorBatch(np.asarray(among, dtype=np.int64))
             if self.is_exact:
                 params = faiss.SearchParameters(sel=selector)
             else:  # few numbers may lie in any list
                 params = faiss.SearchParametersIVF(sel=selector, nprobe=self._index.nlist)
-        return self._index.search(queries, k, params=params)
+        scores, ids = self._index.search(queries, k, params=params)
+        if not self.is_exact and (ids < 0).any():  # the lists that were looked into hold fewer: look into all
+            everywhere = faiss.SearchParametersIVF(nprobe=self._index.nlist, **({"sel": selector} if params else {}))
+            scores, ids = self._index.search(queries, k, params=everywhere)
+        return scores, ids
 
     def save(self, path: Union[str, os.PathLike]) -> None:
         """Write it so that a kill leaves the old file or the new one."""
-        part = f"{os.fspath(path)}.part"
+        part = f"{os.fspath(path)}.{os.getpid()}.part"
         _faiss().write_index(self._index, part)
         with open(part, "rb+") as file:
             os.fsync(file.fileno())

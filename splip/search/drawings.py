@@ -33,11 +33,13 @@ def clean_drawing(image: Image.Image) -> Drawing:
         ValueError: nothing is drawn on it.
     """
     mended = []
+    if max(image.size) > WORKING:  # before anything of its size is computed
+        clear = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
+        image = image.convert("RGBA") if clear else as_rgb(image).copy()
+        image.thumbnail((WORKING, WORKING))
     grey, was_clear = _flatten(image)
     if was_clear:
         mended.append("transparent parts taken as paper")
-    if max(grey.size) > WORKING:
-        grey.thumbnail((WORKING, WORKING))
     light = np.asarray(grey, dtype=np.float32) / 255
     edge = np.concatenate([light[0], light[-1], light[:, 0], light[:, -1]])
     if np.median(edge) < 0.5 and np.median(light) < 0.6:

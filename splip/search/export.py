@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ def write(store: Store, folder: Path) -> Path:
     vectors = np.stack([vector for _, _, vector in rows]) if rows else np.empty((0, dim), dtype=np.float32)
     np.save(folder / "vectors.npy", vectors)
     table = pa.table({
-        "path": [path for path, _, _ in rows],
+        "path": [os.fsencode(path).decode("utf-8", "replace") for path, _, _ in rows],
         "size": pa.array([known.size for _, known, _ in rows], pa.int64()),
         "time": pa.array([known.time for _, known, _ in rows], pa.timestamp("ns")),
         "digest": [known.digest.hex() for _, known, _ in rows],

@@ -73,9 +73,10 @@ class Index:
             raise ValueError("--engine milvus and --uri go together: a file, or http://host:19530")
         if not isinstance(model, ImageModel):
             model = load_model(model, device, backbone)
+        identity = f"{model.identity}_{VERSION}"  # vectors that were read in another way are others
         about = {
-            "identity": model.identity, "dim": len(model.embed([Image.new("RGB", (8, 8))], "photo")[0]),
-            "model": model.name, "version": VERSION,
+            "identity": identity, "dim": len(model.embed([Image.new("RGB", (8, 8))], "photo")[0]),
+            "model": model.name,
         }  # fmt: skip
         store: Store
         if engine == "milvus":
@@ -83,7 +84,7 @@ class Index:
 
             store = MilvusStore(uri, about)
         else:
-            store = LocalStore(Path(place or default_place()).expanduser() / model.identity[:16], about)
+            store = LocalStore(Path(place or default_place()).expanduser() / f"{model.identity[:16]}_{VERSION}", about)
         return cls(store, model)
 
     def __len__(self) -> int:
@@ -93,7 +94,7 @@ class Index:
 
     def add(
         self,
-        paths: Iterable[Union[str, os.PathLike]],
+        paths: Union[str, os.PathLike, Iterable[Union[str, os.PathLike]]],
         excludes: Optional[Sequence[str]] = None,
         quiet: bool = False,
         remember: bool = True,
@@ -108,6 +109,8 @@ class Index:
         Raises:
             ValueError: a folder is not there, or another process is writing.
         """
+        if isinstance(paths, (str, os.PathLike)):
+            paths = [paths]
         with self.store.writing():
             before, folders = self.store.folders(), {}
             for folder in (os.path.abspath(os.path.expanduser(path)) for path in paths):
@@ -116,7 +119,8 @@ class Index:
                 folders[folder] = before.get(folder, []) if excludes is None else list(excludes)
             if remember:
                 self.store.set_folders({**before, **folders})
-            return update(self.store, self.model, folders, quiet)
+            others = [folder for folder in before if folder not in folders]
+            return update(self.store, self.model, folders, quiet, others)
 
     def update(self, quiet: bool = False) -> Report:
         """Bring the index up to date with all of its folders.
@@ -186,7 +190,10 @@ class Index:
             raise ValueError(f"text_weight must lie in [0, 1], got {text_weight}")
         parts = []
         if question is not None:
-            picture = question if isinstance(question, Image.Image) else _open(question, kind)
+            if isinstance(question, Image.Image):
+                picture = question
+            else:
+                picture = open_rgb(os.path.expanduser(os.fspath(question)), keep_alpha=kind == "sketch")
             try:
                 picture = clean_drawing(picture).image if kind == "sketch" else picture
             except ValueError as error:
@@ -223,6 +230,11 @@ class Index:
 
     # ------------------------------------------------------------------ the rest
 
+    def finish(self) -> str:
+        """Keep what makes the next start quick -> how it searches, in words. Waits for nothing: see :meth:`add`."""
+        with self.store.writing():
+            return self.store.finish()
+
     def export(self, folder: Union[str, os.PathLike]) -> Path:
         """Write ``vectors.npy`` (n, d), ``images.parquet`` (path, size, time, digest) and ``about.json`` -> the folder.
 
@@ -245,15 +257,3 @@ class Index:
 
 def _below(path: str, folder: str) -> bool:
     return path.startswith(os.path.join(folder, ""))
-
-
-def _open(path: Union[str, os.PathLike], kind: str) -> Image.Image:
-    """A question's file; a drawing keeps what is transparent in it."""
-    path = os.path.expanduser(os.fspath(path))
-    if kind == "photo":
-        return open_rgb(path)
-    open_rgb(path)  # refuses what is no image
-    with Image.open(path) as image:
-        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-            return image.convert("RGBA")
-    return open_rgb(path)

@@ -27,6 +27,24 @@ def number_of(path: str) -> int:
     return int.from_bytes(blake2b(os.fsencode(path), digest_size=8).digest(), "big") >> 1
 
 
+class _Said:
+    """A client whose errors are ours."""
+
+    def __init__(self, client: Any, place: str) -> None:
+        self._client, self._place = client, place
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._client, name)
+
+        def said(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return call(*args, **kwargs)
+            except Exception as error:  # pymilvus raises many kinds
+                raise ValueError(f"Milvus at {self._place!r}: {_short(error)}") from error
+
+        return said
+
+
 class MilvusStore:
     """The same as :class:`splip.search.store.LocalStore`, in Milvus.
 
@@ -50,7 +68,7 @@ class MilvusStore:
         self.place, self._about = uri, about
         self._name, self._folders = f"splip_{about['identity']}", f"splip_folders_{about['identity']}"
         try:
-            self._client = MilvusClient(uri=uri, token=token or os.environ.get("MILVUS_TOKEN", ""))
+            self._client: Any = _Said(MilvusClient(uri=uri, token=token or os.environ.get("MILVUS_TOKEN", "")), uri)
             there = self._client.has_collection(self._name)
         except Exception as error:  # pymilvus raises many kinds
             raise ValueError(f"Milvus at {uri!r} cannot be used: {_short(error)}") from error
@@ -117,6 +135,14 @@ class MilvusStore:
             found.update({bytes.fromhex(row["digest"]): _vector(row) for row in rows})
         return found
 
+    def refuses(self, path: str) -> str:
+        """Why a path cannot be remembered; "" = it can."""
+        try:
+            _checked(path)
+        except ValueError as error:
+            return str(error)
+        return ""
+
     def put(self, entries: Sequence[Entry]) -> None:
         """Remember images, in place of what was known of these paths.
 
@@ -177,12 +203,15 @@ class MilvusStore:
 
     def search(self, vectors: np.ndarray, k: int, below: str = "") -> List[List[Hit]]:
         """The k nearest images of each vector (q, d), best first; with ``below`` only of those in that folder."""
-        where = f"path like {json.dumps(os.path.join(below, '').replace('%', chr(92) + '%') + '%')}" if below else ""
+        prefix = os.path.join(below, "") if below else ""
+        escaped = prefix.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        where = f"path like {json.dumps(escaped + '%', ensure_ascii=False)}" if below else ""
         found = self._client.search(
             self._name, data=np.asarray(vectors, dtype=np.float32).tolist(), limit=k, filter=where,
             output_fields=["path"],
         )
-        return [[Hit(hit["entity"]["path"], float(hit["distance"]), hit["id"]) for hit in hits] for hits in found]
+        rows = [[(hit["entity"]["path"], float(hit["distance"]), hit["id"]) for hit in hits] for hits in found]
+        return [[Hit(*hit) for hit in hits if hit[0].startswith(prefix)] for hits in rows]
 
     def path_of(self, id: int) -> Optional[str]:
         """Path of an image; None if there is none of this number."""

@@ -24,7 +24,7 @@ from splip.images import as_rgb
 from splip.pretrained import is_saved
 from splip.training.exported import find_exported, read_encoder
 from splip.training.runs import load_run, load_saved, trainer_class
-from splip.weights import sha256
+from splip.weights import TRUST, sha256
 
 DEFAULT = "splip-hybrid"  # the model that ships with the package
 
@@ -115,7 +115,7 @@ def load_model(where: Union[str, os.PathLike] = DEFAULT, device: str = "cpu", ba
     if not os.path.isdir(folder) and (os.path.exists(folder) or folder.count("/") != 1 or folder.startswith(".")):
         raise ValueError(f"no model at {folder!r}: a run's folder, a saved model or exported encoders are wanted")
     if os.path.isdir(folder) and not is_saved(folder):
-        if find_exported(folder):
+        if find_exported(folder) and not os.path.isfile(os.path.join(folder, "config.yaml")):
             return _exported(folder, device)
         return _of_run(load_run(folder, device, backbone), folder)
     return _of_run(load_saved(folder, device, backbone), folder)
@@ -159,6 +159,9 @@ def _exported(folder: str, device: str) -> ImageModel:
     if torch.device(device).type != "cpu":
         raise ValueError(f"exported encoders run on the CPU, not on {device!r}")
     paths = find_exported(folder)
+    if paths["sketch"].suffix == ".pt2" and os.environ.get(TRUST) != "1":
+        trust = f"set {TRUST}=1 if you trust its source, or use ONNX"
+        raise ValueError(f"{paths['sketch']} can run code when it is read: {trust}")
     encoders: Dict[str, Any] = {modality: read_encoder(path) for modality, path in paths.items()}
     (_, about), (_, other) = (encoders[modality] for modality in MODALITIES)
     keys = ("resolution", "resize", "mean", "std", "backbone", "embed_dim")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from io import BytesIO
 from itertools import islice
-from typing import Collection, Deque, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Collection, Deque, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from tqdm import tqdm
@@ -22,6 +22,8 @@ from splip.images import describe_skipped, open_rgb, walk_images
 from splip.search.model import ImageModel
 from splip.search.records import Entry, Known, Store
 
+LARGEST = 2**30  # bytes of a file
+PASSING = "now: "  # of reasons that may pass by themselves
 BATCH = 32  # images embedded, and remembered, at a time
 
 
@@ -66,7 +68,9 @@ class _Read(NamedTuple):
     reason: str
 
 
-def update(store: Store, model: ImageModel, folders: Dict[str, List[str]], quiet: bool = False) -> Report:
+def update(
+    store: Store, model: ImageModel, folders: Dict[str, List[str]], quiet: bool = False, others: Sequence[str] = ()
+) -> Report:
     """Bring ``store`` up to date with what lies below ``folders`` now; what it holds of other folders stays.
 
     A kill loses at most BATCH images of work. With several processes each takes its share of the files.
@@ -75,19 +79,26 @@ def update(store: Store, model: ImageModel, folders: Dict[str, List[str]], quiet
         folders: absolute paths -> patterns (as of `fnmatch`: of a name, or of the path below the folder) that are left
             out.
         quiet: no progress bar.
+        others: folders that are not looked at now; what is below them stays.
 
     """
     began, report = time.monotonic(), Report()
     known, failed = store.known(), store.failed()
     files = _list(folders, known, report)
-    here = [folder for folder in folders if folder not in report.away]
-    gone = [path for path in {*known, *failed} if path not in files and any(_is_below(path, f) for f in here)]
+    kept = [*report.away, *others]
+    gone = [
+        path for path in {*known, *failed}
+        if path not in files and any(_is_below(path, f) for f in folders) and not any(_is_below(path, f) for f in kept)
+    ]  # fmt: skip
     for path, (size, modified, reason) in failed.items():
         if files.get(path) == _File(path, size, modified):
             report.failed.append((path, reason))
             del files[path]
     todo = [file for path, file in sorted(files.items()) if known.get(path, ())[:2] != file[1:]]
     report.unchanged = len(files) - len(todo)
+    refused = {file.path: store.refuses(file.path) for file in todo if store.refuses(file.path)}
+    report.failed += refused.items()
+    todo = [file for file in todo if file.path not in refused]
     by_digest = {entry.digest: path for path, entry in known.items()}
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool, tqdm(
         total=len(todo), unit=" images", disable=quiet or not todo or not distributed.is_main(), smoothing=0.1
@@ -113,11 +124,15 @@ def _list(folders: Dict[str, List[str]], known: Collection[str], report: Report)
         if found is None or (not (found.images or found.skipped) and any(_is_below(path, folder) for path in known)):
             report.away.append(folder)
             continue
+        report.away += found.unreadable
         skipped.update(found.skipped)
         for path in map(str, found.images):
             try:
                 stat = os.stat(path)
-            except OSError:  # gone since
+            except FileNotFoundError:  # gone since
+                continue
+            except OSError:
+                report.away.append(path)
                 continue
             files[path] = _File(path, stat.st_size, stat.st_mtime_ns)
     report.skipped = dict(skipped)
@@ -125,7 +140,7 @@ def _list(folders: Dict[str, List[str]], known: Collection[str], report: Report)
 
 
 def _is_below(path: str, folder: str) -> bool:
-    return path.startswith(os.path.join(folder, ""))
+    return path == folder or path.startswith(os.path.join(folder, ""))
 
 
 def _look(
@@ -141,17 +156,20 @@ def _look(
         yield pending.popleft().result()
 
 
-def _read(file: _File, by_digest: Dict[bytes, str], model: ImageModel) -> _Read:
+def _read(file: _File, by_digest: Collection[bytes], model: ImageModel) -> _Read:
     try:
+        if file.size > LARGEST:
+            raise ValueError(f"cannot read image: it is larger than {LARGEST // 2**20} MB")
         with open(file.path, "rb") as opened:
             content = opened.read()
         digest = blake2b(content, digest_size=16).digest()
         if digest in by_digest:
             return _Read(file, digest, None, "")
         return _Read(file, digest, model.pixels(open_rgb(BytesIO(content), at_least=model.preprocessing.size)), "")
-    except (OSError, ValueError) as error:
-        reason = str(error).partition(": ")[2] if isinstance(error, ValueError) else str(error.strerror or error)
-        return _Read(file, b"", None, reason)
+    except ValueError as error:
+        return _Read(file, b"", None, str(error).partition(": ")[2])
+    except (OSError, MemoryError) as error:  # of the moment, not of the file: not remembered
+        return _Read(file, b"", None, f"{PASSING}{getattr(error, 'strerror', None) or type(error).__name__}")
 
 
 def _batches(reads: Iterator[_Read]) -> Iterator[List[_Read]]:
@@ -168,17 +186,22 @@ def _remember(
 ) -> None:  # fmt: skip
     """Embed what is new of a batch, and put all of it into the store."""
     vectors = store.vectors_of([read.digest for read in batch if read.digest in by_digest])
+    # a content that is known was overwritten meanwhile, where files were renumbered: it is read again
+    batch = [
+        _read(read.file, (), model) if not (read.reason or read.digest in vectors or read.pixels is not None) else read
+        for read in batch
+    ]
     new = {read.digest: read.pixels for read in batch if read.pixels is not None}
     if new:
         vectors.update(zip(new, model.embed_pixels(list(new.values()), "photo").numpy()))
     entries = []
     for file, digest, pixels, reason in batch:
         if reason:
-            store.fail(file.path, file.size, file.time, reason)
+            if not reason.startswith(PASSING):
+                store.fail(file.path, file.size, file.time, reason)
             report.failed.append((file.path, reason))
             continue
-        if digest in vectors:  # else its twin was removed from the store meanwhile: the next update finds it
-            entries.append(Entry(file.path, Known(file.size, file.time, digest), vectors[digest]))
+        entries.append(Entry(file.path, Known(file.size, file.time, digest), vectors[digest]))
         if file.path in known:
             report.changed += pixels is not None or known[file.path].digest != digest
             report.unchanged += pixels is None and known[file.path].digest == digest  # only touched

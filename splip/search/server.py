@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from functools import lru_cache
+from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
@@ -25,7 +26,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from splip.images import open_rgb
-from splip.search.drawings import clean_drawing
+from splip.search.drawings import WORKING, clean_drawing
 from splip.search.index import CLEAN, KINDS, Index
 from splip.search.records import Hit
 
@@ -108,8 +109,8 @@ class _Service:
     """Answers; one question at a time goes to the model and the index."""
 
     def __init__(self, index: Index) -> None:
-        self.index, self.lock = index, threading.Lock()
-        self.thumbnail = lru_cache(maxsize=4000)(self._thumbnail)
+        self.index, self.lock, self.decoding = index, threading.Lock(), threading.Lock()
+        self.thumbnail = lru_cache(maxsize=2000)(self._thumbnail)
         self.index.search(_first_stroke(), 1)  # the first question takes longer: not the user's
 
     async def about(self, request: Request) -> Response:
@@ -137,7 +138,8 @@ class _Service:
         mended: List[str] = []
         picture = None
         if body:
-            picture = _picture(body, kind)
+            with self.decoding:  # a large picture takes memory: one at a time
+                picture = _picture(body, kind)
             if kind == "sketch":
                 picture, mended = clean_drawing(picture)
         with self.lock:
@@ -159,11 +161,19 @@ class _Service:
         side = request.query_params.get("side", str(SIDES[0]))
         if side not in map(str, SIDES):
             raise HTTPException(400, f"side must be one of {SIDES}")
-        found = await run_in_threadpool(self.thumbnail, request.path_params["id"], int(side))
+        if int(side) == SIDES[0]:
+            found = await run_in_threadpool(self.thumbnail, request.path_params["id"], SIDES[0])
+            if found is None:
+                self.thumbnail.cache_clear()  # it may come back
+        else:
+            found = await run_in_threadpool(self._thumbnail, request.path_params["id"], int(side))
         if found is None:
-            self.thumbnail.cache_clear()  # it may come back
             raise HTTPException(404, "there is no such photo, or it cannot be read any more")
-        return Response(found, media_type="image/jpeg", headers={"cache-control": "private, max-age=3600"})
+        tag = f'"{blake2b(found, digest_size=12).hexdigest()}"'  # another index has other photos under these numbers
+        headers = {"cache-control": "private, no-cache", "etag": tag}
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers=headers)
+        return Response(found, media_type="image/jpeg", headers=headers)
 
     def _thumbnail(self, id: int, side: int) -> Optional[bytes]:
         with self.lock:
@@ -193,17 +203,13 @@ async def _body(request: Request) -> bytes:
 
 def _picture(body: bytes, kind: str) -> Image.Image:
     """A question's picture; a drawing keeps what is transparent in it."""
-    shown = open_rgb(BytesIO(body))
-    if kind == "photo":
-        return shown
-    with Image.open(BytesIO(body)) as image:
-        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-            return image.convert("RGBA")
-    return shown
+    picture = open_rgb(BytesIO(body), at_least=WORKING // 2, keep_alpha=kind == "sketch")
+    picture.thumbnail((WORKING, WORKING))
+    return picture
 
 
 def _count(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= MOST:
+    if not (text.isascii() and text.isdigit() and len(text) < 4) or not 1 <= int(text) <= MOST:
         raise HTTPException(400, f"k must be 1 to {MOST}")
     return int(text)
 

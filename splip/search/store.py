@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import sqlite3
+import uuid
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -38,10 +39,12 @@ class _Cursor(sqlite3.Cursor):
     def _said(self, call: Callable[..., Any], *args: Any) -> Any:
         try:
             return call(*args)
-        except (sqlite3.DatabaseError, OverflowError) as error:
+        except sqlite3.OperationalError as error:
             if "full" in str(error):
                 raise OSError(errno.ENOSPC, "No space left to write the index; what was committed is kept") from error
-            raise ValueError(f"the index is damaged or in use: {error}") from error
+            raise ValueError(f"the index cannot be used now: {error}") from error
+        except (sqlite3.DatabaseError, OverflowError) as error:
+            raise ValueError(f"the index is damaged: {error}") from error
 
     def execute(self, *args: Any) -> Any:
         return self._said(super().execute, *args)
@@ -101,13 +104,18 @@ class LocalStore:
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(SCHEMA)
             stored = dict(self._db.execute("SELECT key, value FROM about"))
+        except sqlite3.OperationalError as error:
+            raise ValueError(f"{path} cannot be opened: {error}") from error
         except (sqlite3.DatabaseError, ValueError) as error:
+            if "cannot be used now" in str(error):
+                raise ValueError(f"{path}: {error}") from error
             raise ValueError(f"{path} is damaged or no index: {error}; delete the folder to make it anew") from error
         if not stored:
             with self._transaction():
                 rows = {**{key: json.dumps(value) for key, value in about.items()}, "version": str(VERSION)}
                 self._db.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", rows.items())
                 self._db.execute("INSERT OR IGNORE INTO about VALUES ('change', '0')")
+                self._db.execute("INSERT OR IGNORE INTO about VALUES ('uid', ?)", (json.dumps(uuid.uuid4().hex),))
             stored = dict(self._db.execute("SELECT key, value FROM about"))
         try:
             version, said = int(stored["version"]), {key: json.loads(stored[key]) for key in ("identity", "model")}
@@ -160,6 +168,10 @@ class LocalStore:
             if row:
                 found[digest] = np.frombuffer(row[0], dtype=np.float32)
         return found
+
+    def refuses(self, path: str) -> str:
+        """Why a path cannot be remembered; "" = it can."""
+        return ""
 
     def put(self, entries: Sequence[Entry]) -> None:
         """Remember images, in place of what was known of these paths."""
@@ -240,26 +252,39 @@ class LocalStore:
 
     def path_of(self, id: int) -> Optional[str]:
         """Path of an image; None if there is none of this number."""
-        row = self._db.execute("SELECT path FROM images WHERE id = ?", (id,)).fetchone()
+        row = self._db.execute("SELECT path FROM images WHERE id = ?", (id,)).fetchone() if id < 2**63 else None
         return _path(row[0]) if row else None
 
     def vector_of(self, id: int) -> Optional[np.ndarray]:
         """Vector (d,) of an image; None if there is none of this number."""
-        row = self._db.execute("SELECT vector FROM images WHERE id = ?", (id,)).fetchone()
+        row = self._db.execute("SELECT vector FROM images WHERE id = ?", (id,)).fetchone() if id < 2**63 else None
         return np.frombuffer(row[0], dtype=np.float32) if row else None
 
     def finish(self) -> str:
-        """Bring the vectors in memory up to date, keep a large index as a file -> how it searches, in words."""
+        """Bring the vectors in memory up to date, keep a large index as a file -> how it searches, in words. To be
+        called while :meth:`writing`.
+        """
         self._refresh()
         if not self._index.is_exact:
+            (self.folder / "vectors.json").unlink(missing_ok=True)  # never beside vectors of another moment
             self._index.save(self.folder / "vectors.faiss")
-            kept = {"change": self._seen, "trained_on": self._index.trained_on, "recall": self._index.recall}
+            kept = {
+                "change": self._seen, "trained_on": self._index.trained_on, "recall": self._index.recall,
+                "uid": self.about()["uid"], "bytes": os.path.getsize(self.folder / "vectors.faiss"),
+            }  # fmt: skip
             (self.folder / "vectors.json.part").write_text(json.dumps(kept))
             os.replace(self.folder / "vectors.json.part", self.folder / "vectors.json")
         return self._index.describe()
 
     def _refresh(self) -> None:
         """Take what has changed since into the vectors in memory."""
+        self._db.execute("BEGIN")  # of one moment, whatever is written meanwhile
+        try:
+            self._take_changes()
+        finally:
+            self._db.execute("COMMIT")
+
+    def _take_changes(self) -> None:
         change = int(self._db.execute("SELECT value FROM about WHERE key = 'change'").fetchone()[0])
         if change == self._seen:
             return
@@ -278,20 +303,23 @@ class LocalStore:
     def _load_file(self) -> None:
         """Start from the file that :meth:`finish` kept, if it is there and whole."""
         try:
-            kept = json.loads((self.folder / "vectors.json").read_text())
+            kept, file = json.loads((self.folder / "vectors.json").read_text()), self.folder / "vectors.faiss"
+            now = int(self._db.execute("SELECT value FROM about WHERE key = 'change'").fetchone()[0])
+            if (kept["uid"], kept["bytes"]) != (self.about()["uid"], os.path.getsize(file)) or kept["change"] > now:
+                return  # of another index, or cut short
             self._index.load(self.folder / "vectors.faiss", kept["trained_on"], kept["recall"])
             self._seen = kept["change"]
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             return  # it is made anew from the vectors
 
     def _read(self, where: str = "", values: tuple = ()) -> Tuple[np.ndarray, np.ndarray]:
         """Numbers (n,) and vectors (n, d) of images."""
-        ids = [id for (id,) in self._db.execute(f"SELECT id FROM images {where} ORDER BY id", values)]
-        vectors = np.empty((len(ids), self._index.dim), dtype=np.float32)  # row by row: there may be a million
-        rows = self._db.execute(f"SELECT vector FROM images {where} ORDER BY id", values)
-        for i, (vector,) in enumerate(rows):
-            vectors[i] = np.frombuffer(vector, dtype=np.float32)
-        return np.array(ids, dtype=np.int64), vectors
+        (count,) = self._db.execute(f"SELECT count(*) FROM images {where}", values).fetchone()
+        ids = np.empty(count, dtype=np.int64)
+        vectors = np.empty((count, self._index.dim), dtype=np.float32)  # row by row: there may be a million
+        for i, (id, vector) in enumerate(self._db.execute(f"SELECT id, vector FROM images {where}", values)):
+            ids[i], vectors[i] = id, np.frombuffer(vector, dtype=np.float32)
+        return ids, vectors
 
     def close(self) -> None:
         """Let go of its files."""

@@ -73,6 +73,8 @@ def export_encoder(
 def read_encoder(path: Path) -> Tuple[Callable[[Tensor], Tensor], Dict[str, Any]]:
     """An exported encoder as a function of images, on the CPU, and its metadata.
 
+    A ``.pt2`` file can run code: read only those of people that you trust.
+
     Raises:
         ValueError: the file's ending is neither ``.onnx`` nor ``.pt2``, or packages are missing.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from difflib import get_close_matches
 from typing import Any, Dict, List, Sequence, Tuple
 
@@ -39,7 +40,7 @@ def merge_options(cfg: Any, words: Sequence[str]) -> None:
         ValueError: there is no such key (the nearest is named), its value is of another type, or a value lacks.
     """
     for key, text in pairs(words):
-        set_key(cfg, key, decoded(text))
+        set_key(cfg, key, text)
 
 
 def pairs(words: Sequence[str]) -> List[Tuple[str, str]]:
@@ -48,7 +49,7 @@ def pairs(words: Sequence[str]) -> List[Tuple[str, str]]:
     while rest:
         word = rest.pop(0)
         key, sign, value = word.partition("=")
-        if sign and "." in key and not any(c in key for c in "[({'\" "):
+        if sign and re.fullmatch(r"[A-Za-z_][\w.]*", key):
             found.append((key, value))
         elif rest:
             found.append((word, rest.pop(0)))
@@ -86,13 +87,15 @@ def set_key(cfg: Any, key: str, value: Any) -> None:
 def _of_type(key: str, value: Any, old: Any) -> Any:
     if isinstance(value, str) and not isinstance(old, str):  # of a file: YAML knows no tuples, and reads 1e-3 as a text
         value = decoded(value)
-    if old is None or value is None or type(value) is type(old):
+    if old is None or (type(value) is type(old) and not isinstance(old, (list, tuple))):
         return value
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(old, str) and isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
-    if isinstance(old, (list, tuple)) and isinstance(value, (list, tuple)):
+    numbers = isinstance(old, (list, tuple)) and old and all(isinstance(item, (int, float)) for item in old)
+    fits = {bool: (bool,), int: (int,), float: (int, float)}.get(type(old[0]), (str,)) if numbers else (str, int, float)
+    if isinstance(old, (list, tuple)) and isinstance(value, (list, tuple)) and all(type(v) in fits for v in value):
         return type(old)(value)
     wanted = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
     kind = wanted.get(type(old), f"a {type(old).__name__} like {old!r}")

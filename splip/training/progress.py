@@ -6,7 +6,7 @@ import datetime
 import math
 import sys
 import time
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Mapping, Tuple, Union
 
 import torch
 from torch import Tensor
@@ -27,9 +27,10 @@ class Losses:
         self.trainer, self.meter = trainer, MetricMeter()
         self.waiting: List[Tuple[int, float, Dict[str, Tensor]]] = []
 
-    def add(self, values: Dict[str, Tensor], lr: float) -> None:
-        """Keep a step's values, scalars on the device."""
-        self.waiting.append((self.trainer.batch_idx, lr, values))
+    def add(self, values: Mapping[str, Union[Tensor, float]], lr: float) -> None:
+        """Keep a step's values: scalars on the device, or numbers."""
+        held = {name: torch.as_tensor(value).detach().float() for name, value in values.items()}
+        self.waiting.append((self.trainer.batch_idx, lr, held))
 
     def fetch(self) -> Dict[str, float]:
         """Take in what waits -> means of the epoch so far.
@@ -39,10 +40,11 @@ class Losses:
                 gradients are then skipped), as long as the last one did not.
         """
         if self.waiting:
-            rows = torch.stack([torch.stack(list(values.values())).float() for _, _, values in self.waiting])
-            found = distributed.mean(rows).tolist()
-            for (batch, lr, values), row in zip(self.waiting, found):
-                self._take(batch, lr, dict(zip(values, row)), math.isfinite(found[-1][0]))
+            rows = torch.cat([torch.stack(list(values.values())) for _, _, values in self.waiting])
+            found = iter(distributed.mean(rows).tolist())  # fetched together
+            steps = [(batch, lr, {name: next(found) for name in values}) for batch, lr, values in self.waiting]
+            for batch, lr, values in steps:
+                self._take(batch, lr, values, math.isfinite(steps[-1][2]["loss"]))
             self.waiting.clear()
         return {name: meter.avg for name, meter in self.meter.meters.items()}
 

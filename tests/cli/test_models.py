@@ -34,7 +34,8 @@ def results(folder):
     return json.loads((Path(folder) / "results.json").read_text())
 
 
-def test_a_run_saved_and_exported_embeds_and_tests_alike(root, tmp_path, capsys):
+def test_a_run_saved_and_exported_embeds_and_tests_alike(root, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("SPLIP_TRUST_TORCHSCRIPT", "1")  # a .pt2 file can run code
     run, saved, exported = root / "out", tmp_path / "saved", tmp_path / "pt2"
     assert command("export", "--model", run, "--output", saved, "--format", "pretrained") == 0
     assert command("export", "--model", saved, "--output", exported, "--format", "pt2") == 0
@@ -138,3 +139,13 @@ def test_what_cannot_be_tested_is_said_in_a_line(root, tmp_path, capsys, words, 
 def test_an_export_needs_a_place_and_a_model(root, tmp_path, capsys):
     assert command("export", "--model", root / "out") != 0
     assert "--output FOLDER or --push-to-hub OWNER/NAME" in capsys.readouterr().err
+
+
+def test_a_pt2_file_needs_the_users_word_and_never_stands_for_a_run(root, tmp_path):
+    for name in ("sketch.pt2", "photo.pt2"):
+        (tmp_path / name).write_bytes(b"it would be run")
+    with pytest.raises(ValueError, match=r"sketch.pt2 can run code when it is read: set SPLIP_TRUST_TORCHSCRIPT=1"):
+        splip.load_model(tmp_path)
+    (tmp_path / "config.yaml").write_text("TRAINER:\n  NAME: SpLIP\n")
+    with pytest.raises(FileNotFoundError, match="no checkpoint in"):
+        splip.load_model(tmp_path)

@@ -199,7 +199,100 @@ def test_what_cannot_be_asked_is_named(make, tmp_path):
         index.similar(12345)
 
 
+def test_renumbered_files_keep_their_own_vectors(make, tmp_path):
+    """Every file becomes the next one: a content is overwritten in the index before the next batch asks for it."""
+    index, folder, count = make(), tmp_path / "photos", 70
+    colours = list(COLOURS)
+    for i in range(count):
+        paint(folder / f"{i:03}.png", colours[i % 6], mark=i)
+    index.add([folder], quiet=True)
+    for i in reversed(range(count)):
+        os.rename(folder / f"{i:03}.png", folder / f"{i + 1:03}.png")
+    paint(folder / "000.png", "grey", mark=999)
+    index.update(quiet=True)
+    assert len(index) == count + 1
+    for path, _, vector in index.store.rows():
+        wanted = index.model.embed([Image.open(path)], "photo")[0].numpy()
+        np.testing.assert_allclose(vector, wanted, rtol=0, atol=1e-6, err_msg=path)
+
+
+def test_a_folder_within_a_folder(make, tmp_path):
+    index, folder = make(), gallery(tmp_path / "photos")
+    index.add([folder / "warm"], quiet=True)
+    report = index.add([folder], excludes=["warm"], quiet=True)
+    assert (report.added, report.removed, len(index)) == (3, 0, 6), report
+    assert index.search(text="red", k=9, below=folder / "warm") and index.add(str(folder), quiet=True).unchanged == 3
+
+
+def test_an_unreadable_folder_loses_nothing(make, tmp_path, monkeypatch):
+    index, folder = make(), gallery(tmp_path / "photos")
+    index.add([folder], quiet=True)
+    plain = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("warm"):
+            raise OSError(5, "Input/output error", str(path))
+        return plain(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    report = index.update(quiet=True)
+    assert report.away == [str(folder / "warm")] and len(index) == 6 and report.removed == 0, report
+
+
+def test_a_passing_failure_is_tried_again(make, tmp_path, monkeypatch):
+    from splip.search import scan
+
+    index, folder = make(), gallery(tmp_path / "photos")
+    with monkeypatch.context() as patch:
+        patch.setattr(scan, "open_rgb", lambda *args, **kwargs: (_ for _ in ()).throw(MemoryError()))
+        assert len(index.add([folder], quiet=True).failed) == 6
+    assert index.update(quiet=True).added == 6
+
+
+@pytest.mark.parametrize("name", ["a_b", "Bücher", "50%", "back\\slash"])
+def test_folders_with_odd_names_are_searched_alone(make, tmp_path, name):
+    index = make()
+    paint(tmp_path / name / "red.png", "red")
+    paint(tmp_path / name.replace("_", "x") / "more" / "red.png", "red", mark=3)
+    paint(tmp_path / "other" / "red.png", "red", mark=4)
+    index.add([tmp_path], excludes=["index", "photos.db*"], quiet=True)
+    found = {hit.path for hit in index.search(text="red", k=9, below=tmp_path / name)}
+    assert str(tmp_path / name / "red.png") in found and str(tmp_path / "other" / "red.png") not in found
+    assert all(path.startswith(str(tmp_path / name) + os.sep) for path in found)
+
+
 # --------------------------------------------------------------------- of the folder alone
+
+
+def test_a_search_while_it_is_written_sees_one_moment(tmp_path):
+    """A commit between the two questions that a reader asks must not shift its vectors."""
+    from splip.search.records import Entry, Known
+
+    writer, reader = local(tmp_path), local(tmp_path)
+    vectors = np.eye(12, dtype=np.float32)
+    writer.put([Entry(f"/{i}.png", Known(1, 1, bytes([i]) * 16), vectors[i]) for i in range(10)])
+    plain = reader._read
+
+    def read(*args):
+        writer.put([Entry("/0.png", Known(2, 2, b"n" * 16), vectors[11])])
+        return plain(*args)
+
+    reader._read = read
+    assert [hits[0].path for hits in reader.search(vectors[1:10], 1)] == [f"/{i}.png" for i in range(1, 10)]
+    reader._read = plain
+    assert reader.search(vectors[11:12], 1)[0][0].path == "/0.png"
+
+
+def test_an_index_that_shrinks_is_exact_again(tmp_path):
+    from splip.search.records import Entry, Known
+
+    rng, store = np.random.default_rng(0), local(tmp_path, exact=300)
+    vectors = rng.standard_normal((500, 12)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    store.put([Entry(f"/{i}.png", Known(1, i, i.to_bytes(16, "big")), v) for i, v in enumerate(vectors)])
+    assert "inverted" in store.finish() and len(store.search(vectors[:1], 450)[0]) == 450, "as many as are asked for"
+    store.remove([f"/{i}.png" for i in range(400)])
+    assert "exact" in store.finish() and len(store.search(vectors[:1], 450)[0]) == 100
 
 
 def local(tmp_path, **settings):
