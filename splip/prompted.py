@@ -269,7 +269,7 @@ class PromptedCLIP(RetrievalModel):
 
 
 def weights_key(holder: nn.Module, without: Sequence[str] = ()) -> tuple:
-    """What is equal as long as the weights are: device, and a hash of all their bits. The frozen CLIP has no part in it.
+    """What is equal as long as the weights are: device, and a hash of their bits. The frozen CLIP has no part in it.
 
     However they were changed: counters of changes do not see ``.data``, fused optimisers or inference mode.
 

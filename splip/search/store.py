@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import sqlite3
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 from splip.retrieval.index import EXACT, VectorIndex
+from splip.search.database import Connection
 from splip.search.records import Entry, Hit, Known
 
 SCHEMA = """
@@ -31,43 +31,6 @@ CREATE TABLE IF NOT EXISTS failed (path BLOB PRIMARY KEY, size INTEGER, time INT
 CREATE TABLE IF NOT EXISTS folders (path BLOB PRIMARY KEY, excludes TEXT);
 """
 VERSION = 1  # of the tables
-
-
-class _Cursor(sqlite3.Cursor):
-    """Says in words what is wrong with the file."""
-
-    def _said(self, call: Callable[..., Any], *args: Any) -> Any:
-        try:
-            return call(*args)
-        except sqlite3.OperationalError as error:
-            if "full" in str(error):
-                raise OSError(errno.ENOSPC, "No space left to write the index; what was committed is kept") from error
-            raise ValueError(f"the index cannot be used now: {error}") from error
-        except (sqlite3.DatabaseError, OverflowError) as error:
-            raise ValueError(f"the index is damaged: {error}") from error
-
-    def execute(self, *args: Any) -> Any:
-        return self._said(super().execute, *args)
-
-    def executemany(self, *args: Any) -> Any:
-        return self._said(super().executemany, *args)
-
-    def fetchone(self) -> Any:
-        return self._said(super().fetchone)
-
-    def fetchall(self) -> Any:
-        return self._said(super().fetchall)
-
-    def __next__(self) -> Any:
-        return self._said(super().__next__)
-
-
-class _Connection(sqlite3.Connection):
-    def execute(self, *args: Any) -> Any:
-        return self.cursor(_Cursor).execute(*args)
-
-    def executemany(self, *args: Any) -> Any:
-        return self.cursor(_Cursor).executemany(*args)
 
 
 def _path(stored: Any) -> str:
@@ -98,7 +61,7 @@ class LocalStore:
         try:
             # one connection for all threads: the app serializes its use of the store
             self._db = sqlite3.connect(
-                path, timeout=30, isolation_level=None, check_same_thread=False, factory=_Connection
+                path, timeout=30, isolation_level=None, check_same_thread=False, factory=Connection
             )
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")

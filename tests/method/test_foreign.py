@@ -175,7 +175,7 @@ def test_what_does_not_fit_is_named(tmp_path, monkeypatch):
 
 def test_without_a_network_the_error_says_how_to_do(monkeypatch, tmp_path):
     pytest.importorskip("transformers")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # read when it was imported
     wanted = r"backbone 'nobody/nothing': it could not be loaded.*give a folder.*HF_ENDPOINT"
     with pytest.raises(ValueError, match=wanted):
         splip.load_clip("nobody/nothing")

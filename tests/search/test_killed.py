@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from pictures import colour_model, paint
 
 from splip.search.index import Index
@@ -27,6 +28,7 @@ def test_killed_anywhere(tmp_path):
     for kill in range(KILLS):
         child = os.fork()
         if not child:
+            torch.set_num_threads(1)  # threads of the parent are not there in a fork
             try:
                 Index.open(tmp_path / "index", model).add([tmp_path / "photos"], quiet=True)
             finally:
