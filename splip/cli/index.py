@@ -64,7 +64,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.forget or ((args.list or args.export) and not args.folders):
         return 0
     report = index.add(args.folders, args.exclude or None) if args.folders else index.update()
-    print(report)
+    print(report if distributed.world() == 1 else f"of this process: {report}")
     for folder in report.away:
         print(f"  not there, or empty: {folder}; what is known of it is kept (--forget {folder} forgets it)")
     for path, reason in report.failed[:SHOWN]:
