@@ -82,6 +82,9 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 def random_clip(small: bool = False) -> nn.Module:
     """A CLIP of OpenAI's own class with random weights, float32: ViT-B/32's sizes, or tiny ones."""
+    from splip.layout import clip_package
+
+    clip_package()  # which needs no old setuptools
     from clip.model import CLIP
 
     torch.manual_seed(0)

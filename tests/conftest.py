@@ -7,6 +7,10 @@ import copy
 import pytest
 import torch
 
+from splip.layout import clip_package
+
+clip_package()  # tests import `clip` themselves, which wants an old setuptools without it
+
 CLASSNAMES = ["cat", "fire engine", "wine_bottle", "dog", "tree"]
 
 

@@ -45,6 +45,9 @@ class Tokens:
     """
 
     def __init__(self, texts: Sequence[str]):
+        from splip.layout import clip_package
+
+        clip_package()  # which needs no old setuptools
         from clip.simple_tokenizer import SimpleTokenizer
 
         bpe = SimpleTokenizer()
@@ -67,6 +70,9 @@ class Tokens:
 
 def whole_words() -> Dict[str, int]:
     """Words of three letters and more that are one token of CLIP's vocabulary, and that token; most frequent first."""
+    from splip.layout import clip_package
+
+    clip_package()
     from clip.simple_tokenizer import SimpleTokenizer
 
     words = {piece[:-4]: token for piece, token in SimpleTokenizer().encoder.items() if piece.endswith("</w>")}

@@ -33,6 +33,9 @@ GRID = RESOLUTION // STRIDE
 
 def build_clip() -> nn.Module:
     """OpenAI's CLIP with a hybrid's patch embedding at these sizes, with fresh weights."""
+    from splip.layout import clip_package
+
+    clip_package()  # which needs no old setuptools
     from clip.model import CLIP
 
     model = CLIP(**SIZES)
