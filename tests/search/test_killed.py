@@ -24,7 +24,7 @@ def test_killed_anywhere(tmp_path):
         paint(tmp_path / "photos" / f"{i:03}.png", colours[i % 5], mark=i)
     model, rng, alive, sizes = colour_model(), random.Random(0), 0, []
     slow = model.embed_pixels
-    model.embed_pixels = lambda pixels, modality: (time.sleep(0.02), slow(pixels, modality))[1]
+    model.embed_pixels = lambda pixels, modality: (time.sleep(0.08), slow(pixels, modality))[1]
     for kill in range(KILLS):
         child = os.fork()
         if not child:
@@ -33,7 +33,7 @@ def test_killed_anywhere(tmp_path):
                 Index.open(tmp_path / "index", model).add([tmp_path / "photos"], quiet=True)
             finally:
                 os._exit(0)
-        time.sleep(rng.uniform(0, 0.3))
+        time.sleep(rng.uniform(0, 0.45))
         if os.waitpid(child, os.WNOHANG) == (0, 0):
             alive += 1
             os.kill(child, signal.SIGKILL)
