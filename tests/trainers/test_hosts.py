@@ -213,6 +213,6 @@ def test_a_checkpoint_of_another_depth_is_refused(checkout, backbone, folder, tm
         "--config-file", "configs/trainers/VPT/vit_b16_c2_ep5_batch4_4.yaml", "DATASET.SPLIT", folder / "unseen.txt",
         "MODEL.BACKBONE.NAME", "ViT-B/32", "TRAINER.VPT.PROMPT_DEPTH_VISION", "2",
     ]  # fmt: skip
-    said = python("-c", EVALUATE.format(host=str(cwd), backbone=str(backbone)), *words, cwd=cwd, status=1)
+    said = python("-c", EVALUATE.format(host=str(cwd), backbone=str(backbone)), *words, cwd=cwd, status=2)
     assert "model.pth.tar-1 does not fit this run" in said, said
     assert "image_encoder.transformer.resblocks.1.VPT_shallow: checkpoint absent, here (8, 768)" in said
