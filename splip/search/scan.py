@@ -96,7 +96,7 @@ def update(
             del files[path]
     todo = [file for path, file in sorted(files.items()) if known.get(path, ())[:2] != file[1:]]
     report.unchanged = len(files) - len(todo)
-    refused = {file.path: store.refuses(file.path) for file in todo if store.refuses(file.path)}
+    refused = {file.path: reason for file in todo if (reason := store.refuses(file.path))}
     report.failed += refused.items()
     todo = [file for file in todo if file.path not in refused]
     by_digest = {entry.digest: path for path, entry in known.items()}
