@@ -5,6 +5,7 @@ from setuptools import find_packages, setup
 HUGGING_FACE = ["transformers>=4.56", "huggingface_hub>=0.34"]
 OPEN_CLIP = ["open_clip_torch>=3.0"]
 SEARCH = ["faiss-cpu>=1.8", "pyarrow"]
+JPEG = ["simplejpeg"]
 MILVUS = ["pymilvus>=3.0", "milvus-lite>=3.0"]
 APP = [*SEARCH, "starlette>=0.40", "uvicorn>=0.30"]
 TEST = ["pytest>=7", "scikit-learn", "torchmetrics", "ruff", "mypy", "httpx"]
@@ -36,11 +37,12 @@ setup(
     ],
     entry_points={"console_scripts": ["splip=splip.cli:main"]},
     extras_require={
-        "test": [*TEST, *HUGGING_FACE, *OPEN_CLIP, *APP, *MILVUS],
+        "test": [*TEST, *JPEG, *HUGGING_FACE, *OPEN_CLIP, *APP, *MILVUS],
         "search": SEARCH,  # splip index, splip search
         "milvus": MILVUS,  # the same with --engine milvus
         "app": APP,  # splip app
         "mteb": ["mteb>=2.0", "datasets"],  # splip.search.mteb
+        "jpeg": JPEG,  # JPEGs decoded faster, to the same pixels
         "export": ["onnx", "onnxruntime", "onnxscript"],  # splip export --format onnx
         "hf": HUGGING_FACE,  # CLIPs and encoders of Hugging Face, sharing what was trained
         "open_clip": OPEN_CLIP,  # CLIPs and encoders of open_clip: LAION, DataComp, SigLIP, ...

@@ -47,10 +47,12 @@ def measure(cases: Dict[K, Callable[[], Any]], repeats: int, warm_up: bool = Tru
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def peak_memory(function: Callable[..., Any], *args: Any) -> float:
-    """MiB that a fresh process holds at most while it runs ``function(*args)``, Python and torch included (Linux only).
+def peak_memory(function: Callable[..., Any], *args: Any, device: str = "cpu") -> float:
+    """MiB that a fresh process holds at most while it runs ``function(*args)``.
 
     Args:
+        device: on the CPU Python and torch are included (Linux only); of a GPU its own memory counts, what torch has
+            reserved there.
         function: of a module's top level, since the new process imports it. The script that defines it must start
             its work under ``if __name__ == "__main__"``.
         args: picklable.
@@ -59,28 +61,32 @@ def peak_memory(function: Callable[..., Any], *args: Any) -> float:
         BrokenProcessPool: the process was killed, as a rule for want of memory.
     """
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_peak_of, function, args, torch.get_num_threads()).result()
+        return pool.submit(_peak_of, function, args, torch.get_num_threads(), device).result()
 
 
-def _peak_of(function: Callable[..., Any], args: Sequence[Any], threads: int) -> float:
+def _peak_of(function: Callable[..., Any], args: Sequence[Any], threads: int, device: str) -> float:
     torch.set_num_threads(threads)
     function(*args)
+    if torch.device(device).type == "cuda":
+        return torch.cuda.max_memory_reserved(device) / 2**20
     # not ru_maxrss: that starts at what the parent held when it forked
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def parser(description: str) -> argparse.ArgumentParser:
-    """The arguments that every benchmark takes: ``--small``, ``--repeats``, ``--threads`` and ``--json``."""
+    """The arguments that every benchmark takes: ``--small``, ``--device``, ``--repeats``, ``--threads``, ``--json``."""
     arguments = argparse.ArgumentParser(description=description)
     arguments.add_argument("--small", action="store_true", help="tiny sizes: proves that it runs, measures nothing")
+    here = "cuda" if torch.cuda.is_available() else "cpu"
+    arguments.add_argument("--device", default=here, help="cpu or cuda (default: cuda where there is one)")
     arguments.add_argument("--repeats", type=int, default=0, help="measured rounds (default: as many as are useful)")
     arguments.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of torch")
     arguments.add_argument("--json", type=Path, help="also write the figures here")
     return arguments
 
 
-def random_clip(small: bool = False) -> nn.Module:
+def random_clip(small: bool = False, device: str = "cpu") -> nn.Module:
     """A CLIP of OpenAI's own class with random weights, float32: ViT-B/32's sizes, or tiny ones."""
     from splip.layout import clip_package
 
@@ -89,7 +95,7 @@ def random_clip(small: bool = False) -> nn.Module:
 
     torch.manual_seed(0)
     sizes = (32, 48, 2, 128, 16, 77, 49408, 64, 1, 2) if small else (512, 224, 12, 768, 32, 77, 49408, 512, 8, 12)
-    return CLIP(*sizes).eval()
+    return CLIP(*sizes).eval().to(device)
 
 
 def machine() -> Dict[str, Any]:

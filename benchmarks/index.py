@@ -1,23 +1,24 @@
 """What an index costs: adding vectors, memory, a question, and how many of the true neighbours it finds.
 
-    python benchmarks/index.py [--engine faiss milvus] [--count 10000 100000 1000000]
+    python benchmarks/index.py [--small] [--device cuda] [--engine faiss milvus] [--count 10000 100000 1000000]
 
 Vectors of 512 numbers in clusters, as photos have them: one centre for each 100, of random directions, and noise around
 it as long as the centre. Questions are made like the vectors. Each engine and count runs in a process of its own;
 memory is what that process has more after the questions than before the first vector. "Embedding" is of images of
-800 x 600 (JPEG) by the model that ships with the package.
+800 x 600 (JPEG) by the model that ships with the package; --device is where that computes.
 """
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import resource
 import tempfile
 import time
 from pathlib import Path
+from typing import Optional, Sequence
 
 import numpy as np
+from common import parser
 
 DIM, ASKED, CHUNK = 512, 100, 10_000
 
@@ -82,7 +83,7 @@ def measure(engine: str, count: int, folder: str, answer) -> None:
     store.close()
 
 
-def embed(images: int = 256) -> str:
+def embed(device: str, images: int) -> str:
     """Images a second into an index, files read and all."""
     from PIL import Image
 
@@ -93,23 +94,23 @@ def embed(images: int = 256) -> str:
         for i in range(images):
             small = Image.fromarray(rng.integers(0, 256, (15, 20, 3), dtype=np.uint8))
             small.resize((800, 600)).save(Path(folder, f"{i}.jpg"), quality=90)
-        index = Index.open(Path(folder, "index"))
+        index = Index.open(Path(folder, "index"), device=device)
         report = index.add([folder], quiet=True)
         index.close()
     return f"embedding: {report.added / report.seconds:.0f} images/s ({images} JPEGs of 800 x 600)"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--engine", nargs="+", default=["faiss", "milvus"])
-    parser.add_argument("--count", nargs="+", type=int, default=[10_000, 100_000, 1_000_000])
-    args = parser.parse_args()
-    print(embed(), flush=True)
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    arguments = parser(__doc__.splitlines()[0])
+    arguments.add_argument("--engine", nargs="+", default=["faiss", "milvus"])
+    arguments.add_argument("--count", nargs="+", type=int, default=[10_000, 100_000, 1_000_000])
+    args = arguments.parse_args(argv)
+    print(embed(args.device, 16 if args.small else 256), flush=True)
     print("| engine | vectors | added/s | made ready, s | question, ms | 95 % of them, ms | memory, GB | recall@10 | |")
     print("|---|--:|--:|--:|--:|--:|--:|--:|---|", flush=True)
     context = multiprocessing.get_context("spawn")
     for engine in args.engine:
-        for count in args.count:
+        for count in [1_000] if args.small else args.count:
             with tempfile.TemporaryDirectory() as folder:
                 answer = context.Queue()
                 process = context.Process(target=measure, args=(engine, count, folder, answer))

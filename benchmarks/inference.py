@@ -16,28 +16,30 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 import torch
 import torch.nn.functional as F
 from common import measure, parser, random_clip, report
+from counts import count
 from torch import Tensor
 
 from splip import SpLIP
 from splip.training.exported import FORMATS, export_encoder, read_encoder
 
+BATCHES = {"cpu": (1, 32, 128), "cuda": (1, 32, 128, 1024)}
 CLASSES = ["airplane", "alarm clock", "ant"]  # the text side is cached: how many there are is of no account
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
 
 
 @torch.no_grad()
 def embed(encode: Callable[[Tensor], Tensor], images: Tensor, dtype: Optional[torch.dtype]) -> Tensor:
-    with torch.autocast("cpu", dtype=dtype, enabled=dtype is not None):
+    with torch.autocast(images.device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None):
         return encode(images)
 
 
-def encoders(small: bool, folder: Path) -> Dict[str, Callable[[Tensor], Tensor]]:
-    """Functions of images (B, 3, H, W), by name: "CLIP", "SpLIP" and its exported forms."""
-    clip, plain = random_clip(small), random_clip(small)
+def encoders(small: bool, folder: Path, device: str) -> Dict[str, Callable[[Tensor], Tensor]]:
+    """Functions of images (B, 3, H, W), by name: "CLIP", "SpLIP", and on the CPU its exported forms."""
+    clip, plain = random_clip(small, device), random_clip(small, device)
     model = SpLIP(clip, CLASSES).eval()
     found = {"CLIP": lambda images: F.normalize(plain.encode_image(images).float(), dim=-1)}
     found["SpLIP"] = partial(model.encode, modality="photo")
-    for kind in FORMATS:
+    for kind in FORMATS if device == "cpu" else ():
         path = folder / f"photo.{kind}"
         try:
             export_encoder(model, "photo", path)
@@ -48,11 +50,11 @@ def encoders(small: bool, folder: Path) -> Dict[str, Callable[[Tensor], Tensor]]
     return found
 
 
-def rows(small: bool, repeats: int, folder: Path) -> List[Dict[str, Any]]:
+def rows(small: bool, repeats: int, folder: Path, device: str) -> List[Dict[str, Any]]:
     """Images a second, and as a part of CLIP's, for each precision, batch size and encoder."""
-    found = encoders(small, folder)
+    found = encoders(small, folder, device)
     side = 48 if small else 224
-    batches = {size: torch.randn(size, 3, side, side) for size in ((1, 4) if small else (1, 32, 128))}
+    batches = {size: torch.randn(size, 3, side, side).to(device) for size in ((1, 4) if small else BATCHES[device])}
     seconds = measure(
         {
             (precision, size, name): partial(embed, encode, images, dtype)
@@ -70,6 +72,7 @@ def rows(small: bool, repeats: int, folder: Path) -> List[Dict[str, Any]]:
             "precision": precision, "batch": size, "encoder": name, "images / s": size / value,
             "x CLIP": seconds[precision, size, "CLIP"] / value,
             "largest difference from SpLIP": (actual - reference).abs().max().item(),
+            **count(partial(embed, found[name], batches[size], PRECISIONS[precision]), device),
         })  # fmt: skip
     return table
 
@@ -78,7 +81,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parser(__doc__.splitlines()[0]).parse_args(argv)
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as folder:
-        table = rows(args.small, args.repeats or (1 if args.small else 5), Path(folder))
+        table = rows(args.small, args.repeats or (1 if args.small else 5), Path(folder), args.device)
     report(table, f"Embedding images, {'tiny CLIP' if args.small else 'ViT-B/32'}", args.json)
 
 

@@ -1,31 +1,36 @@
 """Images a second from disk to tensor, the cache of decoded pixels, sampling, and time a run waits for its loader.
 
-    python benchmarks/loading.py [--small] [--sketchmoji] [--json FILE]
+    python benchmarks/loading.py [--small] [--device cuda] [--sketchmoji] [--json FILE]
 
 - Sketchy-like files (256 x 256; photos as JPEG, sketches as PNG) are drawn into a temporary folder, then read to
   224 x 224 uint8 tensors in batches, decoded each time or from DATASET.PIXEL_CACHE. All files are in the system's
   memory by then: this measures decoding and hand-over, not a disk.
+- *Decoding*: a JPEG to its pixels on one core, by Pillow and by others that are here, with the largest difference of a
+  pixel; and the resize that follows.
 - Sampling: what a triplet costs beside its pixels, at the size of Sketchy-2's training set.
 - ``--sketchmoji``: an epoch of SpLIP on the embedded benchmark, with the time its steps took and the time they waited.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sys
 import tempfile
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
+import torch
 from common import measure, parser, report
 from PIL import Image, ImageDraw, ImageFilter
 from torch.utils.data import DataLoader
 
 from splip.data.base import PHOTO, SKETCH, SBIRDatum
-from splip.data.transforms import Augmentation, Preprocessing
+from splip.data.transforms import Augmentation, Preprocessing, to_pixels
 from splip.data.triplets import EpochOrder, ImageDataset, Triplets, loader
 from splip.images import open_rgb
 
@@ -64,12 +69,62 @@ def write_files(folder: Path, count: int) -> Dict[str, List[SBIRDatum]]:
     return items
 
 
-def exhaust(batches: DataLoader) -> None:
-    for _ in batches:
-        pass
+def exhaust(batches: DataLoader, device: str) -> None:
+    for batch in batches:
+        batch.to(device, non_blocking=True)
 
 
-def disk_to_tensor(small: bool, repeats: int) -> List[Dict[str, Any]]:
+def decoders() -> Dict[str, Callable[[bytes], np.ndarray]]:
+    """Functions of a JPEG file's bytes -> (H, W, 3) uint8, by library: those that are installed."""
+    from torchvision.io import ImageReadMode, decode_jpeg
+
+    found: Dict[str, Callable[[bytes], np.ndarray]] = {
+        "Pillow": lambda data: np.asarray(Image.open(io.BytesIO(data)).convert("RGB")),
+        "torchvision": lambda data: decode_jpeg(
+            torch.frombuffer(bytearray(data), dtype=torch.uint8), ImageReadMode.RGB
+        ).permute(1, 2, 0).numpy(),
+    }  # fmt: skip
+    with contextlib.suppress(ModuleNotFoundError):
+        import simplejpeg
+
+        found["simplejpeg"] = simplejpeg.decode_jpeg
+    with contextlib.suppress(ModuleNotFoundError):
+        import cv2
+
+        cv2.setNumThreads(1)
+        found["OpenCV"] = lambda data: cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    return found
+
+
+def decoding(small: bool, repeats: int, device: str) -> List[Dict[str, Any]]:
+    rows, rng = [], np.random.default_rng(0)
+    for side in (64,) if small else (256, 500, 1024):
+        picture = Image.fromarray(rng.integers(0, 256, (side // 4, side // 4, 3), dtype=np.uint8))
+        file = io.BytesIO()
+        picture.resize((side, side), Image.BICUBIC).save(file, "JPEG", quality=90)
+        data, found = file.getvalue(), decoders()
+        pixels = {name: decode(data).astype(int) for name, decode in found.items()}
+        cases = {name: partial(decode, data) for name, decode in found.items()}
+        cases["resize to 224 (Pillow)"] = partial(to_pixels, Image.open(io.BytesIO(data)).convert("RGB"), SIZE)
+        if device == "cuda":
+            from torchvision.io import ImageReadMode, decode_jpeg
+
+            held = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+            cases["torchvision on the GPU, 64 at once"] = partial(decode_jpeg, [held] * 64, ImageReadMode.RGB, device)
+            on_gpu = decode_jpeg([held], ImageReadMode.RGB, device)[0].permute(1, 2, 0).cpu().numpy()
+            pixels["torchvision on the GPU, 64 at once"] = on_gpu.astype(int)
+        differences = {name: int(abs(value - pixels["Pillow"]).max()) for name, value in pixels.items()}
+        for name, seconds in measure(cases, 8 * repeats).items():
+            rows.append({
+                "JPEG": f"{side} x {side}, {len(data) / 1000:.0f} kB",
+                "by": name,
+                "images/s": (64 if "64" in name else 1) / seconds,
+                "largest difference from Pillow": differences.get(name),
+            })  # fmt: skip
+    return rows
+
+
+def disk_to_tensor(small: bool, repeats: int, device: str) -> List[Dict[str, Any]]:
     """Each case keeps its workers between rounds, as a training run does."""
     rows, count = [], 24 if small else 2_000
     with tempfile.TemporaryDirectory() as folder:
@@ -83,10 +138,10 @@ def disk_to_tensor(small: bool, repeats: int) -> List[Dict[str, Any]]:
             sources = {"decoded": ImageDataset(Files(), items[kind], Preprocessing(SIZE)), "cached": cached}
             for workers in (0, 1) if small else (0, 1, 2, 4):
                 loaders = {
-                    name: loader(images, BATCH, workers, persistent_workers=workers > 0)
+                    name: loader(images, BATCH, workers, images.item_bytes, persistent=True)
                     for name, images in sources.items()
                 }
-                cases = {name: partial(exhaust, batches) for name, batches in loaders.items()}
+                cases = {name: partial(exhaust, batches, device) for name, batches in loaders.items()}
                 seconds = measure(cases, repeats)
                 rows.append({
                     "files": f"{kind}, {size / 1000:.0f} kB",
@@ -203,7 +258,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = arguments.parse_args(argv)
     repeats = args.repeats or (1 if args.small else 3)
     tables = {
-        "disk": ("From disk to tensor", disk_to_tensor(args.small, repeats)),
+        "disk": ("From disk to tensor", disk_to_tensor(args.small, repeats, args.device)),
+        "decoding": ("Decoding on one core", decoding(args.small, repeats, args.device)),
         "sampling": ("Drawing positives and negatives", sampling(args.small)),
     }
     if args.sketchmoji:

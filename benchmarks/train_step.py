@@ -1,6 +1,6 @@
 """A training step of SpLIP on ViT-B/32 (random weights) and Sketchy's 104 seen classes, beside two others.
 
-    python benchmarks/train_step.py [--small] [--profile] [--json FILE]
+    python benchmarks/train_step.py [--small] [--device cuda] [--profile] [--json FILE]
 
 - *floor*: four image passes (s, s', p+, p-), forward and backward, through CLIP's own blocks with as many plain
   learnable tokens as SpLIP has visual prompts, in the same precision. Nothing can train prompts for less.
@@ -8,18 +8,21 @@
   prompts are carried through the blocks. The same loss (compared at the start, on a tiny CLIP). Its four graphs do not
   fit into 8 GiB together: one pass is measured and counted four times; more images cost it what they cost the floor.
 
-Seconds and memory are measured at two batch sizes; other figures are on the line through them. Needs 16 GB of memory.
+On the CPU seconds and memory are measured at two batch sizes, other figures are on the line through them, and 16 GB of
+memory are needed. A GPU takes the paper's batch, with and without ``torch.compile``; memory is its own. Launches and
+waits are counted beside (`counts.py`).
 """
 
 from __future__ import annotations
 
 import sys
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
 from common import measure, parser, peak_memory, random_clip, report
+from counts import as_on_a_gpu, count, count_step
 from torch import Tensor, nn
 
 from splip import SpLIP, SpLIPConfig
@@ -40,9 +43,9 @@ def seen_classes(small: bool) -> Sequence[str]:
     return names[:5] if small else names
 
 
-def autocast(precision: str):
+def autocast(precision: str, device: str):
     dtype = PRECISIONS[precision]
-    return torch.autocast("cpu", dtype=dtype, enabled=dtype is not None)
+    return torch.autocast(device, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
 
 
 def make_batch(clip: nn.Module, size: int, classes: int, permutations: int) -> Dict[str, Tensor]:
@@ -52,24 +55,30 @@ def make_batch(clip: nn.Module, size: int, classes: int, permutations: int) -> D
     images = {name: torch.randn(size, 3, side, side, generator=generator) for name in names}
     label = torch.randint(classes, (size,), generator=generator)
     permutation = torch.randint(permutations, (size,), generator=generator)
-    return {**images, "permutation": permutation, "label": label, "negative_label": (label + 1) % classes}
+    batch = {**images, "permutation": permutation, "label": label, "negative_label": (label + 1) % classes}
+    return {name: value.to(clip.logit_scale.device) for name, value in batch.items()}
 
 
 # ------------------------------------------------------------------------- the cases
 
 
-def splip_step(small: bool, grad_checkpointing: bool = False) -> Callable[[str, int], None]:
+def splip_step(
+    small: bool, device: str, grad_checkpointing: bool = False, compiled: bool = False
+) -> Callable[[str, int], None]:
     """SpLIP's step as its trainer takes it -> function of precision and batch size."""
-    clip, config = random_clip(small), SpLIPConfig()
+    clip, config = random_clip(small, device), SpLIPConfig()
     model = SpLIP(clip, seen_classes(small), config, grad_checkpointing=grad_checkpointing).train()
-    bank = permutation_bank(config.grid, config.permutations, config.jigsaw_seed)
+    bank = permutation_bank(config.grid, config.permutations, config.jigsaw_seed).to(device)
     optimiser = torch.optim.Adam(model.trainable.parameters(), 1e-3)
+    loss_of = torch.compile(model, fullgraph=True) if compiled else model
+    made = partial(make_batch, clip, classes=len(model.classnames), permutations=config.permutations)
+    batches = lru_cache(maxsize=1)(made)
 
     def step(precision: str, size: int) -> None:
-        batch = make_batch(clip, size, len(model.classnames), config.permutations)
+        batch = dict(batches(size))
         batch["shuffled"] = shuffle(batch["sketch"], bank[batch["permutation"]], config.grid, config.tiles)
-        with autocast(precision):
-            loss, _ = model(batch)
+        with autocast(precision, device):
+            loss, _ = loss_of(batch)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
@@ -77,16 +86,16 @@ def splip_step(small: bool, grad_checkpointing: bool = False) -> Callable[[str, 
     return step
 
 
-def floor_step(small: bool) -> Callable[[str, int], None]:
+def floor_step(small: bool, device: str) -> Callable[[str, int], None]:
     """Four image passes with plain learnable tokens -> function of precision and batch size."""
-    clip, config = random_clip(small).requires_grad_(False), SpLIPConfig()
+    clip, config = random_clip(small, device).requires_grad_(False), SpLIPConfig()
     visual = clip.visual
     count = len(config.sketch_template.split()) + config.visual_prompts
-    tokens = nn.Parameter(0.02 * torch.randn(count, visual.class_embedding.shape[0]))
+    tokens = nn.Parameter(0.02 * torch.randn(count, visual.class_embedding.shape[0], device=device))
 
     def step(precision: str, size: int) -> None:
-        images = torch.randn(4 * size, 3, visual.input_resolution, visual.input_resolution)
-        with autocast(precision):
+        images = torch.randn(4 * size, 3, visual.input_resolution, visual.input_resolution, device=device)
+        with autocast(precision, device):
             x = embed_patches(visual, visual.conv1(images).flatten(2).transpose(1, 2))
             x = torch.cat([x, tokens.to(x).expand(len(x), -1, -1)], dim=1)  # (4B, 1 + N + count, D)
             x = visual.transformer(x.transpose(0, 1))
@@ -97,9 +106,9 @@ def floor_step(small: bool) -> Callable[[str, int], None]:
     return step
 
 
-def literal_pass_step(small: bool) -> Callable[[str, int], None]:
+def literal_pass_step(small: bool, device: str) -> Callable[[str, int], None]:
     """One of the literal reading's four passes, forward and backward, in fp32 -> function of precision, batch size."""
-    clip = random_clip(small)
+    clip = random_clip(small, device)
     model = SpLIP(clip, seen_classes(small), SpLIPConfig()).train()
 
     def step(precision: str, size: int) -> None:
@@ -125,9 +134,10 @@ def literal_pass(model: SpLIP, modality: str, images: Tensor, anchors: Tensor) -
     tokens = getattr(model, f"{modality}_class_tokens")
     tokens = F.pad(tokens, (0, clip.positional_embedding.shape[0] - tokens.shape[1]))  # 77
     x, states = clip.token_embedding(tokens) + clip.positional_embedding, []
-    mask = torch.full((tokens.shape[1] + len(prompts),) * 2, float("-inf")).triu_(1)
-    rows, end = torch.arange(len(tokens)), tokens.argmax(dim=-1)
-    real = (torch.arange(tokens.shape[1]) <= end[:, None]).unsqueeze(-1)  # (C, 77, 1)
+    device = tokens.device
+    mask = torch.full((tokens.shape[1] + len(prompts),) * 2, float("-inf"), device=device).triu_(1)
+    rows, end = torch.arange(len(tokens), device=device), tokens.argmax(dim=-1)
+    real = (torch.arange(tokens.shape[1], device=device) <= end[:, None]).unsqueeze(-1)  # (C, 77, 1)
     for block in clip.transformer.resblocks:
         x = torch.cat([x[:, :1], prompts.expand(len(x), -1, -1), x[:, 1:]], dim=1)
         block.attn_mask = mask
@@ -187,9 +197,9 @@ CASES = {
 }
 
 
-def run_once(case: str, small: bool, precision: str, size: int) -> None:
+def run_once(case: str, small: bool, device: str, precision: str, size: int) -> None:
     """One step of a case, in a process of its own."""
-    CASES[case](small)(precision, size)
+    CASES[case](small, device)(precision, size)
 
 
 def line(sizes: Sequence[int], values: Sequence[float]) -> Callable[[int], float]:
@@ -200,7 +210,7 @@ def line(sizes: Sequence[int], values: Sequence[float]) -> Callable[[int], float
 
 def time_rows(small: bool, repeats: int, timed: Dict[str, Tuple[int, int]]) -> Sequence[Dict[str, Any]]:
     """Seconds a step, for each precision and its two batch sizes in ``timed``, and at batch 192."""
-    steps = {case: make(small) for case, make in CASES.items()}
+    steps = {case: make(small, "cpu") for case, make in CASES.items()}
     for case in steps:
         steps[case]("bf16", 1)  # libraries and caches are set up
     runs = {
@@ -243,10 +253,10 @@ def memory_rows(small: bool) -> Sequence[Dict[str, Any]]:
     shown, rows = (2, 3) if small else MEASURED, []
     for precision, case in cases[-1:] if small else cases:
         sizes = (shown[0], TARGET) if "SpLIP" in case and precision == "bf16" else shown
-        peaks = [peak_memory(run_once, case, small, precision, size) for size in sizes]
+        peaks = [peak_memory(run_once, case, small, "cpu", precision, size) for size in sizes]
         rows.append(memory_row(precision, case, sizes, peaks, shown))
     if not small:
-        one = peak_memory(run_once, "literal", small, "fp32", sizes[0])
+        one = peak_memory(run_once, "literal", small, "cpu", "fp32", sizes[0])
         idle = line(sizes, peaks)(0)  # of the last case, which is SpLIP in fp32
         slope = (peaks[1] - peaks[0]) / (sizes[1] - sizes[0])
         four = idle + 4 * (one - idle)  # four graphs at once
@@ -268,15 +278,51 @@ def memory_row(
     }
 
 
-def profile(small: bool) -> None:
-    """Print where a step's time goes: operations by the CPU time that is their own."""
-    step, size = splip_step(small), 2 if small else SMALLEST
+def gpu_rows(small: bool, repeats: int) -> Sequence[Dict[str, Any]]:
+    """Seconds a step, memory, launches and waits at the paper's batch, on the GPU."""
+    size, rows = 2 if small else TARGET, []
+    made = {"floor": floor_step, "SpLIP": splip_step, "SpLIP, compiled": partial(splip_step, compiled=True)}
+    steps = {case: make(small, "cuda") for case, make in made.items()}
+    for precision in PRECISIONS:
+        seconds = measure({case: partial(step, precision, size) for case, step in steps.items()}, repeats)
+        for case, step in steps.items():
+            memory = None
+            if case in CASES:
+                memory = peak_memory(run_once, case, small, "cuda", precision, size, device="cuda")
+            rows.append({
+                "precision": precision,
+                "case": case,
+                "batch": size,
+                "ms": 1000 * seconds[case],
+                "to the floor": seconds[case] / seconds["floor"],
+                "GiB": memory and memory / GIB,
+                **count(partial(step, precision, size), "cuda"),
+            })
+    return rows
+
+
+def count_rows() -> Sequence[Dict[str, Any]]:
+    """Launches and waits of a step on a ViT-B/32 of a twelfth of its width and 104 classes, counted on the CPU."""
+    from clip.model import CLIP
+
+    clip, config = CLIP(64, 64, 12, 64, 32, 77, 49408, 64, 1, 12), SpLIPConfig()
+    model = SpLIP(clip, seen_classes(False), config).train()
+    batch = make_batch(clip, 2, len(model.classnames), config.permutations)
+    batch["shuffled"] = batch["sketch"]
+    model(batch)  # constants are made in the first
+    return [{"as on": "a CPU", **count_step(model, batch)}, {"as on": "a GPU", **count_step(as_on_a_gpu(model), batch)}]
+
+
+def profile(small: bool, device: str) -> None:
+    """Print where a step's time goes: operations by the time that is their own."""
+    step, size = splip_step(small, device), 2 if small else SMALLEST if device == "cpu" else TARGET
     for precision in PRECISIONS:
         step(precision, size)
-        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+        with torch.profiler.profile(activities=list(torch.profiler.supported_activities())) as profiler:
             step(precision, size)
         print(f"\n{precision}, batch {size}\n")
-        print(profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=14, max_name_column_width=48))
+        by = f"self_{device}_time_total"
+        print(profiler.key_averages().table(sort_by=by, row_limit=14, max_name_column_width=48))
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
@@ -285,10 +331,15 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = arguments.parse_args(argv)
     torch.set_num_threads(args.threads)
     if args.profile:
-        return profile(args.small)
+        return profile(args.small, args.device)
     check_literal()
     setting = f"{'tiny CLIP' if args.small else 'ViT-B/32'}, {len(seen_classes(args.small))} classes"
-    memory = args.json and args.json.with_name(f"{args.json.stem}_memory.json")
+    parts = ("memory", "launches")
+    memory, launches = (args.json and args.json.with_name(f"{args.json.stem}_{name}.json") for name in parts)
+    report(count_rows(), "Launches and waits of a step (fp32, forward by part), ViT-B/32, 104 classes", launches)
+    if args.device == "cuda":
+        report(gpu_rows(args.small, args.repeats or 10), f"A training step, {setting}", args.json)
+        return
     rows = memory_rows(args.small)
     report(rows, f"Memory of a training step, {setting}", memory)
     largest = {row["precision"]: row["largest batch in 8 GiB"] for row in rows if row["case"] == "SpLIP"}

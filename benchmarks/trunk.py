@@ -1,8 +1,8 @@
-"""The embedded backbone's patch embedding alone: images a second by precision, on the CPU.
+"""The embedded backbone's patch embedding alone: images a second by precision.
 
-    python benchmarks/trunk.py [--small] [--json FILE]
+    python benchmarks/trunk.py [--small] [--device cuda] [--json FILE]
 
-ONNX Runtime is measured beside torch where its packages are installed.
+On the CPU ONNX Runtime is measured beside torch where its packages are installed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 @torch.no_grad()
 def run(conv1: nn.Module, images: Tensor, dtype: Optional[torch.dtype]) -> Tensor:
-    with torch.autocast("cpu", dtype=dtype, enabled=dtype is not None):
+    with torch.autocast(images.device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None):
         return conv1(images)
 
 
@@ -46,13 +46,13 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parser(__doc__.split("\n")[0]).parse_args(argv)
     torch.set_num_threads(args.threads)
     batch = 2 if args.small else 64
-    conv1 = load_clip().visual.conv1.eval()
-    images = torch.randn(batch, 3, 160, 160)
+    conv1 = load_clip(device=args.device).visual.conv1.eval()
+    images = torch.randn(batch, 3, 160, 160).to(args.device)
     cases: Dict[str, Callable[[], Any]] = {
         "fp32": partial(run, conv1, images, None),
         "bf16": partial(run, conv1, images, torch.bfloat16),
     }
-    if not args.small and all(importlib.util.find_spec(name) for name in ONNX_PACKAGES):
+    if not args.small and args.device == "cpu" and all(importlib.util.find_spec(name) for name in ONNX_PACKAGES):
         cases["ONNX Runtime, fp32"] = onnx_session(conv1, images)
     seconds = measure(cases, args.repeats or (1 if args.small else 9))
     wanted = run(conv1, images, None)

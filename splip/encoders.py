@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from splip.attention import attend, finish_block, keys_of, queries_and_keys, queries_of
 from splip.texts import TextLayout, laid_out
 
 
@@ -85,14 +86,16 @@ def encode_patches(
 
 def _image_block(block: Any, x: Tensor, prompts: Optional[Tensor], last: bool) -> Tensor:
     """One layer: (B, 1 + N, D) -> the same, or (B, 1, D) where only the class token is asked for."""
-    h = block.ln_1(x)
-    keys = [_keys(block.attn, h)]
-    if prompts is not None:
-        key, value = _keys(block.attn, block.ln_1(prompts.to(x)))
-        keys.append((key.expand(x.shape[0], -1, -1), value.expand(x.shape[0], -1, -1)))
+    attn, h = block.attn, block.ln_1(x)
     if last:
-        x, h = x[:, :1], h[:, :1]
-    return _finish(block, x, _mix(block.attn, _queries(block.attn, h), keys))
+        x, query, own = x[:, :1], queries_of(attn, h[:, :1]), keys_of(attn, h)
+    else:
+        query, own = queries_and_keys(attn, h)
+    keys = [own]
+    if prompts is not None:
+        key, value = keys_of(attn, block.ln_1(prompts.to(x)))
+        keys.append((key.expand(x.shape[0], -1, -1), value.expand(x.shape[0], -1, -1)))
+    return finish_block(block, x, attend(attn, query, keys))
 
 
 def encode_text(
@@ -100,7 +103,7 @@ def encode_text(
     tokens: Union[Tensor, TextLayout],
     prompts: Optional[Tensor] = None,
     depth: Optional[int] = None,
-    share_prefix: bool = True,
+    share_prefix: Optional[bool] = None,
     grad_checkpointing: bool = False,
     all_states: bool = False,
 ) -> Tuple[Tensor, List[Tensor]]:
@@ -113,8 +116,7 @@ def encode_text(
             between the start token and the first word, so under the causal mask every word sees it, and words
             keep CLIP's own positions.
         depth: number of layers, from the first, that get ``prompts`` (default: all).
-        share_prefix: run the tokens that all texts begin with once. Off, every text runs whole; the
-            results agree to rounding.
+        share_prefix: of the layout that is made of ``tokens``; the results agree to rounding.
         grad_checkpointing: see the head of this file; the same numbers and gradients.
         all_states: a text's state is the mean over its tokens, from start to end of text, instead of the state of
             the latter.
@@ -126,6 +128,59 @@ def encode_text(
     layout = laid_out(tokens, share_prefix)
     if prompts is None and not torch.is_grad_enabled():
         return _encode_plain_text(clip, layout.tokens, all_states)
+    encode = _encode_packed if layout.start else _encode_padded
+    x, states = encode(clip, layout, prompts, depth, grad_checkpointing, all_states)
+    if prompts is None or prompts.dim() == 2:
+        x, states = x[0], [state[0] for state in states]
+    return clip.ln_final(x) @ clip.text_projection, states
+
+
+# What the next two return: the end-of-text tokens behind the last layer (B, n, D), and the states after each layer.
+Encoded = Tuple[Tensor, List[Tensor]]
+
+
+def _encode_padded(
+    clip: Any, layout: TextLayout, prompts: Optional[Tensor], depth: Optional[int], grad_checkpointing: bool,
+    all_states: bool,
+) -> Encoded:  # fmt: skip
+    """Every text whole, its padding behind it: the fewest operations, each of which costs a GPU a launch."""
+    n, sets = layout.n, len(prompts) if prompts is not None and prompts.dim() == 3 else 1
+    x = clip.token_embedding(layout.tokens) + clip.positional_embedding[: layout.length]
+    x, ends, share = x.repeat(sets, 1, 1), layout.eot.repeat(sets), layout.share.repeat(sets, 1, 1)  # (B * n, L, D)
+    rows = torch.arange(len(x), device=x.device)
+    masks = {count: layout.visible_rest(count) for count in {0, 0 if prompts is None else prompts.shape[-2]}}
+
+    def run_block(block: Any, x: Tensor, prompts: Optional[Tensor], last: bool) -> Tensor:
+        attn, h, count = block.attn, block.ln_1(x), 0
+        keys: List[Tuple[Tensor, Tensor]] = []
+        if prompts is not None:
+            count = prompts.shape[-2]
+            shared = keys_of(attn, block.ln_1(prompts.to(x)))
+            key, value = (t.expand(sets, -1, -1).unsqueeze(1).expand(-1, n, -1, -1).flatten(0, 1) for t in shared)
+            keys.append((key, value))
+        mask = masks[count]  # (L, count + L)
+        if last:
+            query, own, x = queries_of(attn, h[rows, ends].unsqueeze(1)), keys_of(attn, h), x[rows, ends].unsqueeze(1)
+            mask = mask[ends][:, None, None]  # (B * n, 1, 1, keys)
+        else:
+            query, own = queries_and_keys(attn, h)
+        return finish_block(block, x, attend(attn, query, [*keys, own], mask))
+
+    blocks, states = clip.transformer.resblocks, []
+    for layer, block in enumerate(blocks):
+        last = layer == len(blocks) - 1 and not all_states
+        own_prompts = prompts if depth is None or layer < depth else None
+        x = _run(grad_checkpointing, run_block, block, x, own_prompts, last)
+        end = x[:, 0] if last else x[rows, ends]
+        states.append((x * share).sum(dim=1) if all_states else end)
+    return end.unflatten(0, (sets, n)), [state.unflatten(0, (sets, n)) for state in states]
+
+
+def _encode_packed(
+    clip: Any, layout: TextLayout, prompts: Optional[Tensor], depth: Optional[int], grad_checkpointing: bool,
+    all_states: bool,
+) -> Encoded:  # fmt: skip
+    """What all texts begin with once, and of each text its own tokens alone: the least arithmetic."""
     n, start, length, real = layout.n, layout.start, layout.length, layout.real
     embedded = clip.token_embedding(layout.tokens) + clip.positional_embedding[: start + length]
     sets = len(prompts) if prompts is not None and prompts.dim() == 3 else 1
@@ -148,25 +203,23 @@ def encode_text(
         shared: List[Tuple[Tensor, Tensor]] = []
         if prompts is not None:
             count = prompts.shape[-2]
-            key, value = _keys(attn, block.ln_1(prompts.to(embedded.dtype)))
+            key, value = keys_of(attn, block.ln_1(prompts.to(embedded.dtype)))
             shared.append((key.expand(sets, -1, -1), value.expand(sets, -1, -1)))  # (B, m, D)
-        if start:
-            h = block.ln_1(prefix)
-            own = _keys(attn, h)
-            mixed = _mix(attn, _queries(attn, h), [*shared, own], layout.visible_prefix(count))
-            shared.append(own)
-            prefix = _finish(block, prefix, mixed)
+        query, own = queries_and_keys(attn, block.ln_1(prefix))
+        mixed = attend(attn, query, [*shared, own], layout.visible_prefix(count))
+        shared.append(own)
+        prefix = finish_block(block, prefix, mixed)
         h = block.ln_1(rest)
         keys = [(k.unsqueeze(1).expand(-1, n, -1, -1), v.unsqueeze(1).expand(-1, n, -1, -1)) for k, v in shared]
-        key, value = _keys(attn, h)
+        key, value = keys_of(attn, h)
         keys.append((pad(key), pad(value)))
         mask = layout.visible_rest(count)  # (length, keys)
         if last:
             rest, ends_mask = rest[:, layout.ends], mask[layout.eot - start][:, None, None]  # (n, 1, 1, keys)
-            mixed = _mix(attn, _queries(attn, h[:, layout.ends]).unsqueeze(2), keys, ends_mask).squeeze(2)
+            mixed = attend(attn, queries_of(attn, h[:, layout.ends]).unsqueeze(2), keys, ends_mask).squeeze(2)
         else:
-            mixed = _mix(attn, pad(_queries(attn, h)), keys, mask).flatten(1, 2)[:, real]
-        return prefix, _finish(block, rest, mixed)
+            mixed = attend(attn, pad(queries_of(attn, h)), keys, mask).flatten(1, 2)[:, real]
+        return prefix, finish_block(block, rest, mixed)
 
     blocks, states = clip.transformer.resblocks, []
     for layer, block in enumerate(blocks):
@@ -175,9 +228,7 @@ def encode_text(
         prefix, rest = _run(grad_checkpointing, run_block, block, prefix, rest, own, last)
         x = rest if last else rest[:, layout.ends]  # (B, n, D)
         states.append(mean_state(prefix, rest) if all_states else x)
-    if prompts is None or prompts.dim() == 2:
-        x, states = x[0], [state[0] for state in states]
-    return clip.ln_final(x) @ clip.text_projection, states
+    return x, states
 
 
 def _encode_plain_text(clip: Any, tokens: Tensor, all_states: bool) -> Tuple[Tensor, List[Tensor]]:
@@ -203,50 +254,3 @@ def _run(grad_checkpointing: bool, block: Callable[..., Any], *inputs: Any) -> A
 
 def _checkpoint(block: Callable[..., Any], *inputs: Any) -> Any:
     return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)  # nothing here is random
-
-
-def _keys(attn: Any, h: Tensor) -> Tuple[Tensor, Tensor]:
-    """Keys and values of normalised tokens: (..., K, D) -> two of the same shape."""
-    width = h.shape[-1]
-    both = F.linear(h, attn.in_proj_weight[width:], attn.in_proj_bias[width:])
-    return both[..., :width], both[..., width:]
-
-
-def _queries(attn: Any, h: Tensor) -> Tensor:
-    """Queries of normalised tokens: (..., Q, D) -> the same shape."""
-    width = h.shape[-1]
-    return F.linear(h, attn.in_proj_weight[:width], attn.in_proj_bias[:width])
-
-
-def _mix(
-    attn: Any, query: Tensor, keys: Sequence[Tuple[Tensor, Tensor]], mask: Optional[Tensor] = None
-) -> Tensor:
-    """Multi-head attention of queries (..., Q, D) over all keys and values (..., K, D), before ``out_proj``.
-
-    Args:
-        mask: boolean, True where a query may see a key; broadcast over heads.
-    """
-    key, value = (torch.cat(parts, dim=-2) for parts in zip(*keys))
-    query, key, value = (t.unflatten(-1, (attn.num_heads, -1)).transpose(-2, -3) for t in (query, key, value))
-    if query.dtype == torch.bfloat16 and query.device.type == "cpu":
-        # torch's fused CPU kernel is made for fp32: in bf16 its backward pass takes 2 to 5 times as long as this
-        scores = query * query.shape[-1] ** -0.5 @ key.transpose(-1, -2)
-        if mask is not None:
-            scores = scores.masked_fill(~mask, float("-inf"))
-        mixed = scores.softmax(dim=-1) @ value
-    else:
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-    return mixed.transpose(-2, -3).flatten(-2)  # (..., heads, Q, D / heads) -> (..., Q, D)
-
-
-def _finish(block: Any, x: Tensor, mixed: Tensor) -> Tensor:
-    """What follows the mixing of values in a residual block of CLIP."""
-    x = x + block.attn.out_proj(mixed)
-    return x + _mlp(block.mlp, block.ln_2(x))
-
-
-def _mlp(mlp: Any, x: Tensor) -> Tensor:
-    """``mlp(x)``, with its activation x * sigmoid(1.702 x) in a form that keeps one tensor for backward, not two."""
-    if type(mlp.gelu).__name__ != "QuickGELU":  # each host's copy of `clip` has its own class of that name
-        return mlp(x)
-    return mlp.c_proj(F.silu(1.702 * mlp.c_fc(x)) / 1.702)

@@ -15,7 +15,7 @@ from splip.config import SpLIPConfig
 from splip.encoders import encode_patches, encode_text, patch_embeddings
 from splip.prompts import Prototypes, StatesToVision, TextToVision, VisionToText
 from splip.texts import TextLayout
-from splip.tuning import trained_layernorms, with_own_layernorms
+from splip.tuning import trained_layernorms, weights_key, with_own_layernorms
 
 
 class PromptedCLIP(RetrievalModel):
@@ -90,7 +90,9 @@ class PromptedCLIP(RetrievalModel):
             )
         self.trainable.to(device)
         self._cache: Dict[str, Tuple[tuple, List[Optional[Tensor]]]] = {}
-        self._layouts = {modality: TextLayout(getattr(self, f"{modality}_class_tokens")) for modality in MODALITIES}
+        # with a set of prompts for each image it is arithmetic that costs, on a GPU, too
+        self._share_prefix = True if self._per_image else None
+        self._layouts = {m: TextLayout(getattr(self, f"{m}_class_tokens"), self._share_prefix) for m in MODALITIES}
 
     @torch.no_grad()
     def encode(self, images: Tensor, modality: str) -> Tensor:
@@ -175,8 +177,8 @@ class PromptedCLIP(RetrievalModel):
     def _per_image(self) -> bool:
         return self.config.use_bt and self.config.text_conditioning == "instance"
 
-    def _encode(self, modality: str, images: Tensor, anchors: int) -> Tuple[Tensor, Tensor]:
-        """Image features (B, d) and class embeddings (C, d), or (B, C, d) with instance conditioning.
+    def _encode(self, modality: str, images: Tensor, anchors: int) -> Tuple[Tensor, Any]:
+        """Image features (B, d) and class embeddings (C, d), (B, C, d) with instance conditioning, or None.
 
         Only the first ``anchors`` images speak for the batch.
         """
@@ -214,35 +216,40 @@ class PromptedCLIP(RetrievalModel):
             return b_t(b_t.hidden.weight.new_zeros(b_t.hidden.in_features))
         return b_t(getattr(self.trainable["prototypes"], modality))
 
-    def _prompts(self, modality: str, text_prompts: Optional[Tensor]) -> Tuple[List[Optional[Tensor]], Tensor]:
-        """Visual prompts [V^tg, V^ms_l] of each layer and the prompted class embeddings.
+    def _prompts(
+        self, modality: str, text_prompts: Optional[Tensor]
+    ) -> Tuple[List[Optional[Tensor]], Optional[Tensor]]:
+        """Visual prompts [V^tg, V^ms_l] of each layer and the prompted class embeddings, if anything reads these.
 
         Args:
             text_prompts: T, (m, Dt), or (B, m, Dt) with one for each image, or None.
 
         Returns:
-            a list of (P, Dv) or (B, P, Dv) or None, and (C, d) or (B, C, d).
+            a list of (P, Dv) or (B, P, Dv) or None, and (C, d) or (B, C, d), or None with neither B_vt nor L_class.
         """
         layers, texts = self._prompt_parts(modality, text_prompts)
         return [torch.cat(list(parts.values()), dim=-2) if parts else None for parts in layers], texts
 
     def _prompt_parts(
         self, modality: str, text_prompts: Optional[Tensor]
-    ) -> Tuple[List[Dict[str, Tensor]], Tensor]:
+    ) -> Tuple[List[Dict[str, Tensor]], Optional[Tensor]]:
         """:meth:`_prompts` before the prompts of a layer are joined: by name ``V^tg``, ``free``, ``V^ms``."""
         config = self.config
-        texts, states = encode_text(
-            self.clip, self._layout(modality), text_prompts, config.text_depth,
-            grad_checkpointing=self.grad_checkpointing, all_states=config.use_bvt and config.bvt_states == "all",
-        )
-        fixed = {}
+        texts: Optional[Tensor] = None
+        states: List[Tensor] = []
+        fixed: Dict[str, Tensor] = {}
+        if config.use_bvt or config.alpha > 0:  # nothing else reads them
+            texts, states = encode_text(
+                self.clip, self._layout(modality), text_prompts, config.text_depth,
+                grad_checkpointing=self.grad_checkpointing, all_states=config.use_bvt and config.bvt_states == "all",
+            )
         if config.use_bv:
             fixed["V^tg"] = self.trainable["b_v"](self._template(modality))  # (words, Dv)
         if config.free_prompts > 0:
             free: Any = self.trainable["free"]
             fixed["free"] = free[modality]
-        if texts.dim() == 3:
-            fixed = {name: prompts.expand(len(texts), -1, -1) for name, prompts in fixed.items()}
+        if text_prompts is not None and text_prompts.dim() == 3:
+            fixed = {name: prompts.expand(len(text_prompts), -1, -1) for name, prompts in fixed.items()}
         vision_layers, layers = len(self.clip.visual.transformer.resblocks), []
         for layer in range(min(config.vision_depth, vision_layers)):
             parts = dict(fixed)
@@ -256,7 +263,7 @@ class PromptedCLIP(RetrievalModel):
         """Of the class texts; made anew where their tokens have moved to another device."""
         tokens = getattr(self, f"{modality}_class_tokens")
         if self._layouts[modality].tokens is not tokens:
-            self._layouts[modality] = TextLayout(tokens)
+            self._layouts[modality] = TextLayout(tokens, self._share_prefix)
         return self._layouts[modality]
 
     def _template(self, modality: str) -> Tensor:
@@ -266,24 +273,6 @@ class PromptedCLIP(RetrievalModel):
         if self.config.bv_positions:  # the start token has position 0
             embedded = embedded + self.clip.positional_embedding[1 : 1 + len(words)]
         return embedded
-
-
-def weights_key(holder: nn.Module, without: Sequence[str] = ()) -> tuple:
-    """What is equal as long as the weights are: device, and a hash of their bits. The frozen CLIP has no part in it.
-
-    However they were changed: counters of changes do not see ``.data``, fused optimisers or inference mode.
-
-    Args:
-        without: names of children that do not count.
-    """
-    held = [v for name, v in holder.state_dict().items() if name.split(".")[0] not in without]
-    if not held:
-        return ()
-    bits = torch.cat([value.detach().float().flatten().view(torch.int32) for value in held]).long()
-    places = torch.arange(len(bits), device=bits.device) * 0x9E3779B1
-    mixed = (bits + places) * -0x40A7B892E31B1A47  # splitmix64's steps: a plain sum would not see a doubling
-    mixed = (mixed ^ (mixed >> 29)) * -0x6B2FB644ECCEEE15
-    return bits.device, len(bits), int((mixed ^ (mixed >> 32)).sum())
 
 
 class _ImageEncoder(nn.Module):

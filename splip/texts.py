@@ -7,7 +7,7 @@ once, on the CPU, and kept on the device: nothing in a step waits for the device
 
 from __future__ import annotations
 
-from typing import Union
+from typing import Optional, Union
 
 import torch
 from torch import Tensor
@@ -17,16 +17,20 @@ class TextLayout:
     """Of texts whose tokens are ``tokens`` (n, L) long; on their device.
 
     Args:
-        share_prefix: run the tokens that all texts begin with once.
+        share_prefix: run the tokens that all texts begin with once, and no padding; False: every text runs whole.
+            None = on the CPU, where arithmetic costs; a GPU waits for launches, of which whole texts need fewer.
 
     Attributes:
         start: tokens in the shared prefix; n: texts; length: tokens of the longest behind the prefix.
         eot: (n,), place of each end-of-text token. real: (R,), places of the real tokens among n * length. owner: (R,),
             the text of each. ends: (n,), the end-of-text tokens among the R.
         causal: (L, L) bool, which token may see which.
+        share: (n, length, 1) float, each token's weight in the mean over its text's real tokens.
     """
 
-    def __init__(self, tokens: Tensor, share_prefix: bool = True) -> None:
+    def __init__(self, tokens: Tensor, share_prefix: Optional[bool] = None) -> None:
+        if share_prefix is None:
+            share_prefix = tokens.device.type == "cpu"
         self.tokens, here = tokens, tokens.cpu()
         eot = here.argmax(dim=-1)  # the end-of-text token has the highest id
         self.n, whole = here.shape
@@ -35,9 +39,10 @@ class TextLayout:
         is_real = torch.arange(self.start, whole) <= eot[:, None]
         real = is_real.flatten().nonzero().squeeze(1)
         causal = torch.ones(whole, whole, dtype=torch.bool).tril_()
-        self.eot, self.real, self.owner, self.ends, self.causal = (
+        share = (is_real / is_real.sum(dim=1, keepdim=True)).unsqueeze(-1)
+        self.eot, self.real, self.owner, self.ends, self.causal, self.share = (
             t.to(tokens.device)
-            for t in (eot, real, real // self.length, is_real.sum(dim=1).cumsum(dim=0) - 1, causal)
+            for t in (eot, real, real // self.length, is_real.sum(dim=1).cumsum(dim=0) - 1, causal, share)
         )
 
     def visible_prefix(self, prompts: int) -> Tensor:
@@ -54,7 +59,7 @@ class TextLayout:
         return torch.cat([sees_prompts, mask], dim=1)
 
 
-def laid_out(tokens: Union[Tensor, TextLayout], share_prefix: bool = True) -> TextLayout:
+def laid_out(tokens: Union[Tensor, TextLayout], share_prefix: Optional[bool] = None) -> TextLayout:
     """A layout as it is, or that of tokens."""
     return tokens if isinstance(tokens, TextLayout) else TextLayout(tokens, share_prefix)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, List, Mapping, Sequence
 
+import torch
 from torch import nn
 
 
@@ -59,3 +60,21 @@ def param_groups(
             factor *= optim.BASE_LR_MULT if optim.STAGED_LR and name not in new else 1.0
             groups.setdefault(optim.LR * factor, []).extend(parameters)
     return [{"params": groups[rate], "lr": rate} for rate in sorted(groups, reverse=True)]
+
+
+def weights_key(holder: nn.Module, without: Sequence[str] = ()) -> tuple:
+    """What is equal as long as the weights are: device, and a hash of their bits. The frozen CLIP has no part in it.
+
+    However they were changed: counters of changes do not see ``.data``, fused optimisers or inference mode.
+
+    Args:
+        without: names of children that do not count.
+    """
+    held = [v for name, v in holder.state_dict().items() if name.split(".")[0] not in without]
+    if not held:
+        return ()
+    bits = torch.cat([value.detach().float().flatten().view(torch.int32) for value in held]).long()
+    places = torch.arange(len(bits), device=bits.device) * 0x9E3779B1
+    mixed = (bits + places) * -0x40A7B892E31B1A47  # splitmix64's steps: a plain sum would not see a doubling
+    mixed = (mixed ^ (mixed >> 29)) * -0x6B2FB644ECCEEE15
+    return bits.device, len(bits), int((mixed ^ (mixed >> 32)).sum())

@@ -5,6 +5,7 @@ Each class is a shape, each instance a colour; photos are filled, sketches are o
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ from PIL import Image, ImageDraw
 from splip.data.base import PHOTO, SKETCH, SBIRDataset, SBIRDatum
 from splip.engine import DATASET_REGISTRY, get_cfg_default
 
+# Where and in which precision trainers run that no test gives another: scripts/gpu_check.sh sets them.
+ON_GPU = os.environ.get("SPLIP_TEST_DEVICE", "cpu") == "cuda"
+PRECISION = os.environ.get("SPLIP_TEST_PREC", "fp32")
 SIDES = {"tri": 3, "square": 4, "penta": 5, "hexa": 6, "octa": 8, "round": 40}
 SEEN, PSEUDO, UNSEEN = ["tri", "square", "penta", "hexa"], ["hexa"], ["octa", "round"]
 COLOURS = ["red", "green", "blue", "orange"]
@@ -69,7 +73,8 @@ def tiny_cfg(root, backbone, output, *opts):
     splip.extend_cfg(cfg)
     cfg.merge_from_list([
         "DATASET.NAME", "TinySBIR", "DATASET.ROOT", str(root), "OUTPUT_DIR", str(output),
-        "TRAINER.NAME", "SpLIP", "MODEL.BACKBONE.NAME", str(backbone), "SEED", 1, "USE_CUDA", False,
+        "TRAINER.NAME", "SpLIP", "MODEL.BACKBONE.NAME", str(backbone), "SEED", 1, "USE_CUDA", ON_GPU,
+        "TRAINER.PREC", PRECISION,
         "INPUT.SIZE", (48, 48), "INPUT.INTERPOLATION", "bicubic",
         "INPUT.PIXEL_MEAN", list(CLIP_MEAN), "INPUT.PIXEL_STD", list(CLIP_STD),
         "INPUT.TRANSFORMS", ("random_resized_crop", "random_flip"),

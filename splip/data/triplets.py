@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
 from splip import distributed
+from splip.data import capacity
 from splip.data.base import PHOTO, SKETCH, SBIRDataset, SBIRDatum
 from splip.data.row_cache import MappedRows, describe, pixel_cache
 from splip.data.transforms import Augmentation, Preprocessing, to_tensor
@@ -39,6 +40,11 @@ class ImageDataset(Dataset):
     def __len__(self) -> int:
         return len(self.items)
 
+    @property
+    def item_bytes(self) -> int:
+        """Of one item."""
+        return 3 * self.size * self.size
+
     def pixels(self, index: int) -> np.ndarray:
         """(size, size, 3) uint8; ValueError naming the file if it cannot be read."""
         if self.memory is not None:
@@ -59,6 +65,7 @@ class ImageDataset(Dataset):
         if folder:
             self.memory = pixel_cache(folder, self.size).fill(self.lines(), partial(self._read, num_workers))
             return
+        capacity.require_memory(len(self), self.item_bytes, "images")
         memory = np.empty((len(self), self.size, self.size, 3), dtype=np.uint8)
         done = 0
         for batch in self._read(num_workers, range(len(self))):
@@ -73,7 +80,7 @@ class ImageDataset(Dataset):
 
     def _read(self, num_workers: int, positions: Sequence[int]) -> Iterator[np.ndarray]:
         """Batches (b, size, size, 3) of the images at these positions."""
-        for batch in loader(Subset(self, positions), READ, num_workers):
+        for batch in loader(Subset(self, positions), READ, num_workers, self.item_bytes):
             yield batch.permute(0, 2, 3, 1).numpy()
 
 
@@ -124,6 +131,11 @@ class Triplets(Dataset):
 
     def __len__(self) -> int:
         return len(self.sketches)
+
+    @property
+    def item_bytes(self) -> int:
+        """Of one item, a sketch and two photos."""
+        return 3 * self.images.item_bytes
 
     def __getitem__(self, address: Tuple[int, int]) -> Dict[str, object]:
         item, positions, rng = self.draw(address)
@@ -208,12 +220,22 @@ class EpochOrder(Sampler):
         return iter([(self.epoch, order[position]) for position in self.kept])
 
 
-def loader(dataset: Dataset, batch_size: int, num_workers: int, **options) -> DataLoader:
-    """A DataLoader that leaves torch's global random numbers alone."""
+def loader(
+    dataset: Dataset, batch_size: int, num_workers: int, item_bytes: int, persistent: bool = False, **options
+) -> DataLoader:
+    """A DataLoader that leaves torch's global random numbers alone, and whose workers' batches fit into shared memory.
+
+    Args:
+        item_bytes: of one item of ``dataset``.
+        persistent: workers live on between passes.
+    """
+    num_workers, ahead = capacity.fit_shared_memory(num_workers, batch_size * item_bytes)
     return DataLoader(
         dataset,
         batch_size=batch_size,
         num_workers=num_workers,
+        prefetch_factor=ahead if num_workers else None,
+        persistent_workers=persistent and num_workers > 0,
         generator=torch.Generator(),
         pin_memory=torch.cuda.is_available(),
         **options,
@@ -244,7 +266,8 @@ def triplet_loader(triplets: Triplets, batch_size: int, num_workers: int) -> Dat
         triplets,
         part.stop - part.start,
         num_workers,
+        triplets.item_bytes,
         sampler=EpochOrder(len(triplets), triplets.seed, batch_size, part),
         drop_last=True,
-        persistent_workers=num_workers > 0,
+        persistent=True,
     )

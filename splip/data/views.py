@@ -62,6 +62,11 @@ class Views(Dataset):
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def item_bytes(self) -> int:
+        """Of one view."""
+        return self.images.item_bytes
+
     def row(self, position: int, view: int, shuffled: bool = False) -> int:
         """Number of a view of the image at ``position``."""
         return self.first[position] + view + shuffled * self.counts[SKETCH]

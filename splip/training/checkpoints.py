@@ -197,13 +197,13 @@ def _difference(key: str, old: Dict[str, Any], new: Dict[str, Any]) -> str:
 
 
 def random_state() -> Dict[str, Any]:
-    """Every global generator's state, in types that load without unpickling code."""
+    """Every global generator's state, of GPUs this process's own, in types that load without unpickling code."""
     kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     return {
         "python": random.getstate(),
         "numpy": [kind, np.asarray(keys).tolist(), int(position), int(has_gauss), float(cached)],
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": [torch.cuda.get_rng_state()] if torch.cuda.is_available() else [],
     }
 
 
@@ -213,5 +213,5 @@ def restore_random_state(state: Dict[str, Any]) -> None:
     kind, keys, *rest = state["numpy"]
     np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
     torch.set_rng_state(state["torch"].cpu())
-    for device, one in zip(range(torch.cuda.device_count()), state["cuda"]):  # another machine may have fewer
-        torch.cuda.set_rng_state(one.cpu(), device)
+    if state["cuda"] and torch.cuda.is_available():  # one; until 0.2 those of all GPUs, process 0's first
+        torch.cuda.set_rng_state(state["cuda"][0].cpu())

@@ -71,7 +71,7 @@ def check_cfg(cfg: Any, trains: bool = True) -> None:
     for key, value, least in (
         ("DATALOADER.TRAIN_X.BATCH_SIZE", cfg.DATALOADER.TRAIN_X.BATCH_SIZE, 1),
         ("DATALOADER.TEST.BATCH_SIZE", cfg.DATALOADER.TEST.BATCH_SIZE, 1),
-        ("DATALOADER.NUM_WORKERS", cfg.DATALOADER.NUM_WORKERS, 0),
+        ("DATALOADER.NUM_WORKERS", cfg.DATALOADER.NUM_WORKERS, -1),
         ("OPTIM.MAX_EPOCH", optim.MAX_EPOCH, 1),
         ("OPTIM.GRAD_CLIP", optim.GRAD_CLIP, 0),
         ("OPTIM.WARMUP_STEPS", optim.WARMUP_STEPS, 0),

@@ -38,6 +38,7 @@ class Evaluation:
     preprocessing: Preprocessing
     precision: str
     device: torch.device
+    workers: int  # of data loaders
     output_dir: str
     seed: int
     tested_epoch: int
@@ -60,14 +61,14 @@ class Evaluation:
         self.model.eval()
         images = images or ImageDataset(self.dataset, self._shard(items), self.preprocessing)
         modality, node = modality or MODALITIES[items[0].domain], self.cfg.DATALOADER
-        batches = self._inputs(images, node.TEST.BATCH_SIZE, node.NUM_WORKERS)
+        batches = self._inputs(images, node.TEST.BATCH_SIZE, self.workers)
         features = embed(self.model, batches, modality, self.device, self.precision)
         return distributed.gather(features, len(items), node.TEST.BATCH_SIZE)
 
     def _inputs(self, images: ImageDataset, batch_size: int, workers: int) -> Iterator[Tensor]:
         """Batches for `model.encode`: normalised images, or with TRAINER.TOKEN_CACHE their kept E_0."""
         if not self.cfg.TRAINER.TOKEN_CACHE:
-            for batch in loader(images, batch_size, workers):
+            for batch in loader(images, batch_size, workers, images.item_bytes):
                 yield self.preprocessing.normalize(batch.to(self.device))
             return
         key = tuple((item.impath, repr(item.spec)) for item in images.items)
@@ -98,7 +99,7 @@ class Evaluation:
             raise ValueError(f"split must be 'test' or 'val', got {split!r}")
         sets, images = self._evaluation_sets(split)
         query, gallery = (self.encode(items, held) for items, held in zip(sets, images))
-        metrics, (group, column) = results.score(query, gallery, *sets, self.dataset.setting)
+        metrics, (group, column) = results.score(query, gallery, *sets, self.dataset.setting, self.device)
         if self.cfg.DATASET.GALLERY in metrics:  # fine-grained galleries are measured together: this one speaks
             group = self.cfg.DATASET.GALLERY
         for name, value in metrics[group].items():
@@ -107,7 +108,7 @@ class Evaluation:
             extra = self.model.describe()
             if self.model.knows_modality:
                 query_as, gallery_as = (self.encode(some, None, other) for some, other in zip(sets, MODALITIES[::-1]))
-                extra["swapped"], _ = results.score(query_as, gallery_as, *sets, self.dataset.setting)
+                extra["swapped"], _ = results.score(query_as, gallery_as, *sets, self.dataset.setting, self.device)
             if distributed.is_main():
                 with self.alone():  # type: ignore[attr-defined]  # the trainer's
                     self._write_results(metrics, extra, query, gallery, time.time() - began)

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import random
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -32,7 +32,8 @@ Metrics = Dict[str, Dict[str, float]]  # by convention or gallery, then by name;
 
 
 def score(
-    query: Tensor, gallery: Tensor, query_items: Items, gallery_items: Items, setting: str
+    query: Tensor, gallery: Tensor, query_items: Items, gallery_items: Items, setting: str,
+    device: Optional[torch.device] = None,
 ) -> Tuple[Metrics, Tuple[str, str]]:
     """Metrics of one ranking in percent, and which of them speaks for it: (group, column).
 
@@ -41,16 +42,17 @@ def score(
     Args:
         query, gallery: embeddings (Q, d) and (G, d) of the items.
         setting: of the data set, which says what a right answer is.
+        device: where they are ranked, with the same result to the last bit; None = where the embeddings are.
     """
     query_labels = [item.label for item in query_items]
     gallery_labels = [item.label for item in gallery_items]
     if setting == "fg":
         asked, answers = ([f"{i.classname}/{i.instance}" for i in items] for items in (query_items, gallery_items))
-        metrics = instance_accuracy(query, gallery, asked, answers, query_labels, gallery_labels)
+        metrics = instance_accuracy(query, gallery, asked, answers, query_labels, gallery_labels, device=device)
         headline = ("category", "Acc@1")
     else:
         own, own_labels = distributed.shard(query), distributed.shard(query_labels)
-        values = per_query_metrics(own, gallery, own_labels, gallery_labels)
+        values = per_query_metrics(own, gallery, own_labels, gallery_labels, device=device)
         metrics = mean_over_queries({
             convention: {name: distributed.gather(value, len(query)) for name, value in named.items()}
             for convention, named in values.items()

@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterator, List, Sequence, Union
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Subset
 
 from splip.data.row_cache import MappedRows, RowCache
 from splip.data.transforms import Preprocessing
@@ -59,15 +59,15 @@ class TokenCache:
         shown = (backbone["weights"], preprocessing.size, preprocessing.mean, preprocessing.std, precision, device.type)
         self.how = " ".join(map(str, shown))  # what E_0 of a given image depends on
 
-    def compute(self, images: Dataset, lines: Sequence[str], name: str) -> Tokens:
+    def compute(self, images: Any, lines: Sequence[str], name: str) -> Tokens:
         """E_0 of every image.
 
         Args:
-            images: a map-style data set of (3, S, S) uint8 tensors.
+            images: a map-style data set of (3, S, S) uint8 tensors, of ``item_bytes`` each.
             lines: what each depends on (`splip.data.row_cache.describe` and more).
             name: of them, to be said.
         """
-        first = self._encode(next(iter(loader(Subset(images, [0]), 1, 0))))  # type: ignore[arg-type]
+        first = self._encode(next(iter(loader(Subset(images, [0]), 1, 0, images.item_bytes))))
         shape, dtype = tuple(first.shape[1:]), first.dtype
         if self.where != MEMORY:
             stem = f"tokens2_{'x'.join(map(str, shape))}_{str(dtype).split('.')[-1]}"
@@ -80,8 +80,8 @@ class TokenCache:
         print(f"Computing the patch embeddings of {len(lines):,} {name}", flush=True)
         return Tokens(np.concatenate(list(self._batches(images, range(len(lines))))), dtype)
 
-    def _batches(self, images: Dataset, positions: Sequence[int]) -> Iterator[np.ndarray]:
-        for batch in loader(Subset(images, positions), self.batch_size, self.workers):
+    def _batches(self, images: Any, positions: Sequence[int]) -> Iterator[np.ndarray]:
+        for batch in loader(Subset(images, positions), self.batch_size, self.workers, images.item_bytes):
             tokens = self._encode(batch).cpu()
             yield (tokens.view(torch.int16) if tokens.dtype == torch.bfloat16 else tokens).numpy()
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from splip import distributed
 from splip.backbone import backbone_info, clip_dims, load_clip
 from splip.base import Recipe, RetrievalModel
+from splip.data.capacity import choose_workers
 from splip.data.transforms import Augmentation, Preprocessing
 from splip.data.triplets import ImageDataset, Triplets, triplet_loader
 from splip.data.views import Jigsaw, Views
@@ -127,6 +128,7 @@ class SBIRTrainer(ResumableTrainer, Evaluation, OwnFolder, TrainerX):
                 raise ValueError(f"TRAINER.{key} {cfg.TRAINER[key]}: {type(self).__name__} does not follow it")
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = cfg.TRAINER.TF32
         distributed.check_launch(cuda)
+        self.workers = choose_workers(cfg.DATALOADER.NUM_WORKERS, cuda)
 
     def build_data_loader(self) -> None:
         cfg = self.cfg
@@ -153,7 +155,7 @@ class SBIRTrainer(ResumableTrainer, Evaluation, OwnFolder, TrainerX):
                 counts = cfg.INPUT.SKETCH_VIEWS, cfg.INPUT.PHOTO_VIEWS
                 triplets.views = Views(self.images, augmentation, *counts, self.jigsaw)
                 triplets.as_rows = bool(cfg.TRAINER.TOKEN_CACHE)
-            workers = 0 if triplets.as_rows else cfg.DATALOADER.NUM_WORKERS
+            workers = 0 if triplets.as_rows else self.workers
             self.train_loader_x = triplet_loader(triplets, cfg.DATALOADER.TRAIN_X.BATCH_SIZE, workers)
         self.train_loader_u = self.val_loader = self.test_loader = self.dm = None  # Dassl's names
 
@@ -217,7 +219,7 @@ class SBIRTrainer(ResumableTrainer, Evaluation, OwnFolder, TrainerX):
         cfg = self.cfg
         return TokenCache(
             cfg.TRAINER.TOKEN_CACHE, self.clip, self.backbone, self.preprocessing, self.precision, self.device,
-            cfg.DATALOADER.TEST.BATCH_SIZE, cfg.DATALOADER.NUM_WORKERS,
+            cfg.DATALOADER.TEST.BATCH_SIZE, self.workers,
         )  # fmt: skip
 
     def preload(self, images: ImageDataset, name: str) -> None:
@@ -225,7 +227,7 @@ class SBIRTrainer(ResumableTrainer, Evaluation, OwnFolder, TrainerX):
         folder = self.cfg.DATASET.PIXEL_CACHE
         if folder or self.cfg.DATASET.CACHE:
             print(f"Reading {len(images):,} {name} into {folder or 'memory'}")
-            images.preload(self.cfg.DATALOADER.NUM_WORKERS, folder)
+            images.preload(self.workers, folder)
 
     def run_epoch(self) -> None:
         self.set_model_mode("train")

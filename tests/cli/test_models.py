@@ -20,7 +20,8 @@ def root(tmp_path_factory):
     """images, clip.pt, a run in out, data.yaml."""
     root = tmp_path_factory.mktemp("models")
     (root / "images").mkdir()
-    cfg = tiny_cfg(write_images(root / "images"), make_tiny_clip_file(root / "clip.pt"), root / "out")
+    files = write_images(root / "images"), make_tiny_clip_file(root / "clip.pt")
+    cfg = tiny_cfg(*files, root / "out", "TRAINER.PREC", "fp32")
     engine.build_trainer(cfg).train()
     (root / "data.yaml").write_text(DATA.format(root=root / "images"))
     return root

@@ -320,7 +320,7 @@ option_case("new", "leaves nothing to train", "TRAINER.SPLIP.LAYERNORM", "none",
 option_case("new", "CONTRASTIVE_TEMPERATURE must be above 0", "TRAINER.SPLIP.CONTRASTIVE_TEMPERATURE", 0)
 option_case("new", "PROTOTYPE_MOMENTUM must lie in", "TRAINER.SPLIP.PROTOTYPE_MOMENTUM", 1.0)
 option_case("new", "DISTANCE must be one of", "TRAINER.SPLIP.DISTANCE", "l1")
-option_case("new", "NUM_WORKERS must be at least 0", "DATALOADER.NUM_WORKERS", -1)
+option_case("new", "NUM_WORKERS must be at least -1", "DATALOADER.NUM_WORKERS", -2)
 option_case("new", "OPTIM.NAME|optim", "OPTIM.NAME", "adamm")
 option_case("new", "LR_SCHEDULER|scheduler", "OPTIM.LR_SCHEDULER", "cosin")
 option_case("new", "RRCROP_SCALE must be 0 < low <= high <= 1", "INPUT.RRCROP_SCALE", "(0.9,0.2)",

@@ -139,7 +139,7 @@ EVEN = ("DATALOADER.TRAIN_X.BATCH_SIZE", 6, "DATALOADER.TEST.BATCH_SIZE", 3)
 
 
 def build(files, out, *opts):
-    cfg = tiny_cfg(*files, out, *EVEN, *opts)
+    cfg = tiny_cfg(*files, out, "USE_CUDA", False, "TRAINER.PREC", "fp32", *EVEN, *opts)
     set_random_seed(max(cfg.SEED, 0))
     return build_trainer(cfg)
 

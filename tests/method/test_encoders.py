@@ -5,8 +5,9 @@ import torch
 import torch.nn.functional as F
 from conftest import build_clip
 
+from splip.attention import attend
 from splip.backbone import load_clip, tokenize
-from splip.encoders import _mix, encode_patches, encode_text, patch_embeddings
+from splip.encoders import encode_patches, encode_text, patch_embeddings
 
 TEXTS = ["a photo of a cat", "a sketch of a hot-air balloon over the sea", "dog"]
 
@@ -168,7 +169,7 @@ def test_attention_in_bf16_is_that_of_float32_to_rounding(tiny_clip, shape):
     query, key, value = (torch.randn(*shape, n, 64).bfloat16().requires_grad_() for n in (4, 6, 6))
     exact = [t.detach().float().requires_grad_() for t in (query, key, value)]
     for mask in (None, masked):
-        ours, expected = (_mix(attn, q, [(k, v)], mask) for q, k, v in ((query, key, value), exact))
+        ours, expected = (attend(attn, q, [(k, v)], mask) for q, k, v in ((query, key, value), exact))
         assert ours.dtype == torch.bfloat16
         close(ours.float(), expected, atol=0.03)
         gradients = torch.autograd.grad(ours.sum(), (query, key, value))

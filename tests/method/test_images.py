@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from torchvision import transforms as T
 
+from splip import images
 from splip.data.transforms import LONGEST, to_pixels
 from splip.images import IMAGE_SUFFIXES, MAX_PIXELS, describe_image, describe_skipped, find_images, open_rgb
 
@@ -211,3 +212,52 @@ def test_a_folder_without_images_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"no folder '.*nowhere'"):
         find_images(tmp_path / "nowhere")
     assert not {".pdf", ".mpg", ".eps", ".heic"} & IMAGE_SUFFIXES
+
+
+# ------------------------------------------------------------- the faster way for JPEG
+
+ways = pytest.mark.skipif(images.simplejpeg is None, reason="simplejpeg is not installed")
+JPEGS = {
+    "4:2:0": {}, "4:4:4": {"subsampling": 0}, "4:2:2": {"subsampling": 1}, "progressive": {"progressive": True},
+    "coarse": {"quality": 20}, "fine": {"quality": 100}, "restarts": {"restart_marker_blocks": 2},
+    "grey": {}, "optimised": {"optimize": True},
+}  # fmt: skip
+
+
+@pytest.fixture
+def picture():
+    rng = np.random.default_rng(0)
+    small = Image.fromarray(rng.integers(0, 256, (13, 17, 3), dtype=np.uint8))
+    return small.resize((171, 129), Image.Resampling.BICUBIC)  # neither side a whole number of blocks
+
+
+@ways
+@pytest.mark.parametrize("kind", JPEGS)
+def test_a_jpeg_has_pillows_pixels_whichever_way_it_is_decoded(tmp_path, monkeypatch, picture, kind):
+    path = tmp_path / "x.jpg"
+    (picture.convert("L") if kind == "grey" else picture).save(path, **JPEGS[kind])
+    taken = []
+    decode = images._decode_jpeg
+    monkeypatch.setattr(images, "_decode_jpeg", lambda *a: taken.append(decode(*a)) or taken[-1])
+    fast = np.asarray(open_rgb(path)).astype(int)
+    monkeypatch.setattr(images, "simplejpeg", None)
+    slow = np.asarray(open_rgb(path)).astype(int)
+    assert taken[0] is not None and taken[1] is None, "one by either way"
+    assert np.abs(fast - slow).max() <= 1, np.abs(fast - slow).max()
+
+
+@ways
+def test_what_is_not_an_ordinary_jpeg_goes_pillows_way(tmp_path, picture):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.save(tmp_path / "turned.jpg", exif=exif)
+    picture.convert("CMYK").save(tmp_path / "cmyk.jpg")
+    picture.save(tmp_path / "x.jpg")
+    content = (tmp_path / "x.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(content[: len(content) // 2])
+    for name in ("turned", "cmyk", "cut"):
+        with Image.open(tmp_path / f"{name}.jpg") as opened:
+            assert images._decode_jpeg(tmp_path / f"{name}.jpg", opened) is None, name
+    assert open_rgb(tmp_path / "turned.jpg").size == (129, 171)
+    with pytest.raises(ValueError, match=r"cut\.jpg'?: image file is truncated"):
+        open_rgb(tmp_path / "cut.jpg")

@@ -385,9 +385,10 @@ def test_test_never_repeats_or_drops_a_gallery_image(config, no_drawings, monkey
     seen = []
     score = results.score
     monkeypatch.setattr(results, "score", lambda *a, **k: seen.append(a) or score(*a, **k))
-    trainer = build(config("DATALOADER.TEST.BATCH_SIZE", 3))
+    trainer = build(config("DATALOADER.TEST.BATCH_SIZE", 3, "TRAINER.PREC", "fp32"))
     trainer.test()
-    query, gallery, query_items, gallery_items, _ = seen[0]
+    query, gallery, query_items, gallery_items, setting, device = seen[0]
+    assert (setting, device) == ("zs", trainer.device)  # ranked where it was embedded
     assert (len(query), len(gallery)) == (len(query_items), len(gallery_items)) == (8, 8)
     picture = trainer.dataset.load_image(gallery_items[4])
     pixels = to_tensor(to_pixels(picture, 48))

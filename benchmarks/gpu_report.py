@@ -1,0 +1,99 @@
+"""What `scripts/gpu_check.sh` found, as one page: the card, every part with its outcome, the aims, and all tables.
+
+    python benchmarks/gpu_report.py FOLDER
+
+FOLDER holds ``parts.tsv`` (name, exit status, seconds), a ``<name>.log`` for each part, and the benchmarks' JSON files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import torch
+
+Rows = List[Dict[str, Any]]
+
+
+def rows_of(folder: Path, name: str) -> Rows:
+    """A benchmark's rows; none where it left none."""
+    path = folder / f"{name}.json"
+    return json.loads(path.read_text())["rows"] if path.is_file() else []
+
+
+def pick(rows: Rows, column: str, **where: str) -> Optional[float]:
+    """The number in a column of the first row that is like ``where``; None if there is no such row or number."""
+    for row in rows:
+        if all(row.get(key) == value for key, value in where.items()):
+            return row.get(column)
+    return None
+
+
+def aims(folder: Path) -> List[Tuple[str, str, Optional[float], bool]]:
+    """(what, aim, figure, reached); a figure of None was not measured, and is not reached."""
+    step, run = rows_of(folder, "train_step"), rows_of(folder, "full_run")
+    evaluation = rows_of(folder, "evaluation_evaluation")
+    compiled, waits = "SpLIP, compiled", [row.get("waits") for row in step if row.get("case", "").startswith("SpLIP")]
+    found = [
+        ("bf16 step with compile, to its floor", "<= 1.15",
+         pick(step, "to the floor", case=compiled, precision="bf16"), 1.15),
+        ("waits for the device in a step", "0", max(waits) if waits and None not in waits else None, 0),
+        ("waited for data, share of a step", "< 0.02", pick(run, "waited, share", run="first epoch"), 0.02),
+        ("QuickDraw evaluation, s", "< 10", pick(evaluation, "GPU: seconds", setting="QuickDraw zs"), 10),
+    ]  # fmt: skip
+    return [(what, aim, figure, figure is not None and figure <= most) for what, aim, figure, most in found]
+
+
+def head() -> List[str]:
+    """Card, driver, versions, commit."""
+    card = "no GPU: this page only proves that the script runs"
+    if torch.cuda.is_available():
+        driver = _said(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
+        card = f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}, driver {driver or '?'}"
+    commit = _said(["git", "rev-parse", "--short", "HEAD"]) or "?"
+    changed = " with changes" if _said(["git", "status", "--porcelain", "-uno"]) else ""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    versions = f"torch {torch.__version__} (CUDA {torch.version.cuda}), Python {platform.python_version()}"
+    return [f"- {card}", f"- {versions}, {cores} cores", f"- commit {commit}{changed}"]
+
+
+def _said(command: Sequence[str]) -> str:
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return said.strip().split("\n")[0]
+
+
+def page(folder: Path) -> str:
+    """The report, in Markdown."""
+    parts = [line.split("\t") for line in (folder / "parts.tsv").read_text().splitlines()]
+    lines = ["# GPU check", "", *head(), "", "| part | outcome | seconds |", "|---|---|--:|"]
+    for name, status, seconds in parts:
+        lines.append(f"| {name} | {'passed' if status == '0' else f'**failed ({status})**'} | {seconds} |")
+    lines += ["", "| | aim | found | |", "|---|---|--:|---|"]
+    for what, aim, figure, reached in aims(folder):
+        found = "not measured" if figure is None else f"{figure:.3g}"
+        lines.append(f"| {what} | {aim} | {found} | {'reached' if reached else '**missed**'} |")
+    for name, status, _ in parts:
+        text = (folder / f"{name}.log").read_text(errors="replace").splitlines()
+        shown = [line for line in text if line.startswith("|") or " passed" in line or " failed" in line]
+        lines += ["", f"## {name}", "", *(shown if status == "0" else ["```", *text[-40:], "```"])]
+    return "\n".join(lines) + "\n"
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    (folder,) = map(Path, sys.argv[1:] if argv is None else argv)
+    card = torch.cuda.get_device_name().replace(" ", "-") if torch.cuda.is_available() else "no-gpu"
+    path = folder / f"{card}.md"
+    path.write_text(page(folder))
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
