@@ -13,25 +13,30 @@ import sys
 from pathlib import Path
 from typing import Optional, Sequence
 
-import torch
+try:
+    import torch
 
-import splip
-import splip.datasets
-import splip.trainers
-from splip import distributed
-from splip.engine import (
-    ENGINE,
-    TRAINER_REGISTRY,
-    build_trainer,
-    collect_env_info,
-    get_cfg_default,
-    set_random_seed,
-    setup_logger,
-)
-from splip.engine.plugins import import_module
-from splip.errors import guarded
-from splip.training.options import merge_file, merge_options
-from splip.training.runs import read_config
+    import splip
+    import splip.datasets
+    import splip.trainers
+    from splip import distributed
+    from splip.engine import (
+        ENGINE,
+        TRAINER_REGISTRY,
+        build_trainer,
+        collect_env_info,
+        get_cfg_default,
+        set_random_seed,
+        setup_logger,
+    )
+    from splip.engine.plugins import import_module
+    from splip.errors import guarded
+    from splip.training.options import merge_file, merge_options
+    from splip.training.runs import read_config
+except ModuleNotFoundError as error:
+    here = Path(__file__).resolve().parent
+    print(f"train.py: {error.name!r} is not installed in {sys.executable}: pip install -e {here}", file=sys.stderr)
+    sys.exit(2)
 
 
 def make_parser() -> argparse.ArgumentParser:

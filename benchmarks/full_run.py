@@ -4,9 +4,9 @@
 
 57,587 sketches and 72,949 photos of 104 seen classes, 12,694 and 12,553 of 21 unseen ones (256 x 256, drawn; 2,000
 files of either kind, the others are links to them), `configs/trainers/SpLIP/vit_b32.yaml`, batches of 192: 299
-steps an epoch. The run is stopped after its first epoch, resumed by a new trainer for the second, and tested. A second run
-takes one epoch with TRAINER.COMPILE. *On one batch in memory*: the same step without a loader; what an epoch's step
-takes more is waited for. For a GPU: a CPU would take hours.
+steps an epoch. The run is stopped after its first epoch, resumed by a new trainer for the second, and tested. A second
+run takes one epoch with TRAINER.COMPILE. *On one batch in memory*: the same step without a loader; what an epoch's
+step takes more is waited for. For a GPU: a CPU would take hours.
 """
 
 from __future__ import annotations

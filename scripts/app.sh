@@ -3,6 +3,7 @@
 #   bash scripts/app.sh FOLDER [FOLDER ...]
 # The index is kept: with folders it is brought up to date, without it is used as it is. Further arguments of splip app go through
 # APP, e.g. APP="--port 8000". For photos elsewhere than on this machine see docs/SEARCH.md.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 source "$here/scripts/env.sh"

@@ -8,6 +8,7 @@
 #                              full_run nccl export)
 #   OUTPUT=gpu_check           where it all goes
 #   DEVICE=cpu SMALL=1         proves without a GPU, at tiny sizes, that this script runs; TESTS="FILE ..." are its tests then
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/env.sh

@@ -112,6 +112,6 @@ class HybridPatches(nn.Module):
         return F.relu6(self.head(x), inplace=True)
 
     def forward(self, images: Tensor) -> Tensor:
-        if images.device.type == "cpu" and len(images) > SLICE and not torch.compiler.is_compiling():
+        if not torch.compiler.is_compiling() and images.device.type == "cpu" and len(images) > SLICE:
             return torch.cat([self.proj(self.features(part)) for part in images.split(SLICE)])
         return self.proj(self.features(images))

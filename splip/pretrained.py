@@ -19,6 +19,7 @@ from torch import Tensor
 import splip
 from splip.backbone import backbone_info, load_clip
 from splip.base import Recipe, RetrievalModel
+from splip.files import whole_file
 
 SCHEMA = 1  # of splip.json; a later one is refused
 ABOUT, WEIGHTS, CARD = "splip.json", "model.safetensors", "README.md"
@@ -45,7 +46,7 @@ def save(model: RetrievalModel, folder: Union[str, os.PathLike], *, results: Opt
         ValueError: it is not known how the model is made again, or its backbone did not come from
             ``splip.load_clip``. FileExistsError: the folder holds other files than an earlier save left.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save as serialize
 
     recipe, info, folder = model.recipe, backbone_info(model.clip), Path(folder)
     if recipe is None:
@@ -53,7 +54,8 @@ def save(model: RetrievalModel, folder: Union[str, os.PathLike], *, results: Opt
     if not info.fingerprint:
         raise ValueError("the backbone did not come from splip.load_clip: it cannot be said which one it is")
     folder.mkdir(parents=True, exist_ok=True)
-    others = sorted({path.name for path in folder.iterdir()} - {ABOUT, WEIGHTS, CARD})
+    ours = {ABOUT, WEIGHTS, CARD}
+    others = sorted({path.name for path in folder.iterdir()} - ours - {f"{name}.part" for name in ours})
     if others:
         raise FileExistsError(f"{folder} holds other files ({', '.join(others[:3])}): give a new folder")
     weights = {
@@ -68,12 +70,13 @@ def save(model: RetrievalModel, folder: Union[str, os.PathLike], *, results: Opt
         **recipe._asdict(),
         "backbone": {"name": info.name, "fingerprint": info.fingerprint},
     }
-    save_file(weights, str(folder / WEIGHTS), metadata={"format": "pt"})
-    umask = os.umask(0)
-    os.umask(umask)
-    os.chmod(folder / WEIGHTS, 0o666 & ~umask)  # safetensors keeps it to its owner
-    (folder / CARD).write_text(card(about, results), encoding="utf-8")
-    (folder / ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")  # last: then it is whole
+    content = serialize(weights, metadata={"format": "pt"})
+    (folder / ABOUT).unlink(missing_ok=True)  # what is there is no saved model until it is back
+    for name, text in (
+        (WEIGHTS, content), (CARD, card(about, results).encode()), (ABOUT, f"{json.dumps(about, indent=2)}\n".encode())
+    ):  # fmt: skip
+        with whole_file(folder / name) as file:
+            file.write(text)
     return folder
 
 

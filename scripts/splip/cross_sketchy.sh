@@ -2,6 +2,7 @@
 # Trained on Sketchy, tested on TU-Berlin and QuickDraw (Table 4): the models of SPLIT=1 zs_sketchy.sh.
 #   bash scripts/splip/cross_sketchy.sh [SEED ...]        (default: seeds 1 2 3)
 # Other variables, and what is kept or resumed: benchmark.sh.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"
 GALLERY=${GALLERY:-unseen_minus_source}  # or all_unseen (docs/DATASETS.md)
 source "$(dirname "$0")/benchmark.sh" "$@"
 

@@ -2,6 +2,7 @@
 # Table 1: zero-shot SBIR on Sketchy (both splits), TU-Berlin and QuickDraw.
 #   bash scripts/splip/table1.sh [SEED ...]        (default: seeds 1 2 3)
 # Other variables, and what is kept or resumed: benchmark.sh.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"
 source "$(dirname "$0")/benchmark.sh" "$@"
 
 need_data Sketchy1 Sketchy2 TUBerlin QuickDraw

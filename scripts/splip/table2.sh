@@ -2,6 +2,7 @@
 # Table 2: generalised zero-shot SBIR on Sketchy (split 2) and TU-Berlin.
 #   bash scripts/splip/table2.sh [SEED ...]        (default: seeds 1 2 3)
 # Other variables, and what is kept or resumed: benchmark.sh.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"
 GALLERY=${GALLERY:-all_seen}  # or sampled_20, classes_20, held_out (docs/DATASETS.md)
 source "$(dirname "$0")/benchmark.sh" "$@"
 

@@ -2,6 +2,7 @@
 # Table 6: the modules, on Sketchy (split 2), zero-shot and fine-grained.
 #   bash scripts/splip/table6.sh [SEED ...]        (default: seeds 1 2 3)
 # Other variables, and what is kept or resumed: benchmark.sh.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"
 source "$(dirname "$0")/benchmark.sh" "$@"
 
 need_data Sketchy2

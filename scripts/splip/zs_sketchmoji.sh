@@ -3,6 +3,7 @@
 #   bash scripts/splip/zs_sketchmoji.sh [SEED ...]        (default: 1)
 # Finished runs are kept, unfinished ones resumed. Further settings go to train.py through OPTS:
 #   OPTS="OPTIM.MAX_EPOCH 2" bash scripts/splip/zs_sketchmoji.sh 1 2 3
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 source scripts/env.sh

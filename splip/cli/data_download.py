@@ -57,9 +57,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Fetch if need be, and unpack -> exit status 0; errors as :func:`fetch` and :func:`unpack`."""
+    """Fetch if need be, and unpack -> exit status 0.
+
+    Raises:
+        ValueError: what is there already lacks folders; and as :func:`fetch` and :func:`unpack`.
+    """
     root = args.root.expanduser()
     target = root / args.name
+    lacking = [folder for folder in FOLDERS[args.name] if not (target / folder).is_dir()]
+    if target.exists() and lacking:
+        raise ValueError(f"{target} is there, but without {', '.join(lacking)}: move it away, then again")
     if target.exists():
         print(f"{target} is there already: nothing to do (remove it to unpack again)")
     else:

@@ -64,6 +64,8 @@ class Sketchmoji(SBIRDataset):
         given = Path(cfg.DATASET.ROOT).expanduser() / "sketchmoji"
         self.embedded = not (cfg.DATASET.ROOT and given.is_dir())
         self.root = EMBEDDED if self.embedded else given
+        if self.embedded and cfg.DATASET.ROOT:
+            print(f"Sketchmoji comes with the package: there is no {given}")
 
         fine = setting == "fg"
         prefix, suffix = ("fg_", "_fg") if fine else ("", "")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import random
 import re
 import zipfile
-from contextlib import contextmanager, suppress
 from typing import Any, Dict, Iterable, Iterator, Optional, Tuple
 
 import numpy as np
@@ -16,7 +14,7 @@ import torch
 from torch import Tensor
 
 from splip.data.classes import some
-from splip.errors import is_full
+from splip.files import whole_file
 
 SCHEMA = 2  # of what a checkpoint holds; 1: until commit 23ad539, without the settings in splip.config.BEFORE
 BEST = "model-best.pth.tar"
@@ -66,37 +64,15 @@ def find(directory: str, best: bool = False, epoch: Optional[int] = None) -> str
 
 def write_text(path: str, text: str) -> None:
     """Write a file that a kill cannot leave half written."""
-    with _whole(path):
-        with open(path + ".part", "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(path + ".part", path)
+    with whole_file(path) as file:
+        file.write(text.encode("utf-8"))
 
 
 def write(path: str, state: Dict[str, Any]) -> None:
     """Save `state` (tensors and plain values) so that a kill leaves the old file or the new one."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    with _whole(path):
-        with open(path + ".part", "wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(path + ".part", path)
-
-
-@contextmanager
-def _whole(path: str) -> Iterator[None]:
-    """Around a write of ``path``: if it fails nothing half-written stays, and the error names the path."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        with suppress(OSError):
-            os.remove(path + ".part")
-        if is_full(error):
-            kept = "; what was there before is kept" if os.path.exists(path) else ""
-            raise OSError(errno.ENOSPC, f"No space left to write{kept}", path) from error
-        raise
+    with whole_file(path) as file:
+        torch.save(state, file)
 
 
 def read(path: str, device: Optional[torch.device] = None) -> Dict[str, Any]:
@@ -114,6 +90,8 @@ def read(path: str, device: Optional[torch.device] = None) -> Dict[str, Any]:
         if damaged:
             raise ValueError(f"its part {damaged} is not what was written")
         state = torch.load(path, map_location=device or "cpu", weights_only=True)
+    except PermissionError:
+        raise
     except Exception as error:  # torch raises a different type for each way in which a file can be broken
         raise ValueError(f"checkpoint {path} is damaged or no checkpoint: {error}") from error
     if not isinstance(state, dict) or "fingerprint" not in state:

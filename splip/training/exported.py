@@ -8,6 +8,7 @@ any B. What an image must look like (side, mean, standard deviation) stands in t
 from __future__ import annotations
 
 import copy
+import io
 import json
 import logging
 import os
@@ -21,6 +22,7 @@ from torch import Tensor
 from splip.backbone import clip_dims
 from splip.base import MODALITIES, RetrievalModel
 from splip.data.transforms import Preprocessing
+from splip.files import whole_file
 
 FORMATS = ("onnx", "pt2")
 METADATA = "splip.json"  # its name inside the file
@@ -61,13 +63,17 @@ def export_encoder(
     preprocessing = preprocessing or Preprocessing(clip_dims(model.clip).resolution)
     about = json.dumps(metadata(model, preprocessing, modality, backbone))
     if kind == "pt2":
-        torch.export.save(program, path, extra_files={METADATA: about})
+        content = io.BytesIO()  # torch's own writer ends the process where a disk is full
+        torch.export.save(program, content, extra_files={METADATA: about})
+        with whole_file(path) as file:
+            file.write(content.getbuffer())
         return
     logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it lists every node that it does not fold
     onnx = torch.onnx.export(program, input_names=["images"], output_names=["embeddings"], dynamo=True, verbose=False)
     assert onnx is not None  # with dynamo
     onnx.model.metadata_props[METADATA] = about
-    onnx.save(path)
+    with whole_file(path) as file:
+        file.write(onnx.model_proto.SerializeToString())
 
 
 def read_encoder(path: Path) -> Tuple[Callable[[Tensor], Tensor], Dict[str, Any]]:

@@ -7,6 +7,7 @@ import torch
 from conftest import CLASSNAMES, build_clip, make_tiny_clip_file
 from tiny_sbir import tiny_cfg, write_images
 
+import splip
 from splip import SpLIP, SpLIPConfig, cli
 from splip.backbone import CLIP_MEAN, CLIP_STD
 from splip.engine import build_trainer
@@ -45,6 +46,18 @@ def test_a_file_embeds_as_the_model_does(tmp_path, kind):
         "std": list(CLIP_STD),
         "embed_dim": 32,
     }
+
+
+def test_the_shipped_model_is_exported_for_any_number_of_images(tmp_path):
+    """Its backbone takes large batches in slices, which no exported graph may see."""
+    from splip.hybrid import SLICE
+
+    assert cli.main(["export", "--model", "splip-hybrid", "--output", str(tmp_path), "--format", "pt2"]) == 0
+    model, (encode, _) = splip.load_model(), read_encoder(tmp_path / "photo.pt2")
+    images = torch.randn(SLICE + 2, 3, 160, 160)
+    expected = model.encode(images, "photo")
+    for some in (images, images[:1]):
+        torch.testing.assert_close(encode(some), expected[: len(some)], rtol=0, atol=1e-5)
 
 
 def test_the_command_exports_both_encoders_of_a_run(tmp_path, capsys):

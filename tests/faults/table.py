@@ -1,5 +1,6 @@
-"""Try every fault and print what happens: `python tests/faults/table.py`."""
+"""Try every fault and print what happens: `python tests/faults/table.py`. Those that other tests try are at the end."""
 
+import subprocess
 import sys
 import tempfile
 import warnings
@@ -8,7 +9,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
 
+import cases_disk  # noqa: E402, F401  (adds to CASES)
 from cases import CASES  # noqa: E402
+from elsewhere import ELSEWHERE  # noqa: E402
 from test_faults import judge  # noqa: E402
 from world import World, load_train, make_original  # noqa: E402
 
@@ -25,7 +28,19 @@ def main() -> int:
             wrong += bool(bad)
             said = " ".join((outcome.err or "handled").replace(folder, "").split())[-160:].replace("|", "\\|")
             print(f"| {case.number} | {case.what} | {said} | {'**BAD**' if bad else 'OK'} |", flush=True)
-    print(f"\n{len(CASES)} faults, {wrong} not as they should be")
+    # in a process of its own: the tests' settings would be this one's
+    names = sorted({f"tests/{test}" for row in ELSEWHERE for test in row.tests})
+    command = [sys.executable, "-m", "pytest", "-q", "-rA", "--no-header", *names]
+    said = subprocess.run(command, cwd=HERE.parents[1], capture_output=True, text=True).stdout
+    passed = {line.split()[1].partition("[")[0] for line in said.splitlines() if line.startswith("PASSED")}
+    failed = {line.split()[1].partition("[")[0] for line in said.splitlines() if line.startswith(("FAILED", "ERROR"))}
+    for row in ELSEWHERE:
+        own = {f"tests/{test}".partition("[")[0] for test in row.tests}
+        bad = bool(own & failed) or not own <= passed
+        wrong += bad
+        where = ", ".join(row.tests)
+        print(f"| {row.number} | {row.what} | {where} | {'**BAD**' if bad else 'OK'} |")
+    print(f"\n{len(CASES) + len(ELSEWHERE)} faults, {wrong} not as they should be")
     return 1 if wrong else 0
 
 
