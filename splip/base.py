@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -36,12 +36,14 @@ class RetrievalModel(nn.Module):
 
     Attributes:
         trainable: holds exactly what is trained, and running statistics; its ``state_dict`` is the checkpoint.
+        loss_weights: by which the terms that ``forward`` returns enter the loss; those not named by 1.
         training_only: names of children of ``trainable`` that ``encode`` does not read.
         knows_modality: whether a sketch and a photo are encoded in different ways.
         recipe: how the model is made again (:class:`Recipe`); a trainer's models have it, and every ``SpLIP``.
     """
 
     training_only: Sequence[str] = ()
+    loss_weights: Mapping[str, float] = {}
     knows_modality: bool = False
     clip: Any  # OpenAI's class, or a host's copy of it
     recipe: Optional[Recipe] = None

@@ -43,6 +43,7 @@ class SpLIP(PromptedCLIP):
         super().__init__(
             clip, classnames, config, grad_checkpointing=grad_checkpointing, micro_batch=micro_batch
         )
+        self.loss_weights = {"class": config.alpha, "jigsaw": config.beta, "contrastive": config.contrastive}
         settings = {name.upper(): value for name, value in asdict(config).items()}
         self.recipe = Recipe("SpLIP", settings, list(classnames), {})
         # mu comes from the untouched text encoder: no LayerNorm has moved yet
@@ -101,7 +102,6 @@ class SpLIP(PromptedCLIP):
 
         with torch.autocast(label.device.type, enabled=False):
             sketch, (positive, negative) = sketch_features[:size], photo_features.split(size)
-            weights = {"triplet": 1.0, "class": config.alpha, "jigsaw": config.beta, "contrastive": config.contrastive}
             terms: Dict[str, Tensor] = {}
             if config.triplet:
                 terms["triplet"] = self._triplet_loss(sketch, positive, negative, batch)
@@ -123,7 +123,7 @@ class SpLIP(PromptedCLIP):
                 ids = torch.where(batch["instance"] < 0, label, label * MOST_INSTANCES + batch["instance"])
                 rows, columns, own = (distributed.join(x) for x in (sketch, positive, ids))
                 terms["contrastive"] = contrastive_loss(rows, columns, own, own, config.contrastive_temperature)
-            loss = torch.stack([weights[name] * value for name, value in terms.items()]).sum()
+            loss = torch.stack([self.loss_weights.get(name, 1.0) * value for name, value in terms.items()]).sum()
         return loss, {name: value.detach() for name, value in terms.items()}
 
     def _triplet_loss(self, sketch: Tensor, positive: Tensor, negative: Tensor, batch: Dict[str, Tensor]) -> Tensor:

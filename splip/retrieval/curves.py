@@ -6,18 +6,21 @@ import math
 import os
 from numbers import Real
 from pathlib import Path
-from typing import Dict, List, Sequence, Union
+from typing import Dict, List, Mapping, Sequence, Union
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")  # Okabe and Ito
 AXIS_KEYS = ("epoch", "loss", "val_mAP")
 
 
-def training_curve(history: Sequence[Dict[str, float]], path: Union[str, os.PathLike], title: str = "") -> Path:
+def training_curve(
+    history: Sequence[Dict[str, float]], path: Union[str, os.PathLike], title: str = "", names: Mapping[str, str] = {}
+) -> Path:
     """Draw loss, its terms and, where there is any, validation mAP against the epoch.
 
     history: one dict for each epoch: "epoch" and "loss"; any other key is a term of the loss, drawn
         thinner, but "val_mAP" (a fraction), which gets a panel of its own with its best epoch marked.
         A key may be missing in some epochs (validation every n epochs).
+    names: what a term is called in the legend, where not by its key.
 
     Writes `path` (its folder is made; .png, .svg or .pdf) and returns it. matplotlib's global state
     (backend, open figures) is not touched. Raises ValueError for an empty history, an epoch without
@@ -42,7 +45,7 @@ def training_curve(history: Sequence[Dict[str, float]], path: Union[str, os.Path
     if title:
         figure.suptitle(title)
 
-    _losses(axes[0], history)
+    _losses(axes[0], history, names)
     if validated:
         _validation(axes[1], history)
     for axis in axes:
@@ -69,11 +72,11 @@ def _checked(i: int, entry: Dict[str, float]) -> Dict[str, float]:
     return {key: float(value) for key, value in entry.items()}
 
 
-def _losses(axis, history: List[Dict[str, float]]) -> None:
+def _losses(axis, history: List[Dict[str, float]], names: Mapping[str, str]) -> None:
     terms = dict.fromkeys(key for entry in history for key in entry if key not in AXIS_KEYS)
     _line(axis, history, "loss", color="#202124", linewidth=2.2, label="loss", zorder=3)
     for i, term in enumerate(terms):
-        _line(axis, history, term, color=COLOURS[i % len(COLOURS)], linewidth=1.3, label=term)
+        _line(axis, history, term, color=COLOURS[i % len(COLOURS)], linewidth=1.3, label=names.get(term, term))
     axis.set_ylabel("training loss")
     axis.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))  # beside the lines
 

@@ -162,3 +162,4 @@ class Evaluation:
               f"photos, epoch {self.tested_epoch}), percent:\n{results.table(metrics)}")
         if "swapped" in extra:
             print(f"modality swapped, percent:\n{results.table(extra['swapped'])}")
+        print(f"In {self.output_dir}: {results.describe_files(self.output_dir)}")

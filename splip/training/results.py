@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import random
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -91,15 +91,35 @@ def write_json(path: str, content: Any) -> None:
     checkpoints.write_text(path, json.dumps(content, indent=2) + "\n")
 
 
-def draw_curve(history: List[Dict[str, float]], path: str, title: str, fine_grained: bool) -> None:
-    """Loss and its terms by epoch; validation mAP below, where the run has any."""
+def draw_curve(
+    history: List[Dict[str, float]], path: str, title: str, fine_grained: bool, weights: Mapping[str, float] = {}
+) -> None:
+    """Loss and its terms by epoch; validation mAP below, where the run has any.
+
+    Args:
+        weights: by which terms enter the loss, where not by 1; the legend says so.
+    """
     entries = []
     for epoch in history:
         entry = {key: value for key, value in epoch.items() if key not in ("lr", "seconds", "val")}
         if "val" in epoch and not fine_grained:  # there it is an accuracy, which has no panel
             entry["val_mAP"] = epoch["val"] / 100
         entries.append(entry)
-    training_curve(entries, path, title)
+    names = {term: f"{term} (x {weight:g} in the loss)" for term, weight in weights.items() if weight != 1}
+    training_curve(entries, path, title, names)
+
+
+LEFT = {  # what a run leaves, in the order in which one looks at it
+    "results.json": "all numbers and settings", "retrieval.png": "queries and what they find",
+    "training_curve.png": "losses by epoch", "history.json": "the same as numbers", "log.txt": "what was printed",
+    "splip": "checkpoints", "tensorboard": "for TensorBoard", "config.yaml": "the settings",
+}  # fmt: skip
+
+
+def describe_files(folder: str) -> str:
+    """What lies in a run's folder, in words."""
+    there = {name: what for name, what in LEFT.items() if os.path.exists(os.path.join(folder, name))}
+    return "; ".join(f"{name} ({what})" for name, what in there.items())
 
 
 def draw_sheet(

@@ -284,7 +284,7 @@ class SBIRTrainer(ResumableTrainer, Evaluation, OwnFolder, TrainerX):
         if self.history and distributed.is_main():
             title = f"{type(self).__name__} on {self.cfg.DATASET.NAME}"
             path = os.path.join(self.output_dir, "training_curve.png")
-            results.draw_curve(self.history, path, title, self.dataset.setting == "fg")
+            results.draw_curve(self.history, path, title, self.dataset.setting == "fg", self.model.loss_weights)
         if self.average is not None:
             self.model.trainable.load_state_dict(self.average)
         super().after_train()

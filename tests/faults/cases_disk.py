@@ -117,7 +117,7 @@ def _(world):
     return world.train("DATALOADER.TRAIN_X.BATCH_SIZE", 32, trainer="FrozenCLIP")
 
 
-@case(65, "BATCH_SIZE larger than the data, and --eval-only", "BATCH_SIZE is 32, but there are only 16 training sketches")
+@case(65, "BATCH_SIZE larger than the data, and --eval-only", "BATCH_SIZE is 32, but there are only 16")
 def _(world):
     return world.train("DATALOADER.TRAIN_X.BATCH_SIZE", 32, "--eval-only", model_dir=world.run)
 
@@ -163,7 +163,7 @@ def _(world):
 # ------------------------------------------------------------------------ full disks
 
 
-@case(109, "disk full while a checkpoint is written", r"No space left to write.*model\.pth\.tar-1|File too large.*model")
+@case(109, "disk full while a checkpoint is written", r"No space left to write.*model\.pth\.tar-1")
 def _(world):
     return as_users(limited(world, 200, training(world, "--trainer", "SpLIP")))
 
@@ -185,9 +185,10 @@ def _(world):
 
 @case("new", "disk full while a model is saved", r"No space left to write.*model\.safetensors")
 def _(world):
-    words = ["-m", "splip", "export", "--model", world.run, "--format", "pretrained", "--output", world.folder / "saved"]
+    saved = world.folder / "saved"
+    words = ["-m", "splip", "export", "--model", world.run, "--format", "pretrained", "--output", saved]
     done = limited(world, 100, words)
-    assert not list((world.folder / "saved").glob("*")), "a part of a model was left"
+    assert not list(saved.glob("*")), "a part of a model was left"
     return as_users(done)
 
 
@@ -218,7 +219,8 @@ def _(world):
 
 @case(184, "PYTHON=/nonexistent", "/nonexistent: No such file")
 def _(world):
-    done = outside(world, ["bash", ROOT / "scripts/splip/zs_sketchmoji.sh"], PYTHON="/nonexistent", OUTPUT=str(world.out))
+    script = ["bash", ROOT / "scripts/splip/zs_sketchmoji.sh"]
+    done = outside(world, script, PYTHON="/nonexistent", OUTPUT=str(world.out))
     return as_users(done, 127)
 
 
@@ -239,7 +241,7 @@ def _(world):
     return outside(world, [sys.executable, "-S", ROOT / "train.py"], PYTHONPATH="")  # -S: without site-packages
 
 
-@case(188, "train.py of one copy with another copy installed", "but the installed package is /elsewhere.*pip install -e")
+@case(188, "train.py of one copy, another copy installed", "but the installed package is /elsewhere.*pip install -e")
 def _(world):
     from unittest import mock
 

@@ -111,6 +111,9 @@ def test_training_curve_draws_terms_and_validation(tmp_path):
     history[1]["val_mAP"], history[3]["val_mAP"] = 0.2, 0.3
     both = Image.open(training_curve(history, tmp_path / "both.png", title="a title"))
     assert both.height > plain.height and both.width == plain.width
+    weighted = {"class": "class (x 0.5 in the loss)"}
+    text = training_curve(history, tmp_path / "weighted.svg", names=weighted).read_text(encoding="utf-8")
+    assert "<!-- class (x 0.5 in the loss) -->" in text and "<!-- class -->" not in text
     text = training_curve(history, tmp_path / "both.svg").read_text(encoding="utf-8")
     for words in ("training loss", "triplet", "class", "validation mAP@all (%)", "best 30.0 (epoch 4)"):
         assert f"<!-- {words} -->" in text, words
