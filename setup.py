@@ -7,7 +7,7 @@ OPEN_CLIP = ["open_clip_torch>=3.0"]
 SEARCH = ["faiss-cpu>=1.8", "pyarrow"]
 JPEG = ["simplejpeg"]
 MILVUS = ["pymilvus>=3.0", "milvus-lite>=3.0"]
-APP = [*SEARCH, "starlette>=0.40", "uvicorn>=0.30"]
+APP = [*SEARCH, "starlette>=0.49.1", "uvicorn>=0.30"]
 TEST = ["pytest>=7", "scikit-learn", "torchmetrics", "ruff", "mypy", "httpx"]
 
 setup(
@@ -30,7 +30,7 @@ setup(
         "gdown>=5",
         "numpy",
         "filelock",  # torch needs it too
-        "pillow>=10.1",
+        "pillow>=10.3",
         "tqdm",
         "tensorboard",
         "matplotlib>=3.6",

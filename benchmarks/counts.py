@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from typing import Any, Callable, Dict, Iterator, List
+from unittest import mock
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from splip import SpLIP
-from splip import prompted as tower
+from splip import SpLIP, encoders, prompted
+from splip.attention import by_one_product
 from splip.base import MODALITIES
 from splip.texts import TextLayout
 
@@ -73,20 +74,23 @@ def as_on_a_gpu(model: SpLIP) -> SpLIP:
     return model
 
 
-def count_step(model: SpLIP, batch: Dict[str, torch.Tensor]) -> Dict[str, int]:
-    """Launches and waits of a training step in float32, without its optimiser; the towers' are of the forward pass."""
-    counts, functions = Counts(), {"encode_text": "text", "encode_patches": "vision"}
-    kept = {name: getattr(tower, name) for name in functions}
-    for name, part in functions.items():
-        setattr(tower, name, counts.named(kept[name], part))
-    try:
+def count_step(model: SpLIP, batch: Dict[str, torch.Tensor], on_gpu: bool = False) -> Dict[str, int]:
+    """Launches and waits of a training step in float32, without its optimiser; the towers' are of the forward pass.
+
+    Args:
+        on_gpu: as a GPU would run it.
+    """
+    counts = Counts()
+    with contextlib.ExitStack() as stack:
+        for name, part in (("encode_text", "text"), ("encode_patches", "vision")):
+            stack.enter_context(mock.patch.object(prompted, name, counts.named(getattr(prompted, name), part)))
+        if on_gpu:
+            as_on_a_gpu(model)
+            stack.enter_context(mock.patch.object(encoders, "queries_and_keys", by_one_product))
         with counts:
             loss, _ = model(batch)
             with counts.part("backward"):
                 loss.backward()
-    finally:
-        for name, function in kept.items():
-            setattr(tower, name, function)
     found = {part: counts.launches[part] for part in ("text", "vision", "rest", "backward")}
     return {**found, "all": sum(found.values()), "waits": len(counts.waits)}
 

@@ -22,7 +22,7 @@ from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 import torch
 import torch.nn.functional as F
 from common import measure, parser, peak_memory, random_clip, report
-from counts import as_on_a_gpu, count, count_step
+from counts import count, count_step
 from torch import Tensor, nn
 
 from splip import SpLIP, SpLIPConfig
@@ -310,7 +310,7 @@ def count_rows() -> Sequence[Dict[str, Any]]:
     batch = make_batch(clip, 2, len(model.classnames), config.permutations)
     batch["shuffled"] = batch["sketch"]
     model(batch)  # constants are made in the first
-    return [{"as on": "a CPU", **count_step(model, batch)}, {"as on": "a GPU", **count_step(as_on_a_gpu(model), batch)}]
+    return [{"as on": "a CPU", **count_step(model, batch)}, {"as on": "a GPU", **count_step(model, batch, on_gpu=True)}]
 
 
 def profile(small: bool, device: str) -> None:

@@ -58,11 +58,11 @@ def test_what_would_wait_is_counted(counts):
 def test_a_gpu_gets_fewer_launches_for_the_same_loss(counts):
     """Whole texts take less than half of the operations that packed ones take; the loss and gradients are the same."""
     batch, losses, found, gradients = make_batch(4, 48, len(CLASSNAMES), 10), [], [], []
-    for layout in (lambda model: model, counts.as_on_a_gpu):
-        model = layout(make())
+    for on_gpu in (False, True):
+        model = counts.as_on_a_gpu(make()) if on_gpu else make()
         losses.append(model(batch)[0].item())
-        model = layout(make())
-        found.append(counts.count_step(model, batch))
+        model = make()
+        found.append(counts.count_step(model, batch, on_gpu))
         gradients.append({name: p.grad for name, p in model.trainable.named_parameters()})
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
     assert 0 < found[1]["text"] < 0.5 * found[0]["text"], found
