@@ -70,7 +70,8 @@ class Counts(TorchDispatchMode):
 def as_on_a_gpu(model: SpLIP) -> SpLIP:
     """The model with its class texts laid out as on a GPU."""
     for modality in MODALITIES:
-        model._layouts[modality] = TextLayout(getattr(model, f"{modality}_class_tokens"), share_prefix=False)
+        tokens = getattr(model, f"{modality}_class_tokens")
+        model._layouts[modality] = TextLayout(tokens, share_prefix=bool(model._share_prefix))
     return model
 
 

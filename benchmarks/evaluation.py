@@ -113,6 +113,7 @@ def whole_evaluations(small: bool, repeats: int, device: str) -> List[Dict[str, 
         floors = {name: scale * seconds for name, seconds in measure(cases, repeats).items()}
         gpu = {"seconds": None, "GiB": None, "launches": None, "waits": None, "as on the CPU": None}
         if device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
             there, here = evaluate(setting, sizes, "cuda"), evaluate(setting, sizes, "cpu")
             gpu = {
                 "seconds": measure({"gpu": there}, 1)["gpu"],

@@ -1,6 +1,7 @@
 """What `scripts/gpu_check.sh` found, as one page: the card, every part with its outcome, the aims, and all tables.
 
     python benchmarks/gpu_report.py FOLDER
+    python benchmarks/gpu_report.py --same results.json results.json
 
 FOLDER holds ``parts.tsv`` (name, exit status, seconds), a ``<name>.log`` for each part, and the benchmarks' JSON files.
 """
@@ -87,8 +88,20 @@ def page(folder: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+def require_same(first: Path, second: Path, within: float = 1.0) -> None:
+    """Stop unless two results.json agree in mAP@all, in points: encoders compute in float32, a run perhaps not."""
+    values = [json.loads(path.read_text())["metrics"]["min_r_k"]["mAP@all"] for path in (first, second)]
+    print(f"mAP@all {values[0]:.2f} and {values[1]:.2f}")
+    if abs(values[0] - values[1]) > within:
+        sys.exit("the exported encoders rank otherwise than the run")
+
+
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    (folder,) = map(Path, sys.argv[1:] if argv is None else argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words[0] == "--same":
+        require_same(*map(Path, words[1:]))
+        return
+    (folder,) = map(Path, words)
     card = torch.cuda.get_device_name().replace(" ", "-") if torch.cuda.is_available() else "no-gpu"
     path = folder / f"{card}.md"
     path.write_text(page(folder))

@@ -281,21 +281,24 @@ def memory_row(
 def gpu_rows(small: bool, repeats: int) -> Sequence[Dict[str, Any]]:
     """Seconds a step, memory, launches and waits at the paper's batch, on the GPU."""
     size, rows = 2 if small else TARGET, []
+    memory = {
+        (case, precision): peak_memory(run_once, case, small, "cuda", precision, size, device="cuda")
+        for case in ("floor", "SpLIP")
+        for precision in PRECISIONS
+    }  # first: the card is still empty
     made = {"floor": floor_step, "SpLIP": splip_step, "SpLIP, compiled": partial(splip_step, compiled=True)}
     steps = {case: make(small, "cuda") for case, make in made.items()}
     for precision in PRECISIONS:
         seconds = measure({case: partial(step, precision, size) for case, step in steps.items()}, repeats)
         for case, step in steps.items():
-            memory = None
-            if case in CASES:
-                memory = peak_memory(run_once, case, small, "cuda", precision, size, device="cuda")
+            peak = memory.get((case, precision))
             rows.append({
                 "precision": precision,
                 "case": case,
                 "batch": size,
                 "ms": 1000 * seconds[case],
                 "to the floor": seconds[case] / seconds["floor"],
-                "GiB": memory and memory / GIB,
+                "GiB": peak and peak / GIB,
                 **count(partial(step, precision, size), "cuda"),
             })
     return rows

@@ -16,7 +16,8 @@ source scripts/env.sh
 DEVICE=${DEVICE:-cuda}
 SMALL=${SMALL:-0}
 OUTPUT=${OUTPUT:-gpu_check}
-PARTS=${PARTS:-tests tests_bf16 tests_fp16 train_step inference evaluation loading trunk index full_run nccl export}
+ALL="tests tests_bf16 tests_fp16 train_step inference evaluation loading trunk index full_run nccl export"
+PARTS=${PARTS:-$ALL}
 use_environment test
 
 GPUS=$("$PYTHON" -c 'import torch; print(torch.cuda.device_count())')
@@ -24,6 +25,9 @@ if [ "$DEVICE" = cuda ] && [ "$GPUS" = 0 ]; then
     echo "$0: torch sees no GPU here (DEVICE=cpu SMALL=1 proves that the script runs)" >&2
     exit 2
 fi
+for name in $PARTS; do
+    case " $ALL " in *" $name "*) ;; *) echo "$0: no part is called '$name': $ALL" >&2; exit 2 ;; esac
+done
 mkdir -p "$OUTPUT"
 : > "$OUTPUT/parts.tsv"
 sizes=()
@@ -35,6 +39,7 @@ part() {
     shift
     [[ " $PARTS " == *" $name "* ]] || return 0
     echo "$name ..." >&2
+    rm -f "$OUTPUT/$name.json" "$OUTPUT/$name"_*.json  # of an earlier check
     "$@" > "$OUTPUT/$name.log" 2>&1 || status=$?
     printf '%s\t%s\t%s\n' "$name" "$status" "$((SECONDS - began))" >> "$OUTPUT/parts.tsv"
     [ "$status" = 0 ] || echo "$name failed: $OUTPUT/$name.log" >&2
@@ -61,10 +66,11 @@ nccl() {  # a run shared by all GPUs
 
 export_run() {  # a run's encoders, exported, rank as the run does
     rm -rf "$OUTPUT/run" "$OUTPUT/encoders" "$OUTPUT/exported"
-    "$PYTHON" train.py "${SETTINGS[@]}" --output-dir "$OUTPUT/run"
-    "$PYTHON" -m splip export --model "$OUTPUT/run" --output "$OUTPUT/encoders" --format pt2
-    SPLIP_TRUST_TORCHSCRIPT=1 "$PYTHON" -m splip evaluate --model "$OUTPUT/encoders" \
-        --device cpu --output-dir "$OUTPUT/exported" --dataset-config-file configs/datasets/sketchmoji.yaml
+    "$PYTHON" train.py "${SETTINGS[@]}" --output-dir "$OUTPUT/run" &&
+        "$PYTHON" -m splip export --model "$OUTPUT/run" --output "$OUTPUT/encoders" --format pt2 &&
+        SPLIP_TRUST_TORCHSCRIPT=1 "$PYTHON" -m splip evaluate --model "$OUTPUT/encoders" --device cpu \
+            --output-dir "$OUTPUT/exported" --dataset-config-file configs/datasets/sketchmoji.yaml &&
+        "$PYTHON" benchmarks/gpu_report.py --same "$OUTPUT/run/results.json" "$OUTPUT/exported/results.json"
 }
 
 moving=$(grep -rl tiny_cfg tests --include='test_*.py' | sort)  # the tests that train

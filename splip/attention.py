@@ -48,7 +48,8 @@ def attend(
     key, value = (torch.cat(parts, dim=-2) for parts in zip(*keys))
     query, key, value = (t.unflatten(-1, (attn.num_heads, -1)).transpose(-2, -3) for t in (query, key, value))
     leading = query.shape[:-3]
-    if len(leading) > 1:  # torch's fused kernels take four dimensions
+    # torch's fused kernels take four dimensions, of which CUDA's grid limits the first
+    if len(leading) > 1 and leading.numel() < 2**16:
         query, key, value = (t.flatten(0, -4) for t in (query, key, value))
         if mask is not None and mask.dim() > 2:
             mask = mask.expand(*leading, *mask.shape[-3:]).flatten(0, -4)
@@ -60,7 +61,8 @@ def attend(
         mixed = scores.softmax(dim=-1) @ value
     else:
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-    return mixed.transpose(-2, -3).flatten(-2).unflatten(0, leading)  # (..., heads, Q, D / heads) -> (..., Q, D)
+    mixed = mixed.transpose(-2, -3).flatten(-2)
+    return mixed.unflatten(0, leading) if mixed.dim() == 3 else mixed  # (..., heads, Q, D / heads) -> (..., Q, D)
 
 
 def finish_block(block: Any, x: Tensor, mixed: Tensor) -> Tensor:

@@ -24,20 +24,35 @@ def guarded(name: str, run: Callable[[], Optional[int]], debug: bool = False, go
     """
     if debug or os.environ.get(DEBUG) == "1":
         return run() or 0
+    interrupted = f"\n{name}: interrupted{go_on and f'; {go_on}'}"
     try:
         return run() or 0
     except KeyboardInterrupt:
-        print(f"\n{name}: interrupted{go_on and f'; {go_on}'}", file=sys.stderr)
+        print(interrupted, file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader of a pipe has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OTHER
     except Exception as error:
+        if _from_interrupt(error):
+            print(interrupted, file=sys.stderr)
+            return INTERRUPTED
         print(f"{name}: {one_line(error)}", file=sys.stderr)
         if is_users(error):
             return USER
         print(f"{name}: the traceback is in {_keep_traceback()} ({DEBUG}=1 or --debug shows it)", file=sys.stderr)
         return OTHER
+
+
+def _from_interrupt(error: Optional[BaseException]) -> bool:
+    """Whether Ctrl-C is behind it: torch.export turns it into errors of its own."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def one_line(error: BaseException) -> str:

@@ -71,12 +71,14 @@ def save(model: RetrievalModel, folder: Union[str, os.PathLike], *, results: Opt
         "backbone": {"name": info.name, "fingerprint": info.fingerprint},
     }
     content = serialize(weights, metadata={"format": "pt"})
-    (folder / ABOUT).unlink(missing_ok=True)  # what is there is no saved model until it is back
-    for name, text in (
-        (WEIGHTS, content), (CARD, card(about, results).encode()), (ABOUT, f"{json.dumps(about, indent=2)}\n".encode())
-    ):  # fmt: skip
+    with whole_file(folder / WEIGHTS) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())  # a full disk shows here, where an earlier model is still whole
+        (folder / ABOUT).unlink(missing_ok=True)  # from here on it is no saved model until its description is back
+    for name, text in ((CARD, card(about, results)), (ABOUT, json.dumps(about, indent=2) + "\n")):
         with whole_file(folder / name) as file:
-            file.write(text)
+            file.write(text.encode())
     return folder
 
 

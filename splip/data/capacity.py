@@ -17,6 +17,11 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def processes_here() -> int:
+    """torchrun's processes on this machine, which share what it has."""
+    return max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
 def choose_workers(asked: int, on_gpu: bool) -> int:
     """DATALOADER.NUM_WORKERS as a number of processes.
 
@@ -27,7 +32,7 @@ def choose_workers(asked: int, on_gpu: bool) -> int:
     """
     if asked >= 0:
         return asked
-    share = usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun's processes on this machine
+    share = usable_cores() // processes_here()
     return min(MOST_WORKERS, max(1, share - 1)) if on_gpu else 1
 
 
@@ -42,7 +47,7 @@ def fit_shared_memory(workers: int, batch_bytes: int, folder: str = SHARED) -> T
     if not workers or not os.path.isdir(folder):
         return workers, AHEAD
     free = shutil.disk_usage(folder).free
-    room = free // 2 // max(1, batch_bytes)  # batches
+    room = free // 2 // processes_here() // max(1, batch_bytes)  # batches
     if workers * AHEAD <= room:
         return workers, AHEAD
     fewer = min(workers, room), 1
@@ -66,7 +71,12 @@ def free_memory() -> int:
         ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
     ):
         if Path(limit).is_file() and Path(limit).read_text().strip().isdigit():
-            found.append(int(Path(limit).read_text()) - int(Path(used).read_text()))
+            cached = 0  # files in memory count as used, and give way
+            stat = Path(used).with_name("memory.stat")
+            if stat.is_file():
+                words = dict(line.split(maxsplit=1) for line in stat.read_text().splitlines() if " " in line)
+                cached = sum(int(words.get(name, 0)) for name in ("inactive_file", "active_file"))
+            found.append(int(Path(limit).read_text()) - int(Path(used).read_text()) + cached)
     return max(0, min(found)) if found else 2**62
 
 
@@ -76,7 +86,7 @@ def require_memory(count: int, item_bytes: int, what: str) -> None:
     Raises:
         ValueError: ``count`` arrays of ``item_bytes`` need more than there is; it says how much.
     """
-    need, free = count * item_bytes, free_memory()
+    need, free = count * item_bytes * processes_here(), free_memory()  # each process has its own copy
     if need > free:
         raise ValueError(
             f"DATASET.CACHE: {count:,} {what} need {need / 1e9:.1f} GB of memory, of which {free / 1e9:.1f} GB are "

@@ -39,6 +39,14 @@ def _path(stored: Any) -> str:
     return os.fsdecode(stored)
 
 
+def _numbers(stored: Any) -> np.ndarray:
+    """A vector as the database holds it."""
+    if not isinstance(stored, bytes) or len(stored) % 4:
+        raise ValueError("the index is damaged: a vector is none. Remove its folder and index again")
+    return np.frombuffer(stored, dtype=np.float32)
+
+
+
 class LocalStore:
     """A folder: SQLite holds everything, FAISS searches a copy of the vectors in memory.
 
@@ -129,7 +137,7 @@ class LocalStore:
         for digest in digests:
             row = self._db.execute("SELECT vector FROM images WHERE digest = ? LIMIT 1", (digest,)).fetchone()
             if row:
-                found[digest] = np.frombuffer(row[0], dtype=np.float32)
+                found[digest] = _numbers(row[0])
         return found
 
     def refuses(self, path: str) -> str:
@@ -175,7 +183,7 @@ class LocalStore:
         """Everything, in the order in which it came."""
         rows = self._db.execute("SELECT path, size, time, digest, vector FROM images ORDER BY id")
         for path, size, time, digest, vector in rows:
-            yield _path(path), Known(size, time, digest), np.frombuffer(vector, dtype=np.float32)
+            yield _path(path), Known(size, time, digest), _numbers(vector)
 
     def _forget(self, name: bytes, change: int) -> None:
         self._db.execute("DELETE FROM failed WHERE path = ?", (name,))
@@ -221,7 +229,7 @@ class LocalStore:
     def vector_of(self, id: int) -> Optional[np.ndarray]:
         """Vector (d,) of an image; None if there is none of this number."""
         row = self._db.execute("SELECT vector FROM images WHERE id = ?", (id,)).fetchone() if id < 2**63 else None
-        return np.frombuffer(row[0], dtype=np.float32) if row else None
+        return _numbers(row[0]) if row else None
 
     def finish(self) -> str:
         """Bring the vectors in memory up to date, keep a large index as a file -> how it searches, in words. To be
@@ -281,7 +289,7 @@ class LocalStore:
         ids = np.empty(count, dtype=np.int64)
         vectors = np.empty((count, self._index.dim), dtype=np.float32)  # row by row: there may be a million
         for i, (id, vector) in enumerate(self._db.execute(f"SELECT id, vector FROM images {where}", values)):
-            ids[i], vectors[i] = id, np.frombuffer(vector, dtype=np.float32)
+            ids[i], vectors[i] = id, _numbers(vector)
         return ids, vectors
 
     def close(self) -> None:

@@ -44,3 +44,20 @@ def test_public_names_are_there_though_imported_late():
     assert splip.SpLIP is SpLIP and all(getattr(splip, name) for name in splip.__all__)
     with pytest.raises(AttributeError, match="module 'splip' has no attribute 'nothing'"):
         splip.nothing  # noqa: B018
+
+
+def test_ctrl_c_that_a_library_turned_into_its_own_error(capsys):
+    from splip.errors import INTERRUPTED, OTHER, guarded
+
+    def export():
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise RuntimeError("export failed") from error
+
+    assert guarded("splip export", export) == INTERRUPTED and "interrupted" in capsys.readouterr().err
+
+    def fail():
+        raise RuntimeError("export failed")
+
+    assert guarded("splip export", fail) == OTHER

@@ -58,6 +58,16 @@ def test_batches_on_their_way_fit_into_shared_memory(monkeypatch, tmp_path, caps
         assert f"{expected[0]} workers with 1 batch ahead instead of 8 with 2" in said and "--shm-size" in said, said
 
 
+def test_processes_share_what_a_machine_has(monkeypatch, tmp_path, images):
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    monkeypatch.setattr(capacity.shutil, "disk_usage", lambda folder: SimpleNamespace(free=4 * 16 * 10**6 * 2))
+    assert capacity.fit_shared_memory(8, 10**6, str(tmp_path)) == (8, 2)
+    assert capacity.fit_shared_memory(9, 10**6, str(tmp_path)) == (9, 1)
+    monkeypatch.setattr(capacity, "free_memory", lambda: 4 * 8 * images.item_bytes - 1)
+    with pytest.raises(ValueError, match="DATASET"):
+        capacity.require_memory(8, images.item_bytes, "images")
+
+
 def test_a_system_without_shared_memory_is_left_alone(tmp_path):
     assert capacity.fit_shared_memory(8, 10**12, str(tmp_path / "none")) == (8, 2)
 

@@ -145,3 +145,21 @@ def test_there_and_back_by_the_hub(hub, clip_file):  # noqa: F811
     assert torch.equal(embeddings(splip.load_model("somebody/splip-tiny").source), embeddings(model))
     with pytest.raises(ValueError, match="'somebody/else' is neither a folder nor a model of splip on the hub"):
         pretrained.read("somebody/else")
+
+
+def test_a_save_that_finds_no_room_keeps_the_model_before(tmp_path, monkeypatch):
+    from conftest import CLASSNAMES, make_tiny_clip_file
+
+    from splip import SpLIP, SpLIPConfig, load_clip
+
+    model = SpLIP(load_clip(make_tiny_clip_file(tmp_path / "clip.pt")), CLASSNAMES, SpLIPConfig(permutations=10))
+    folder = model.save_pretrained(tmp_path / "saved")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="what was there before is kept"):
+        model.save_pretrained(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
