@@ -44,6 +44,16 @@ need_data() {
     done
 }
 
+# need_gallery RULE ...: stop here, before hours of training, unless $GALLERY is one of these rules of the setting
+need_gallery() {
+    local rule
+    for rule in "$@"; do
+        [ "$rule" != "$GALLERY" ] || return 0
+    done
+    echo "$0: GALLERY must be one of $* (docs/DATASETS.md), got '$GALLERY'" >&2
+    exit 2
+}
+
 # train NAME [KEY VALUE ...]: train and test every trainer with every seed
 #   NAME: <data set>, a file of configs/datasets, or <data set>-<variant> where settings follow
 train() {

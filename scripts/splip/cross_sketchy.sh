@@ -3,9 +3,10 @@
 #   bash scripts/splip/cross_sketchy.sh [SEED ...]        (default: seeds 1 2 3)
 # Other variables, and what is kept or resumed: benchmark.sh.
 [ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"
-GALLERY=${GALLERY:-unseen_minus_source}  # or all_unseen (docs/DATASETS.md)
+GALLERY=${GALLERY:-unseen_minus_source}
 source "$(dirname "$0")/benchmark.sh" "$@"
 
+need_gallery unseen_minus_source all_unseen
 need_data Sketchy1 TUBerlin QuickDraw
 train sketchy1
 for TARGET in tuberlin quickdraw; do

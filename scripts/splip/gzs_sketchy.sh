@@ -4,9 +4,10 @@
 # Other variables, and what is kept or resumed: benchmark.sh.
 [ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"
 SPLIT=${SPLIT:-2}
-GALLERY=${GALLERY:-all_seen}  # or sampled_20, classes_20, held_out (docs/DATASETS.md)
+GALLERY=${GALLERY:-all_seen}
 source "$(dirname "$0")/benchmark.sh" "$@"
 
+need_gallery all_seen sampled_20 classes_20 held_out
 need_data "Sketchy$SPLIT"
 generalised "sketchy$SPLIT"
 show_table "sketchy${SPLIT}_gzs-$GALLERY"

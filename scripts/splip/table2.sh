@@ -3,9 +3,10 @@
 #   bash scripts/splip/table2.sh [SEED ...]        (default: seeds 1 2 3)
 # Other variables, and what is kept or resumed: benchmark.sh.
 [ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"
-GALLERY=${GALLERY:-all_seen}  # or sampled_20, classes_20, held_out (docs/DATASETS.md)
+GALLERY=${GALLERY:-all_seen}
 source "$(dirname "$0")/benchmark.sh" "$@"
 
+need_gallery all_seen sampled_20 classes_20 held_out
 need_data Sketchy2 TUBerlin
 generalised sketchy2
 generalised tuberlin

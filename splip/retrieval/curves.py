@@ -8,6 +8,8 @@ from numbers import Real
 from pathlib import Path
 from typing import Dict, List, Mapping, Sequence, Union
 
+from splip.files import whole_file
+
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")  # Okabe and Ito
 AXIS_KEYS = ("epoch", "loss", "val_mAP")
 
@@ -58,7 +60,8 @@ def training_curve(
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    with whole_file(path) as file:
+        figure.savefig(file, format=path.suffix[1:])
     return path
 
 

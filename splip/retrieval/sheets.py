@@ -9,6 +9,8 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
+from splip.files import whole_file
+
 INK, FAINT, PAPER = (32, 33, 36), (110, 114, 120), (255, 255, 255)
 # Green and vermilion of Okabe and Ito's palette, which colour-blind readers tell apart; the mark (tick or
 # cross) and the frame (solid or dashed) say the same without any colour.
@@ -60,7 +62,8 @@ def contact_sheet(
     heading: a line above all. tile: side of an image in pixels (32 or more).
 
     Writes `path` (its folder is made; the suffix names the format, e.g. .png) and returns it.
-    Raises ValueError for no rows, a row without hits, something that is not an image, or a small tile.
+    Raises ValueError for no rows, a row without hits, something that is not an image, a small tile, or an
+    unknown suffix. OSError, naming the file, where the disk is full.
     """
     checked = [_checked(i, row) for i, row in enumerate(rows)]
     if not checked:
@@ -123,10 +126,14 @@ class _Sheet:
             y += self.row_height
         if any(hit.correct is not None for row in self.rows for hit in row.hits):
             self._legend(y + self.gap // 2)
+        kind = Image.registered_extensions().get(path.suffix.lower())
+        if kind is None:
+            raise ValueError(f"{path} says no format of a picture by its suffix: .png")
         path.parent.mkdir(parents=True, exist_ok=True)
         info = PngImagePlugin.PngInfo()
         info.add_text("Software", MARK)
-        self.sheet.save(path, pnginfo=info)  # other formats than PNG ignore it
+        with whole_file(path) as file:  # other formats than PNG ignore the text
+            self.sheet.save(file, kind, pnginfo=info)
         return path
 
     def _starts_query(self, i: int) -> bool:

@@ -46,7 +46,6 @@ def _numbers(stored: Any) -> np.ndarray:
     return np.frombuffer(stored, dtype=np.float32)
 
 
-
 class LocalStore:
     """A folder: SQLite holds everything, FAISS searches a copy of the vectors in memory.
 

@@ -75,19 +75,19 @@ def _(world):
     return outside(world, [sys.executable, *words], LC_ALL="C", PYTHONIOENCODING="ascii")
 
 
-@case(30, "a link photo/all that leads to photo", r"OK|has no images|all")
+@case(30, "a link photo/all to photo", r"photo/all has no images \(there is the folder 'all'\)")
 def _(world):
     (world.data / "photo/all").symlink_to(world.data / "photo")
     return world.train()
 
 
-@case(32, "a folder called sub.jpg in a class", "sub.jpg|OK")
+@case(32, "a folder called sub.jpg in a class", "OK")
 def _(world):
     (world.photo().parent / "sub.jpg").mkdir()
     return world.train()
 
 
-@case(34, "an empty class folder that the list of unseen classes names", r"empty")
+@case(34, "an empty class folder that the list names", r"photo/empty has no images \(there is nothing\)")
 def _(world):
     (world.data / "photo/empty").mkdir()
     world.split.write_text("wheel\nempty\n")
@@ -168,7 +168,7 @@ def _(world):
     return as_users(limited(world, 200, training(world, "--trainer", "SpLIP")))
 
 
-@case(110, "disk full while pictures are written", r"No space left|File too large")
+@case(110, "disk full while pictures are written", r"No space left to write.*retrieval\.png")
 def _(world):
     done = limited(world, 20, training(world, "--trainer", "FrozenCLIP"))
     assert not (world.out / "results.json").is_file(), "a run whose pictures lack counts as finished"
@@ -211,10 +211,9 @@ def _(world):
     return outside(world, ["bash", ROOT / "scripts/splip/zs_sketchmoji.sh"], CFG="nope", OUTPUT=str(world.out))
 
 
-@case(182, "GALLERY=nope", r"nope|MISSING")
+@case(182, "GALLERY=nope", r"GALLERY must be one of all_seen .*got 'nope'")
 def _(world):
-    done = outside(world, ["bash", ROOT / "scripts/splip/gzs_sketchy.sh"], GALLERY="nope", DATA=str(world.folder))
-    return as_users(done._replace(err=done.err + done.out[-300:]))
+    return outside(world, ["bash", ROOT / "scripts/splip/gzs_sketchy.sh"], GALLERY="nope", DATA=str(world.folder))
 
 
 @case(184, "PYTHON=/nonexistent", "/nonexistent: No such file")
@@ -251,7 +250,7 @@ def _(world):
         return world.train()
 
 
-@case("new", "a drawing of 60,000 x 1 pixels", "OK|nothing is drawn")
+@case("new", "a drawing of 60,000 x 1 pixels", "nothing is drawn on it: it is blank")
 def _(world):
     draw(world.folder / "d.png", 3, "sketch")
     Image.new("L", (60_000, 1), 0).save(world.folder / "d.png")

@@ -160,26 +160,38 @@ def unpacking(source: Path) -> Work:
 
 
 def exporting(source: Path) -> Work:
-    """A saved model, and both encoders of it."""
+    """A saved model, both encoders of it, and an index as tables."""
     from conftest import CLASSNAMES, make_tiny_clip_file
+    from pictures import colour_model, paint
 
     from splip import SpLIP, SpLIPConfig, cli, load_clip
     from splip.search import load_model
+    from splip.search.index import Index
     from splip.training.exported import read_encoder
 
     clip = load_clip(make_tiny_clip_file(source / "clip.pt"))
     SpLIP(clip, CLASSNAMES, SpLIPConfig(permutations=10)).save_pretrained(source / "model")
+    for i in range(9):
+        paint(source / "photos" / f"{i}.png", ["red", "green", "blue"][i % 3], mark=i)
+    index = Index.open(source / "index", colour_model())
+    index.add([source / "photos"], quiet=True)
+    index.close()
 
     def begin(folder: Path) -> int:
         words = ["export", "--model", str(source / "model"), "--output"]
         whole = cli.main([*words, str(folder / "saved"), "--format", "pretrained"])
+        if not whole:
+            index = Index.open(source / "index", colour_model())
+            index.export(folder / "table")
+            index.close()
         return whole or cli.main([*words, str(folder / "encoders"), "--format", "pt2"])
 
     def left(folder: Path) -> Any:
         os.environ["SPLIP_TRUST_TORCHSCRIPT"] = "1"
         encoders = load_model(folder / "encoders")
         images = torch.linspace(-1, 1, 2 * 3 * 48 * 48).view(2, 3, 48, 48)
-        return files_below(folder / "saved"), [encoders.encode(images, modality) for modality in ("sketch", "photo")]
+        embedded = [encoders.encode(images, modality) for modality in ("sketch", "photo")]
+        return files_below(folder / "saved"), files_below(folder / "table"), embedded
 
     read = {f"encoders/{modality}.pt2": read_encoder for modality in ("sketch", "photo")}
     return Work(begin, left, {"saved/splip.json": lambda path: load_model(path.parent), **read})

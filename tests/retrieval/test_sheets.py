@@ -104,6 +104,16 @@ def test_bad_sheets_are_refused(tmp_path, rows, more, message):
         contact_sheet(rows, tmp_path / "s.png", **more)
 
 
+def test_a_sheet_without_a_format_or_without_room_is_named(tmp_path, monkeypatch):
+    rows = [(picture(), [(picture(), True, "")], "cat")]
+    with pytest.raises(ValueError, match="says no format of a picture by its suffix"):
+        contact_sheet(rows, tmp_path / "sheet")
+    monkeypatch.setattr("os.fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space left to write") as caught:
+        contact_sheet(rows, tmp_path / "sheet.png")
+    assert caught.value.filename == str(tmp_path / "sheet.png") and not list(tmp_path.iterdir())
+
+
 def test_training_curve_draws_terms_and_validation(tmp_path):
     history = [{"epoch": e, "loss": 3 / e, "triplet": 1 / e, "class": 2 / e} for e in range(1, 6)]
     backend = matplotlib.get_backend(auto_select=False)

@@ -21,6 +21,7 @@ from tiny_benchmarks import make_quickdraw, make_sketchy, make_tuberlin
 
 from splip.cli import main as splip_command
 from splip.cli import table
+from splip.data.galleries import GALLERIES
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -152,6 +153,13 @@ def value(arguments, option):
 def test_every_script_is_listed_here():
     found = {path.name for path in (ROOT / "scripts/splip").glob("*.sh")} - {"runs.sh", "benchmark.sh"}
     assert {name for name in found if "sketchmoji" not in name} == {name.split()[-1] for name in SCRIPTS}
+
+
+@pytest.mark.parametrize("script", ["gzs_sketchy.sh", "gzs_tuberlin.sh", "table2.sh", "cross_sketchy.sh", "table4.sh"])
+def test_another_gallery_is_refused_before_anything_runs(small, script):
+    ran, said = record(small, f"GALLERY=nope {script}", status=2)
+    rules = GALLERIES["cross" if script in ("cross_sketchy.sh", "table4.sh") else "gzs"]
+    assert not ran and f"GALLERY must be one of {' '.join(rules)} (docs/DATASETS.md), got 'nope'" in said, (ran, said)
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
