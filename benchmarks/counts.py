@@ -15,8 +15,7 @@ from unittest import mock
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from splip import SpLIP, encoders, prompted
-from splip.attention import by_one_product
+from splip import SpLIP, prompted
 from splip.base import MODALITIES
 from splip.texts import TextLayout
 
@@ -82,12 +81,11 @@ def count_step(model: SpLIP, batch: Dict[str, torch.Tensor], on_gpu: bool = Fals
         on_gpu: as a GPU would run it.
     """
     counts = Counts()
+    if on_gpu:
+        as_on_a_gpu(model)
     with contextlib.ExitStack() as stack:
         for name, part in (("encode_text", "text"), ("encode_patches", "vision")):
             stack.enter_context(mock.patch.object(prompted, name, counts.named(getattr(prompted, name), part)))
-        if on_gpu:
-            as_on_a_gpu(model)
-            stack.enter_context(mock.patch.object(encoders, "queries_and_keys", by_one_product))
         with counts:
             loss, _ = model(batch)
             with counts.part("backward"):

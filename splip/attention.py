@@ -23,16 +23,7 @@ def queries_of(attn: Any, h: Tensor) -> Tensor:
 
 
 def queries_and_keys(attn: Any, h: Tensor) -> Tuple[Tensor, Tuple[Tensor, Tensor]]:
-    """Queries, and (keys, values), of the same normalised tokens: one product, but two on a CPU, where what follows is
-    a seventh slower on parts of a common one.
-    """
-    if h.device.type == "cpu":
-        return queries_of(attn, h), keys_of(attn, h)
-    return by_one_product(attn, h)
-
-
-def by_one_product(attn: Any, h: Tensor) -> Tuple[Tensor, Tuple[Tensor, Tensor]]:
-    """What :func:`queries_and_keys` does on a GPU."""
+    """Queries, and (keys, values), of the same normalised tokens, by one product."""
     query, key, value = F.linear(h, attn.in_proj_weight, attn.in_proj_bias).chunk(3, dim=-1)
     return query, (key, value)
 

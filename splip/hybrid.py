@@ -16,7 +16,7 @@ from torch import Tensor, nn
 PREFIX = "visual.conv1."
 MARK = PREFIX + "proj.weight"  # of a state dict: the hybrid's own key
 STRIDE = 32  # pixels a token is wide
-SLICE = 12  # images that go through together on a CPU: their maps stay in its caches (benchmarks/trunk.py)
+SLICE = 12  # images that go through together on a CPU: larger maps want fresh memory each time (docs/PERFORMANCE.md)
 
 
 class Stage(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import zlib
 from typing import Any, Dict, List, Mapping, Sequence
 
 import torch
@@ -73,6 +74,11 @@ def weights_key(holder: nn.Module, without: Sequence[str] = ()) -> tuple:
     held = [v for name, v in holder.state_dict().items() if name.split(".")[0] not in without]
     if not held:
         return ()
+    if held[0].device.type == "cpu":
+        crc = 0
+        for value in held:  # a tenth of the time of what a GPU does below
+            crc = zlib.crc32(value.detach().float().contiguous().numpy(), crc)
+        return held[0].device, sum(value.numel() for value in held), crc
     bits = torch.cat([value.detach().float().flatten().view(torch.int32) for value in held]).long()
     places = torch.arange(len(bits), device=bits.device) * 0x9E3779B1
     mixed = (bits + places) * -0x40A7B892E31B1A47  # splitmix64's steps: a plain sum would not see a doubling
