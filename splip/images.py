@@ -170,7 +170,7 @@ def open_rgb(
 
 
 def _decode_jpeg(path: Union[str, os.PathLike], opened: Image.Image) -> Optional[Image.Image]:
-    """The same pixels as Pillow's from the same libjpeg-turbo, 1.5 to 2 times as fast (benchmarks/loading.py), where
+    """The same pixels as Pillow's from the same libjpeg-turbo, 1.4 times as fast (benchmarks/loading.py), where
     simplejpeg is installed; None where Pillow has to do it: turned, in other colours, or anything but whole.
     """
     if simplejpeg is None or opened.mode not in ("RGB", "L") or opened.getexif().get(0x0112, 1) != 1:
