@@ -8,7 +8,7 @@ SEARCH = ["faiss-cpu>=1.8", "pyarrow"]
 JPEG = ["simplejpeg"]
 MILVUS = ["pymilvus>=3.0", "milvus-lite>=3.0"]
 APP = [*SEARCH, "starlette>=0.49.1", "uvicorn>=0.30"]
-TEST = ["pytest>=7", "scikit-learn", "torchmetrics", "ruff", "mypy", "httpx"]
+TEST = ["pytest>=7.3", "pytest-xdist", "scikit-learn", "torchmetrics", "ruff", "mypy", "httpx"]
 
 setup(
     name="splip",

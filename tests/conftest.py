@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import shutil
+import tempfile
 
 import pytest
 import torch
@@ -51,11 +53,17 @@ def make_rounded_clip_file(path):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory):
-    """Nothing is kept in the home of whoever runs the tests."""
+def _own_places(tmp_path_factory):
+    """Nothing is kept in the home of whoever runs the tests, nor in the folder for temporary files: what is killed
+    and what fails on purpose leaves much there. (A short path, for the sockets in it.)
+    """
+    cache, place = tmp_path_factory.mktemp("cache"), tempfile.mkdtemp(prefix="splip-")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SPLIP_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("SPLIP_CACHE", str(cache))
+        patch.setenv("TMPDIR", place)
+        patch.setattr(tempfile, "tempdir", place)
         yield
+    shutil.rmtree(place, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
