@@ -4,10 +4,10 @@ import os
 
 import uvicorn
 
-from splip.search import DEFAULT, Index
+import splip
 from splip.search.server import make_app
 
-index = Index.open("index", os.environ.get("SPLIP_MODEL", DEFAULT))
+index = splip.Index.open("index", os.environ.get("SPLIP_MODEL", "splip-hybrid"))
 print(index.add([os.environ.get("SPLIP_PHOTOS", "photos")]), flush=True)
 
 if __name__ == "__main__":

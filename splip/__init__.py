@@ -9,20 +9,21 @@ if TYPE_CHECKING:  # what __getattr__ below finds, for editors and type checkers
     from splip.config import SpLIPConfig
     from splip.data.transforms import preprocess
     from splip.model import SpLIP
-    from splip.search import Index, load_model
+    from splip.search.index import Index
+    from splip.search.model import load_model
     from splip.training.config import extend_cfg
 
 __version__ = "0.2.0"
 __all__ = ["Index", "RetrievalModel", "SpLIP", "SpLIPConfig", "extend_cfg", "load_clip", "load_model", "preprocess"]
 
 _HOMES = {
-    "Index": "splip.search",
+    "Index": "splip.search.index",
     "RetrievalModel": "splip.base",
     "SpLIP": "splip.model",
     "SpLIPConfig": "splip.config",
     "extend_cfg": "splip.training.config",
     "load_clip": "splip.backbone",
-    "load_model": "splip.search",
+    "load_model": "splip.search.model",
     "preprocess": "splip.data.transforms",
 }
 

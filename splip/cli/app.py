@@ -3,8 +3,8 @@
     splip index ~/Pictures
     splip app --open
 
-It listens on this machine alone (127.0.0.1) unless --host says otherwise; whoever can reach it then can see every
-photo in the index.
+The page is there at once, and answers as soon as the model is loaded. It listens on this machine alone (127.0.0.1)
+unless --host says otherwise; whoever can reach it then can see every photo in the index.
 """
 
 from __future__ import annotations
@@ -14,9 +14,14 @@ import socket
 import sys
 import threading
 import webbrowser
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
 
 from splip.cli import add_index
-from splip.cli.index import open_index
+from splip.errors import one_line
+
+if TYPE_CHECKING:
+    from splip.search.index import Index
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,23 +41,40 @@ def run(args: argparse.Namespace) -> int:
     try:
         import uvicorn
 
-        from splip.search.server import LOCAL, make_app
+        from splip.search.server import LOCAL, make_app, warm_up
     except ModuleNotFoundError as error:
         raise ValueError(f'splip app needs {error.name}: pip install -e ".[app]"') from error
-    listening = _listen(args.host, args.port)  # first: a port that is taken is known at once
-    index = open_index(args)
-    if not len(index):
-        print("There are no photos in the index yet: splip index FOLDER (the page finds them at once)", file=sys.stderr)
+    listening = _listen(args.host, args.port)
     local = args.host in LOCAL
     name = f"[{args.host}]" if ":" in args.host else args.host
     address = f"http://{name}:{listening.getsockname()[1]}"
-    server = uvicorn.Server(uvicorn.Config(make_app(index, local), log_level="warning", lifespan="off"))
-    if not local:
-        print(f"Anyone who can reach {address} can see all {len(index):,} photos of the index.", file=sys.stderr)
-    print(f"{len(index):,} photos, {index.store.place}\n{address}  (Ctrl-C ends it)", flush=True)
+    opening: Future[Index] = Future()
+    server = uvicorn.Server(uvicorn.Config(make_app(opening, local), log_level="warning", lifespan="off"))
+    serving = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    serving.start()
+    print(f"{address}  (Ctrl-C ends it)", flush=True)
     if args.open:
         threading.Timer(0.5, webbrowser.open, [address]).start()
-    server.run(sockets=[listening])
+    try:
+        from splip.cli.index import open_index  # which takes seconds
+
+        index = open_index(args)
+        warm_up(index)
+        print(f"{len(index):,} photos, {index.store.place}", flush=True)
+        if not len(index):
+            print("There are no photos in the index yet: splip index FOLDER (the page finds them)", file=sys.stderr)
+        if not local:
+            print(f"Anyone who can reach {address} can see all {len(index):,} photos of the index.", file=sys.stderr)
+        opening.set_result(index)
+        while serving.is_alive():
+            serving.join(1)
+    except BaseException as error:
+        if not opening.done():  # whoever waits for an answer gets this one
+            opening.set_exception(ValueError(one_line(error)))
+        raise
+    finally:
+        server.should_exit = True
+        serving.join(5)
     return 0
 
 
@@ -62,6 +84,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        listening.listen()
     except (OSError, OverflowError) as error:
         listening.close()
         raise ValueError(f"cannot listen on {host}:{port} ({error}): another --port, or 0 for any") from error

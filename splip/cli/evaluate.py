@@ -88,8 +88,8 @@ def _tester(args: argparse.Namespace):
     import splip.datasets
     import splip.trainers  # noqa: F401  (both register)
     from splip.engine import get_cfg_default
-    from splip.search import load_model
     from splip.search.encoders import ModelTester, load_encoder
+    from splip.search.model import load_model
 
     if not args.dataset_config_file:
         raise ValueError("--dataset-config-file is needed: which data set is it to be tested on?")

@@ -17,7 +17,7 @@ from typing import Any, Dict, Optional
 
 from splip.base import MODALITIES
 from splip.cli import add_model
-from splip.search import load_model
+from splip.search.model import load_model
 from splip.training.exported import FORMATS, export_encoder
 
 PRETRAINED = "pretrained"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from splip import distributed
 from splip.cli import add_index
-from splip.search import Index
+from splip.search.index import Index
 
 GO_ON = "what was embedded is kept, and the same command goes on"
 SHOWN = 20  # unreadable files that are listed

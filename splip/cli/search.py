@@ -25,8 +25,8 @@ from splip.cli.index import open_index
 from splip.images import open_rgb
 from splip.retrieval import contact_sheet
 from splip.retrieval.sheets import is_sheet
-from splip.search import Hit
 from splip.search.drawings import clean_drawing
+from splip.search.records import Hit
 
 DRAWN = 40  # photos of a question in the contact sheet, at most
 

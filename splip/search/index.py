@@ -14,13 +14,11 @@ from torch import Tensor
 from splip.images import open_rgb
 from splip.search.drawings import clean_drawing
 from splip.search.model import DEFAULT, ImageModel, load_model
-from splip.search.records import Hit, Store
+from splip.search.records import CLEAN, KINDS, Hit, Store
 from splip.search.scan import Report, update
 from splip.search.store import LocalStore
 
 ENGINES = ("faiss", "milvus")
-KINDS = ("sketch", "photo")
-CLEAN = "clean"  # a sketch that `clean_drawing` has seen
 VERSION = 1  # of how photos are read and embedded; part of what vectors are of
 
 Question = Union[str, os.PathLike, Image.Image]

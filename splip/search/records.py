@@ -6,6 +6,9 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Protocol, Se
 
 import numpy as np
 
+KINDS = ("sketch", "photo")  # of pictures that questions are
+CLEAN = "clean"  # a sketch that `clean_drawing` has seen
+
 
 class Known(NamedTuple):
     """An image file as it was when it was embedded."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import threading
 import time
+from concurrent.futures import Future
 from functools import lru_cache
 from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Union
 
 import numpy as np
 from PIL import Image
@@ -27,8 +28,10 @@ from starlette.routing import Route
 
 from splip.images import open_rgb
 from splip.search.drawings import WORKING, clean_drawing
-from splip.search.index import CLEAN, KINDS, Index
-from splip.search.records import Hit
+from splip.search.records import CLEAN, KINDS, Hit
+
+if TYPE_CHECKING:  # it needs torch, which takes seconds to import: the page is there before
+    from splip.search.index import Index
 
 PAGE = Path(__file__).resolve().parents[1] / "assets" / "app"
 FILES = {"/": "index.html", "/app.js": "app.js", "/style.css": "style.css", "/icon.svg": "icon.svg"}
@@ -39,15 +42,18 @@ SIDES = (256, 1600)  # of the pictures that are served: a small one, and one to 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
-def make_app(index: Index, local: bool = True, frame_ancestors: str = "'none'") -> Starlette:
+def make_app(
+    index: Union[Index, Future[Index]], local: bool = True, frame_ancestors: str = "'none'"
+) -> Starlette:
     """The web application around an index.
 
     Args:
+        index: or what will be one; until then the page is there, and questions wait.
         local: answer only those who ask for this machine by a local name, so that no web page elsewhere can have a
             browser here ask for it.
         frame_ancestors: who may show the page in a frame, as Content-Security-Policy has it.
     """
-    service = _Service(index)
+    service = _Service(index if isinstance(index, Future) else _ready(index))
     routes = [Route(path, _file(name)) for path, name in FILES.items()]
     routes += [
         Route("/about", service.about),
@@ -108,10 +114,18 @@ async def _error(request: Request, error: Exception) -> Response:
 class _Service:
     """Answers; one question at a time goes to the model and the index."""
 
-    def __init__(self, index: Index) -> None:
-        self.index, self.lock, self.decoding = index, threading.Lock(), threading.Lock()
+    def __init__(self, opening: Future[Index]) -> None:
+        self.opening, self.lock, self.decoding = opening, threading.Lock(), threading.Lock()
         self.thumbnail = lru_cache(maxsize=2000)(self._thumbnail)
-        self.index.search(_first_stroke(), 1)  # the first question takes longer: not the user's
+
+    @property
+    def index(self) -> Index:
+        """The index, once it is open; never asked for on the event loop, which would stand still.
+
+        Raises:
+            ValueError: it could not be opened.
+        """
+        return self.opening.result()
 
     async def about(self, request: Request) -> Response:
         """What the header says."""
@@ -228,7 +242,15 @@ def _shown(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "replace")
 
 
-def _first_stroke() -> Image.Image:
+def warm_up(index: Index) -> None:
+    """Ask once: the first question takes longer, and shall not be the user's."""
     pixels = np.full((64, 64, 3), 255, dtype=np.uint8)
     pixels[20:44, 30:34] = 0
-    return Image.fromarray(pixels)
+    index.search(Image.fromarray(pixels), 1)
+
+
+def _ready(index: Index) -> Future[Index]:
+    warm_up(index)
+    done: Future[Index] = Future()
+    done.set_result(index)
+    return done

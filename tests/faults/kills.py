@@ -165,8 +165,8 @@ def exporting(source: Path) -> Work:
     from pictures import colour_model, paint
 
     from splip import SpLIP, SpLIPConfig, cli, load_clip
-    from splip.search import load_model
     from splip.search.index import Index
+    from splip.search.model import load_model
     from splip.training.exported import read_encoder
 
     clip = load_clip(make_tiny_clip_file(source / "clip.pt"))

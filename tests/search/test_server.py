@@ -1,11 +1,19 @@
 """The page's server answers what it should, and nothing that is not in the index."""
 
+import json
+import signal
+import subprocess
+import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from io import BytesIO
+from subprocess import PIPE
+from urllib.request import urlopen
 
 import pytest
 from pictures import colour_model, drawing, gallery, paint
 from PIL import Image
 
+from splip.cli import main as splip_command
 from splip.search.index import Index
 
 pytest.importorskip("faiss")
@@ -101,3 +109,49 @@ def test_a_photo_that_went_is_a_404_and_comes_back(client, folder):
     assert client.get(f"/image/{id}?side=1600").status_code == 404
     paint(folder / "warm" / "pink.png", "pink")
     assert client.get(f"/image/{id}?side=1600").status_code == 200
+
+
+def test_the_page_is_there_before_the_index_is(client, folder, tmp_path):
+    from splip.search.server import make_app
+
+    opening = Future()
+    with testclient.TestClient(make_app(opening), base_url="http://127.0.0.1") as early, ThreadPoolExecutor() as pool:
+        assert early.get("/").status_code == 200
+        about = pool.submit(early.get, "/about")
+        question = pool.submit(early.post, "/search?text=red&k=1")
+        assert early.get("/app.js").status_code == 200 and not about.done() and not question.done()
+        index = Index.open(tmp_path, colour_model())
+        index.add([folder], quiet=True)
+        opening.set_result(index)
+        assert about.result(10).json() == client.get("/about").json()
+        assert question.result(10).json()["hits"][0]["name"] == "red.png"
+
+
+def test_an_index_that_cannot_be_opened_is_said_on_the_page():
+    from splip.search.server import make_app
+
+    opening = Future()
+    opening.set_exception(ValueError("the index is damaged"))
+    with testclient.TestClient(make_app(opening), base_url="http://127.0.0.1") as client:
+        answers = [client.get(path) for path in ("/about", "/similar/1", "/image/1")]
+        for answer in [*answers, client.post("/search?text=red")]:
+            assert (answer.status_code, answer.json()) == (422, {"error": "the index is damaged"})
+
+
+def test_the_command_serves_until_ctrl_c(tmp_path):
+    command = [sys.executable, "-W", "ignore", "-m", "splip", "app", "--port", "0", "--index", str(tmp_path)]
+    with subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True) as program:
+        address = program.stdout.readline().split()[0]
+        assert b"Draw" in urlopen(f"{address}/", timeout=30).read()
+        about = json.load(urlopen(f"{address}/about", timeout=60))  # waits for the model
+        assert about == {"images": 0, "model": "splip-hybrid", "words": True}
+        program.send_signal(signal.SIGINT)
+        _, said = program.communicate(timeout=30)
+    assert program.returncode == 130 and "no photos in the index yet" in said and "Traceback" not in said, said
+
+
+def test_the_command_ends_where_there_is_no_index(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert splip_command(["app", "--port", "0", "--index", str(tmp_path / "file")]) == 2
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1 and "file" in said, said

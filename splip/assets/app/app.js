@@ -272,7 +272,11 @@ $("#theme").addEventListener("click", () => {
 
 async function start() {
   redraw();
-  const about = await (await fetch("about")).json();
+  say("Opening the index …"); // the program is loading its model; questions wait for it
+  const answer = await fetch("about");
+  const about = await answer.json();
+  if (!answer.ok) return say(about.error, true);
+  if (!asked) say("");
   const count = about.images.toLocaleString("en");
   $("#about").textContent = `${count} photos · model ${about.model}`;
   $("#text").hidden = !about.words;
