@@ -10,11 +10,12 @@ unless --host says otherwise; whoever can reach it then can see every photo in t
 from __future__ import annotations
 
 import argparse
+import signal
 import socket
 import sys
 import threading
 import webbrowser
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 from splip.cli import add_index
@@ -49,9 +50,11 @@ def run(args: argparse.Namespace) -> int:
     name = f"[{args.host}]" if ":" in args.host else args.host
     address = f"http://{name}:{listening.getsockname()[1]}"
     opening: Future[Index] = Future()
-    server = uvicorn.Server(uvicorn.Config(make_app(opening, local), log_level="warning", lifespan="off"))
-    serving = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    serving.start()
+    server = uvicorn.Server(
+        uvicorn.Config(make_app(opening, local), log_level="warning", lifespan="off", timeout_graceful_shutdown=3)
+    )
+    _end_by_signals()
+    served = ThreadPoolExecutor(1).submit(server.run, sockets=[listening])
     print(f"{address}  (Ctrl-C ends it)", flush=True)
     if args.open:
         threading.Timer(0.5, webbrowser.open, [address]).start()
@@ -60,22 +63,31 @@ def run(args: argparse.Namespace) -> int:
 
         index = open_index(args)
         warm_up(index)
-        print(f"{len(index):,} photos, {index.store.place}", flush=True)
+        print(f"{len(index):,} photos, {index.store.place}", file=sys.stderr)
         if not len(index):
             print("There are no photos in the index yet: splip index FOLDER (the page finds them)", file=sys.stderr)
         if not local:
             print(f"Anyone who can reach {address} can see all {len(index):,} photos of the index.", file=sys.stderr)
         opening.set_result(index)
-        while serving.is_alive():
-            serving.join(1)
+        while not served.done():
+            wait([served], timeout=1)
     except BaseException as error:
         if not opening.done():  # whoever waits for an answer gets this one
-            opening.set_exception(ValueError(one_line(error)))
+            reason = one_line(error) if isinstance(error, Exception) else "the program was ended"
+            opening.set_exception(ValueError(reason))
         raise
     finally:
         server.should_exit = True
-        serving.join(5)
+        wait([served], timeout=5)
+    served.result()
     return 0
+
+
+def _end_by_signals() -> None:
+    """Ctrl-C and SIGTERM end the program in order, also in a container or behind ``&``, where they are ignored."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     """Write what is asked for and print its paths -> exit status 0.
 
     Raises:
-        ValueError: neither a folder nor a name on the hub is given; or as :func:`splip.search.load_model`,
+        ValueError: neither a folder nor a name on the hub is given; or as :func:`splip.search.model.load_model`,
             :func:`splip.training.exported.export_encoder`, :func:`splip.pretrained.save` and ``push``.
     """
     if not (args.output or args.push_to_hub):

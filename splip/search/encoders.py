@@ -143,7 +143,7 @@ class ModelTester(SBIRTrainer):
 
     Args:
         cfg: TRAINER.NAME and MODEL.BACKBONE.NAME are what results.json calls it.
-        tested: an :class:`splip.search.ImageModel`, or an :class:`Encoder`.
+        tested: an :class:`splip.search.model.ImageModel`, or an :class:`Encoder`.
     """
 
     trains = False

@@ -30,7 +30,7 @@ TASKS: Dict[str, Dict[str, str]] = {
 
 
 class MTEBModel(AbsEncoder):
-    """An :class:`splip.search.ImageModel` as mteb's encoder.
+    """An :class:`splip.search.model.ImageModel` as mteb's encoder.
 
     Args:
         model: of :func:`splip.load_model`.

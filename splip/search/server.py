@@ -5,6 +5,7 @@ Photos are asked for by their number in the index, never by a path.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import time
@@ -61,7 +62,7 @@ def make_app(
         Route("/similar/{id:int}", service.similar),
         Route("/image/{id:int}", service.image),
     ]
-    hosts = [*LOCAL[:2], "[::1]"] if local else ["*"]
+    hosts = [*LOCAL[:2], "[::1]", "["] if local else ["*"]  # "[" is what old starlettes take from [::1]:7860
     policy = f"default-src 'self'; img-src 'self' blob: data:; frame-ancestors {frame_ancestors}"
     return Starlette(
         routes=routes,
@@ -120,12 +121,17 @@ class _Service:
 
     @property
     def index(self) -> Index:
-        """The index, once it is open; never asked for on the event loop, which would stand still.
+        return self.opening.result()
+
+    async def _run(self, work: Callable[..., Any], *args: Any) -> Any:
+        """``work(*args)`` in a thread, once the index is open. No thread waits for it: there are 40, and the page's
+        files need them, too.
 
         Raises:
             ValueError: it could not be opened.
         """
-        return self.opening.result()
+        await asyncio.shield(asyncio.wrap_future(self.opening))  # a reader who leaves cancels for himself alone
+        return await run_in_threadpool(work, *args)
 
     async def about(self, request: Request) -> Response:
         """What the header says."""
@@ -134,7 +140,7 @@ class _Service:
                 return {"images": len(self.index), "model": os.path.basename(self.index.model.name),
                         "words": self.index.model.knows_words}  # fmt: skip
 
-        return JSONResponse(await run_in_threadpool(look))
+        return JSONResponse(await self._run(look))
 
     async def search(self, request: Request) -> Response:
         """The body is a picture, or empty; query: kind, text, k."""
@@ -145,7 +151,7 @@ class _Service:
         if len(text) > MAX_TEXT:
             raise HTTPException(400, f"at most {MAX_TEXT} characters")
         count, body = _count(asked.get("k", "60")), await _body(request)
-        return JSONResponse(await run_in_threadpool(self._search, body, kind, text, count))
+        return JSONResponse(await self._run(self._search, body, kind, text, count))
 
     def _search(self, body: bytes, kind: str, text: str, count: int) -> Dict[str, Any]:
         began = time.perf_counter()
@@ -168,7 +174,7 @@ class _Service:
                 return self.index.similar(request.path_params["id"], count)
 
         count = _count(request.query_params.get("k", "60"))
-        return JSONResponse({"hits": _rows(await run_in_threadpool(look)), "mended": []})
+        return JSONResponse({"hits": _rows(await self._run(look)), "mended": []})
 
     async def image(self, request: Request) -> Response:
         """A photo of the index as JPEG; query: side."""
@@ -176,11 +182,11 @@ class _Service:
         if side not in map(str, SIDES):
             raise HTTPException(400, f"side must be one of {SIDES}")
         if int(side) == SIDES[0]:
-            found = await run_in_threadpool(self.thumbnail, request.path_params["id"], SIDES[0])
+            found = await self._run(self.thumbnail, request.path_params["id"], SIDES[0])
             if found is None:
                 self.thumbnail.cache_clear()  # it may come back
         else:
-            found = await run_in_threadpool(self._thumbnail, request.path_params["id"], int(side))
+            found = await self._run(self._thumbnail, request.path_params["id"], int(side))
         if found is None:
             raise HTTPException(404, "there is no such photo, or it cannot be read any more")
         tag = f'"{blake2b(found, digest_size=12).hexdigest()}"'  # another index has other photos under these numbers

@@ -115,15 +115,17 @@ def test_the_page_is_there_before_the_index_is(client, folder, tmp_path):
     from splip.search.server import make_app
 
     opening = Future()
-    with testclient.TestClient(make_app(opening), base_url="http://127.0.0.1") as early, ThreadPoolExecutor() as pool:
+    with testclient.TestClient(make_app(opening), base_url="http://127.0.0.1") as early, ThreadPoolExecutor(52) as pool:
         assert early.get("/").status_code == 200
         about = pool.submit(early.get, "/about")
+        asked = [pool.submit(early.get, "/about") for _ in range(50)]  # more than the server has threads
         question = pool.submit(early.post, "/search?text=red&k=1")
         assert early.get("/app.js").status_code == 200 and not about.done() and not question.done()
         index = Index.open(tmp_path, colour_model())
         index.add([folder], quiet=True)
         opening.set_result(index)
         assert about.result(10).json() == client.get("/about").json()
+        assert all(other.result(10).status_code == 200 for other in asked)
         assert question.result(10).json()["hits"][0]["name"] == "red.png"
 
 
@@ -138,16 +140,17 @@ def test_an_index_that_cannot_be_opened_is_said_on_the_page():
             assert (answer.status_code, answer.json()) == (422, {"error": "the index is damaged"})
 
 
-def test_the_command_serves_until_ctrl_c(tmp_path):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_serves_until_it_is_ended(tmp_path, sent):
     command = [sys.executable, "-W", "ignore", "-m", "splip", "app", "--port", "0", "--index", str(tmp_path)]
     with subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True) as program:
         address = program.stdout.readline().split()[0]
         assert b"Draw" in urlopen(f"{address}/", timeout=30).read()
         about = json.load(urlopen(f"{address}/about", timeout=60))  # waits for the model
         assert about == {"images": 0, "model": "splip-hybrid", "words": True}
-        program.send_signal(signal.SIGINT)
+        program.send_signal(sent)
         _, said = program.communicate(timeout=30)
-    assert program.returncode == 130 and "no photos in the index yet" in said and "Traceback" not in said, said
+    assert program.returncode == 128 + sent and "no photos in the index yet" in said and "Traceback" not in said, said
 
 
 def test_the_command_ends_where_there_is_no_index(tmp_path, capsys):
