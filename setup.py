@@ -18,7 +18,9 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.9,<3.14",
-    packages=find_packages(include=["splip", "splip.*"]),
+    # At the top of a checkout, as in CoOp and MaPLe; imported as splip.trainers and splip.datasets.
+    packages=[*find_packages(include=["splip", "splip.*"]), "splip.trainers", "splip.datasets"],
+    package_dir={"splip.trainers": "trainers", "splip.datasets": "datasets"},
     package_data={"splip": ["assets/**/*", "py.typed"]},
     install_requires=[
         "torch>=2.6",  # from then on torch.load(weights_only=True) runs no code (CVE-2025-32434)

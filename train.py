@@ -19,7 +19,9 @@ try:
     import splip
     import splip.datasets
     import splip.trainers
-    from splip import distributed
+    from splip.common import distributed
+    from splip.common.errors import guarded
+    from splip.common.plugins import import_module
     from splip.engine import (
         ENGINE,
         TRAINER_REGISTRY,
@@ -29,8 +31,6 @@ try:
         set_random_seed,
         setup_logger,
     )
-    from splip.engine.plugins import import_module
-    from splip.errors import guarded
     from splip.training.options import merge_file, merge_options
     from splip.training.runs import read_config
 except ModuleNotFoundError as error:

@@ -88,7 +88,7 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 def random_clip(small: bool = False, device: str = "cpu") -> nn.Module:
     """A CLIP of OpenAI's own class with random weights, float32: ViT-B/32's sizes, or tiny ones."""
-    from splip.layout import clip_package
+    from splip.backbone.layout import clip_package
 
     clip_package()  # which needs no old setuptools
     from clip.model import CLIP

@@ -16,8 +16,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from splip import SpLIP, prompted
-from splip.base import MODALITIES
-from splip.texts import TextLayout
+from splip.backbone.texts import PackedTexts
+from splip.common.modalities import MODALITIES
 
 # What makes the host wait for the device: reading a number, and shapes that depend on values.
 WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "item", "is_nonzero", "equal")
@@ -70,7 +70,7 @@ def as_on_a_gpu(model: SpLIP) -> SpLIP:
     """The model with its class texts laid out as on a GPU."""
     for modality in MODALITIES:
         tokens = getattr(model, f"{modality}_class_tokens")
-        model._layouts[modality] = TextLayout(tokens, share_prefix=bool(model._share_prefix))
+        model._layouts[modality] = PackedTexts(tokens, share_prefix=bool(model._share_prefix))
     return model
 
 

@@ -27,7 +27,7 @@ from common import measure, parser, random_clip, report
 from counts import count
 from loading import Watched, write_files
 
-from splip.data.base import PHOTO, SKETCH
+from splip.common.modalities import PHOTO, SKETCH
 from splip.data.classes import read_shipped
 from splip.datasets.folder import FOLDERS
 

@@ -37,15 +37,15 @@ def resident() -> float:
 
 def measure(engine: str, count: int, folder: str, answer) -> None:
     """Fill a store and ask it; the row goes into ``answer``."""
+    from splip.search.engines.store import LocalStore
     from splip.search.records import Entry, Known
-    from splip.search.store import LocalStore
 
     rng = np.random.default_rng(0)
     centres = rng.standard_normal((max(1, count // 100), DIM), dtype=np.float32)
     centres /= np.linalg.norm(centres, axis=1, keepdims=True)
     about = {"identity": "benchmark", "dim": DIM, "model": "benchmark"}
     if engine == "milvus":
-        from splip.search.milvus import MilvusStore
+        from splip.search.engines.milvus import MilvusStore
 
         store = MilvusStore(str(Path(folder, "photos.db")), about)
     else:

@@ -2,7 +2,7 @@
 
     python benchmarks/inference.py [--small] [--json FILE]
 
-The exported encoders (`splip.training.exported`) are measured too; ONNX where its packages are installed.
+The exported encoders (`splip.models.exported`) are measured too; ONNX where its packages are installed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from counts import count
 from torch import Tensor
 
 from splip import SpLIP
-from splip.training.exported import FORMATS, export_encoder, read_encoder
+from splip.models.exported import FORMATS, export_encoder, read_encoder
 
 BATCHES = {"cpu": (1, 32, 128), "cuda": (1, 32, 128, 1024)}
 CLASSES = ["airplane", "alarm clock", "ant"]  # the text side is cached: how many there are is of no account

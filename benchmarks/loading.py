@@ -29,10 +29,11 @@ from common import measure, parser, report
 from PIL import Image, ImageDraw, ImageFilter
 from torch.utils.data import DataLoader
 
-from splip.data.base import PHOTO, SKETCH, SBIRDatum
+from splip.common.modalities import PHOTO, SKETCH
+from splip.data.base import SBIRDatum
+from splip.data.images import open_rgb
 from splip.data.transforms import Augmentation, Preprocessing, to_pixels
 from splip.data.triplets import EpochOrder, ImageDataset, Triplets, loader
-from splip.images import open_rgb
 
 SIDE, SIZE, BATCH = 256, 224, 64
 SKETCHES, PHOTOS, CLASSES = 57_587, 72_949, 104  # Sketchy-2's training set
@@ -224,7 +225,7 @@ def sketchmoji_run(small: bool) -> List[Dict[str, Any]]:
                 "--trainer", "SpLIP", "--seed", "1", "--output-dir", folder, "--no-train",
                 "--dataset-config-file", str(ROOT / "configs/datasets/sketchmoji.yaml"),
                 "--config-file", str(ROOT / "configs/trainers/SpLIP/hybrid.yaml"),
-                "DATASET.CACHE", str(cache), "OPTIM.MAX_EPOCH", "1", "TEST.NO_TEST", "True", "TRAINER.TOKEN_CACHE", "",
+                "DATASET.CACHE", str(cache), "OPTIM.MAX_EPOCH", "1", "TEST.NO_TEST", "True", "TRAINER.PATCH_CACHE", "",
                 "INPUT.SKETCH_VIEWS", "0", "INPUT.PHOTO_VIEWS", "0",  # all augmented anew: the loader's full work
                 *(["DATALOADER.TRAIN_X.BATCH_SIZE", "4"] if small else []),
             ])  # fmt: skip

@@ -54,7 +54,7 @@ benchmark() {  # NAME ARGUMENT ...
 }
 
 SETTINGS=(--trainer SpLIP --seed 1 --dataset-config-file configs/datasets/sketchmoji.yaml
-    --config-file configs/trainers/SpLIP/hybrid.yaml TRAINER.TOKEN_CACHE "$OUTPUT/tokens")
+    --config-file configs/trainers/SpLIP/hybrid.yaml TRAINER.PATCH_CACHE "$OUTPUT/tokens")
 [ "$DEVICE" = cuda ] || SETTINGS+=(USE_CUDA False)
 [ "$SMALL" = 0 ] || SETTINGS+=(OPTIM.MAX_EPOCH 1 INPUT.SKETCH_VIEWS 1 INPUT.PHOTO_VIEWS 1 TRAINER.SPLIP.BETA 0)
 

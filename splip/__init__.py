@@ -1,16 +1,18 @@
 """SpLIP: multimodal prompt learning for zero-shot sketch-based image retrieval on a frozen CLIP."""
 
+import sys
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what __getattr__ below finds, for editors and type checkers
     from splip.backbone import load_clip
-    from splip.base import RetrievalModel
     from splip.config import SpLIPConfig
     from splip.data.transforms import preprocess
     from splip.model import SpLIP
+    from splip.models.base import RetrievalModel
+    from splip.models.load import load_model
     from splip.search.index import Index
-    from splip.search.model import load_model
     from splip.training.config import extend_cfg
 
 __version__ = "0.2.0"
@@ -18,14 +20,23 @@ __all__ = ["Index", "RetrievalModel", "SpLIP", "SpLIPConfig", "extend_cfg", "loa
 
 _HOMES = {
     "Index": "splip.search.index",
-    "RetrievalModel": "splip.base",
+    "RetrievalModel": "splip.models.base",
     "SpLIP": "splip.model",
     "SpLIPConfig": "splip.config",
     "extend_cfg": "splip.training.config",
     "load_clip": "splip.backbone",
-    "load_model": "splip.search.model",
+    "load_model": "splip.models.load",
     "preprocess": "splip.data.transforms",
 }
+
+# In a checkout `trainers/` and `datasets/` lie beside this package, as in CoOp and MaPLe; a wheel has them inside it.
+# They are splip.trainers and splip.datasets either way. The checkout goes to the end of Python's path: Hugging Face's
+# `datasets`, or a host's `trainers`, must not be hidden by ours.
+_CHECKOUT = Path(__file__).resolve().parents[1]
+if not (Path(__file__).parent / "trainers").is_dir() and (_CHECKOUT / "trainers" / "clip_prompt.py").is_file():
+    __path__.append(str(_CHECKOUT))
+    _ours = [entry for entry in sys.path if Path(entry or ".").resolve() == _CHECKOUT]
+    sys.path[:] = [entry for entry in sys.path if entry not in _ours] + _ours
 
 
 def __getattr__(name: str):

@@ -9,12 +9,13 @@ from typing import Any, Dict, Sequence, Tuple, Union
 import torch
 from torch import Tensor
 
-from splip import distributed, pretrained
-from splip.base import Recipe
+from splip.backbone.encoders import encode_text
+from splip.common import distributed
 from splip.config import SpLIPConfig
-from splip.encoders import encode_text
 from splip.jigsaw import JigsawSolver, conditional_jigsaw_loss
 from splip.losses import batch_triplet_loss, class_loss, class_similarity, contrastive_loss, triplet_loss
+from splip.models import pretrained
+from splip.models.base import Recipe
 from splip.prompted import PromptedCLIP
 
 MOST_INSTANCES = 2**20  # of a class: more than any data set has

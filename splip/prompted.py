@@ -8,13 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from splip import distributed
 from splip.backbone import clip_dims
-from splip.base import MODALITIES, RetrievalModel, check_modality, tokens_of
+from splip.backbone.encoders import encode_patches, encode_text, patch_embeddings
+from splip.backbone.texts import PackedTexts
+from splip.common import distributed
+from splip.common.modalities import MODALITIES, check_modality
 from splip.config import SpLIPConfig
-from splip.encoders import encode_patches, encode_text, patch_embeddings
+from splip.models.base import RetrievalModel, tokens_of
 from splip.prompts import Prototypes, StatesToVision, TextToVision, VisionToText
-from splip.texts import TextLayout
 from splip.tuning import trained_layernorms, weights_key, with_own_layernorms
 
 
@@ -92,7 +93,7 @@ class PromptedCLIP(RetrievalModel):
         self._cache: Dict[str, Tuple[tuple, List[Optional[Tensor]]]] = {}
         # with a set of prompts for each image it is arithmetic that costs, on a GPU, too
         self._share_prefix = True if self._per_image else None
-        self._layouts = {m: TextLayout(getattr(self, f"{m}_class_tokens"), self._share_prefix) for m in MODALITIES}
+        self._layouts = {m: PackedTexts(getattr(self, f"{m}_class_tokens"), self._share_prefix) for m in MODALITIES}
 
     @torch.no_grad()
     def encode(self, images: Tensor, modality: str) -> Tensor:
@@ -259,11 +260,11 @@ class PromptedCLIP(RetrievalModel):
             layers.append(parts)
         return layers, texts
 
-    def _layout(self, modality: str) -> TextLayout:
+    def _layout(self, modality: str) -> PackedTexts:
         """Of the class texts; made anew where their tokens have moved to another device."""
         tokens = getattr(self, f"{modality}_class_tokens")
         if self._layouts[modality].tokens is not tokens:
-            self._layouts[modality] = TextLayout(tokens, self._share_prefix)
+            self._layouts[modality] = PackedTexts(tokens, self._share_prefix)
         return self._layouts[modality]
 
     def _template(self, modality: str) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from splip.base import MODALITIES
+from splip.common.modalities import MODALITIES
 
 
 def _init_small(module: nn.Module) -> None:

@@ -9,7 +9,7 @@ import tempfile
 import pytest
 import torch
 
-from splip.layout import clip_package
+from splip.backbone.layout import clip_package
 
 clip_package()  # tests import `clip` themselves, which wants an old setuptools without it
 

@@ -16,8 +16,8 @@ from tiny_sbir import UNSEEN, tiny_cfg, write_images
 
 from splip import cli
 from splip.engine import DATASET_REGISTRY, TRAINER_REGISTRY, build_dataset, get_cfg_default, plugins
+from splip.models.exported import read_encoder
 from splip.training import results
-from splip.training.exported import read_encoder
 from splip.training.runs import load_run
 
 ROOT = Path(__file__).parents[1]

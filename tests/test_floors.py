@@ -3,15 +3,28 @@
 import ast
 from pathlib import Path
 
-PACKAGE = Path(__file__).parents[1] / "splip"
-# The method's own files are the ground; `trainers` and `datasets` share a floor, and do not know each other.
-FLOORS = [{""}, {"engine"}, {"data"}, {"retrieval"}, {"training"}, {"trainers", "datasets"}, {"search"}, {"cli"}]
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "splip"
+# Rooms are named by their folder, the method's own files by "". `prompted`, `model` and `literal` are models.
+FLOORS = [
+    {"common"}, {"engine"}, {""}, {"backbone"}, {"data"}, {"retrieval"}, {"models"}, {"prompted", "model", "literal"},
+    {"search"}, {"training"}, {"trainers", "datasets"}, {"cli"},
+]  # fmt: skip
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 
 
+def sources():
+    """Every file of the package, as it is imported: splip/..., trainers/..., datasets/..."""
+    rooms = [PACKAGE, ROOT / "trainers", ROOT / "datasets"]
+    return sorted(path for room in rooms for path in room.rglob("*.py"))
+
+
 def room_of(path):
-    parts = path.relative_to(PACKAGE).parts
-    return parts[0] if len(parts) > 1 else ""
+    parts = path.relative_to(ROOT).parts
+    own = parts[1:] if parts[0] == "splip" else parts
+    if len(own) > 1:
+        return own[0]
+    return Path(own[0]).stem if Path(own[0]).stem in LEVEL else ""
 
 
 def imports(path):
@@ -38,30 +51,30 @@ def imports(path):
             parts = name.split(".")
             if parts[0] == "splip":
                 room = parts[1] if len(parts) > 1 else ""
-                yield node.lineno, room if (PACKAGE / room).is_dir() else ""
+                yield node.lineno, room if room in LEVEL else ""
 
 
 def test_every_room_has_its_floor():
-    rooms = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
-    assert rooms == set(LEVEL) - {""}
+    rooms = {room_of(path) for path in sources()}
+    assert rooms == set(LEVEL)
 
 
 def test_nothing_imports_upwards():
     found, seen = [], 0
-    for path in sorted(PACKAGE.rglob("*.py")):
-        if path.name == "__main__.py":  # the front door
+    for path in sources():
+        if path in (PACKAGE / "__main__.py", PACKAGE / "__init__.py"):  # the front doors
             continue
         own = room_of(path)
         for line, room in imports(path):
             seen += 1
             aside = LEVEL[room] == LEVEL[own] and room != own
             if LEVEL[room] > LEVEL[own] or aside:
-                found.append(f"{path.relative_to(PACKAGE)}:{line} imports from {room or 'the method'}")
+                found.append(f"{path.relative_to(ROOT)}:{line} imports from {room or 'the method'}")
     assert seen > 100, "the imports were not found"
     assert not found, "\n".join(found)
 
 
 def test_no_file_is_long():
-    lines = {str(path.relative_to(PACKAGE)): len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
+    lines = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in sources()}
     long = {name: count for name, count in lines.items() if count > 300}
     assert not long, long

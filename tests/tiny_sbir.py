@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from splip.data.base import PHOTO, SKETCH, SBIRDataset, SBIRDatum
+from splip.common.modalities import PHOTO, SKETCH
+from splip.data.base import SBIRDataset, SBIRDatum
 from splip.engine import DATASET_REGISTRY, get_cfg_default
 
 # Where and in which precision trainers run that no test gives another: scripts/gpu_check.sh sets them.
@@ -67,7 +68,7 @@ def tiny_cfg(root, backbone, output, *opts):
     """A frozen config: two epochs of SpLIP on TinySBIR in seconds."""
     import splip
     import splip.trainers  # registers them
-    from splip.backbone import CLIP_MEAN, CLIP_STD
+    from splip.backbone.layout import CLIP_MEAN, CLIP_STD
 
     cfg = get_cfg_default()
     splip.extend_cfg(cfg)

@@ -19,7 +19,7 @@ SEEDS=${*:-1}
 FIRST=${SEEDS%% *}
 
 train() {  # trainer, seed; all share the patch embeddings of the same views, which are computed once
-    run_once "$OUTPUT/$1/seed$2" "$1" "$2" "$DATASET" TRAINER.TOKEN_CACHE "$OUTPUT/tokens"
+    run_once "$OUTPUT/$1/seed$2" "$1" "$2" "$DATASET" TRAINER.PATCH_CACHE "$OUTPUT/tokens"
 }
 
 train FrozenCLIP "$FIRST"

@@ -10,7 +10,7 @@ import importlib
 import sys
 from typing import List, Optional, Sequence
 
-from splip.errors import guarded
+from splip.common.errors import guarded
 
 COMMANDS = {
     "app": ("splip.cli.app", "a page to draw on, that finds your photos"),
@@ -29,8 +29,8 @@ IMPORT_HELP = "module or .py file with trainers or data sets of your own (docs/E
 
 
 def import_module(name: str) -> None:
-    """As :func:`splip.engine.plugins.import_module`, which takes seconds to import."""
-    importlib.import_module("splip.engine.plugins").import_module(name)
+    """As :func:`splip.common.plugins.import_module`, which takes seconds to import."""
+    importlib.import_module("splip.common.plugins").import_module(name)
 
 
 def add_model(parser: argparse.ArgumentParser, required: bool = False, default: str = "") -> None:
@@ -54,7 +54,7 @@ def add_index(parser: argparse.ArgumentParser) -> None:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Run one command line -> exit status, as :mod:`splip.errors` has it; errors are one line on stderr."""
+    """Run one command line -> exit status, as :mod:`splip.common.errors` has it; errors are one line on stderr."""
     words = list(sys.argv[1:] if argv is None else argv)
     command = next((c for c in COMMANDS if words[: len(c.split())] == c.split()), None)
     if command is None:

@@ -19,7 +19,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 from splip.cli import add_index
-from splip.errors import one_line
+from splip.common.errors import one_line
 
 if TYPE_CHECKING:
     from splip.search.index import Index

@@ -3,7 +3,7 @@
     splip data check Sketchy --root data
 
 Says what was found, what is missing and what differs; the exit status is 0 if everything is there. "Expected" is the
-published number as the switches change it (`splip.data.archives.expected_counts`).
+published number as the switches change it (`splip.datasets.archives.expected_counts`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,11 @@ import os
 from pathlib import Path
 from typing import List, Sequence, Tuple
 
-from splip.data.archives import (
+from splip.data.classes import normalise, read_shipped, some
+from splip.data.images import open_rgb
+from splip.data.listing import list_classes
+from splip.datasets import BENCHMARKS
+from splip.datasets.archives import (
     ARCHIVES,
     COLUMNS,
     PHOTO_CHOICES,
@@ -29,11 +33,7 @@ from splip.data.archives import (
     find_split,
     read_folders,
 )
-from splip.data.classes import normalise, read_shipped, some
-from splip.data.file_lists import find_lists, read_lists
-from splip.data.listing import list_classes
-from splip.datasets import BENCHMARKS
-from splip.images import open_rgb
+from splip.datasets.file_lists import find_lists, read_lists
 
 FOOTNOTE = (
     "Expected: as published, with the sketches of seen classes that the file lists leave out, "

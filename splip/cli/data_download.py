@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, Callable, Iterator, List, NamedTuple, Optional
 
 from tqdm import tqdm
 
-from splip.data.archives import ARCHIVES
+from splip.datasets.archives import ARCHIVES
 
 # What no published archive comes near (QuickDraw, the largest, has about 530,000 images, which hardly compress).
 MAX_FILES = 1_500_000

@@ -88,8 +88,8 @@ def _tester(args: argparse.Namespace):
     import splip.datasets
     import splip.trainers  # noqa: F401  (both register)
     from splip.engine import get_cfg_default
-    from splip.search.encoders import ModelTester, load_encoder
-    from splip.search.model import load_model
+    from splip.models.encoders import ModelTester, load_encoder
+    from splip.models.load import load_model
 
     if not args.dataset_config_file:
         raise ValueError("--dataset-config-file is needed: which data set is it to be tested on?")
@@ -108,7 +108,7 @@ def _host_trainer(args: argparse.Namespace):
     import splip.datasets
     import splip.trainers  # noqa: F401  (both register)
     from splip.engine import ENGINE, get_cfg_default
-    from splip.trainers.hosts import HostTrainer
+    from splip.models.hosts import HostTrainer
 
     if ENGINE == "builtin":
         raise ValueError("--host needs Dassl, for which its trainers are written: see docs/HOSTS.md")

@@ -4,7 +4,7 @@
     splip export --model output/sketchmoji/SpLIP/seed1 --output encoders [--format pt2]      # sketch.onnx, photo.onnx
     splip export --model output/sketchmoji/SpLIP/seed1 --push-to-hub owner/name
 
-What encoders take and give stands in `splip.training.exported`.
+What encoders take and give stands in `splip.models.exported`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import os
 from pathlib import Path
 from typing import Any, Dict, Optional
 
-from splip.base import MODALITIES
 from splip.cli import add_model
-from splip.search.model import load_model
-from splip.training.exported import FORMATS, export_encoder
+from splip.common.modalities import MODALITIES
+from splip.models.exported import FORMATS, export_encoder
+from splip.models.load import load_model
 
 PRETRAINED = "pretrained"
 
@@ -35,8 +35,8 @@ def run(args: argparse.Namespace) -> int:
     """Write what is asked for and print its paths -> exit status 0.
 
     Raises:
-        ValueError: neither a folder nor a name on the hub is given; or as :func:`splip.search.model.load_model`,
-            :func:`splip.training.exported.export_encoder`, :func:`splip.pretrained.save` and ``push``.
+        ValueError: neither a folder nor a name on the hub is given; or as :func:`splip.models.load.load_model`,
+            :func:`splip.models.exported.export_encoder`, :func:`splip.models.pretrained.save` and ``push``.
     """
     if not (args.output or args.push_to_hub):
         raise ValueError("--output FOLDER or --push-to-hub OWNER/NAME is needed")

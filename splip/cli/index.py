@@ -14,8 +14,8 @@ import argparse
 import json
 from pathlib import Path
 
-from splip import distributed
 from splip.cli import add_index
+from splip.common import distributed
 from splip.search.index import Index
 
 GO_ON = "what was embedded is kept, and the same command goes on"

@@ -22,7 +22,7 @@ from PIL import Image
 
 from splip.cli import add_index
 from splip.cli.index import open_index
-from splip.images import open_rgb
+from splip.data.images import open_rgb
 from splip.retrieval import contact_sheet
 from splip.retrieval.sheets import is_sheet
 from splip.search.drawings import clean_drawing

@@ -13,11 +13,10 @@ from typing import Any, Dict, Iterable, List, Sequence, Set
 
 from PIL import Image
 
-from splip.base import MODALITIES
+from splip.common.modalities import MODALITIES, PHOTO, SKETCH
+from splip.data.images import open_rgb
 from splip.engine import DatasetBase, Datum
-from splip.images import open_rgb
 
-SKETCH, PHOTO = 0, 1  # Datum.domain; a modality's name is MODALITIES[domain]
 SETTINGS = ("zs", "gzs", "fg", "cross")
 
 

@@ -12,8 +12,8 @@ from typing import Dict, Iterable, List, Optional
 
 from tqdm import tqdm
 
+from splip.data.images import describe_image
 from splip.data.listing import cache_folder
-from splip.images import describe_image
 
 SHOWN = 5  # unreadable images that an error names
 

@@ -6,7 +6,8 @@ import os
 import random
 from typing import Any, Dict, Iterable, List, Mapping, Sequence, Set, Tuple
 
-from splip.data.base import PHOTO, SKETCH, SBIRDatum
+from splip.common.modalities import PHOTO, SKETCH
+from splip.data.base import SBIRDatum
 
 GALLERIES: Dict[str, Tuple[str, ...]] = {  # of each setting, the default first
     "zs": ("unseen",),
@@ -18,7 +19,7 @@ DRAWN = ("sampled_20", "classes_20", "held_out")  # rules that DATASET.GALLERY_S
 BENCHMARK_KEYS = {"PHOTOS": "once", "FILE_LISTS": "", "TARGET": ""}  # of cfg.DATASET, with what leaves them unused
 
 
-def settle(
+def read_setting(
     cfg, name: str, galleries: Mapping[str, Sequence[str]] = GALLERIES, reads: Iterable[str] = ()
 ) -> Tuple[str, str]:
     """(setting, gallery rule) of data set ``name`` out of its config.
@@ -50,7 +51,9 @@ def name_gallery(rule: str, seed: int = 0, photos: str = "once", file_lists: str
     return ", ".join([*parts, *(["zse file lists"] if file_lists else [])])
 
 
-def divide(items: Sequence[SBIRDatum], unseen: Iterable[str], rule: str = "unseen", seed: int = 0) -> Dict[str, Any]:
+def split_classes(
+    items: Sequence[SBIRDatum], unseen: Iterable[str], rule: str = "unseen", seed: int = 0
+) -> Dict[str, Any]:
     """Images by use, for `SBIRDataset` -> {"train", "queries", "gallery"}.
 
     Sketches of unseen classes ask, their photos answer. The rules of the generalised setting add seen classes;

@@ -15,7 +15,7 @@ import warnings
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional
 
-from splip.images import has_image_suffix, is_file, is_hidden
+from splip.data.images import has_image_suffix, is_file, is_hidden
 
 FORMAT = 2  # of the kept file
 SETTLED = 2 * 10**9  # ns; a folder that changed later than this before its listing is listed again next time

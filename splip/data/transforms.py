@@ -17,9 +17,10 @@ from PIL import Image, ImageFilter, ImageOps
 from torch import Tensor
 from torchvision.transforms import functional as F
 
-from splip.backbone import CLIP_MEAN, CLIP_STD, backbone_info, clip_dims
-from splip.data.base import PHOTO, SKETCH
-from splip.images import as_rgb
+from splip.backbone import backbone_info, clip_dims
+from splip.backbone.layout import CLIP_MEAN, CLIP_STD
+from splip.common.modalities import PHOTO, SKETCH
+from splip.data.images import as_rgb
 
 RESIZES = ("crop", "pad", "squash")
 LONGEST = 16  # sides of a picture, long : short, up to which it is resized whole

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 
-from splip import distributed
+from splip.common import distributed
+from splip.common.modalities import PHOTO, SKETCH
 from splip.data import capacity
-from splip.data.base import PHOTO, SKETCH, SBIRDataset, SBIRDatum
+from splip.data.base import SBIRDataset, SBIRDatum
 from splip.data.row_cache import MappedRows, describe, pixel_cache
 from splip.data.transforms import Augmentation, Preprocessing, to_tensor
 

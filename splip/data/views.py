@@ -1,7 +1,7 @@
 """Fixed views of training images: the same few augmented versions of each, in every epoch and every run.
 
 What is frozen and comes before every prompt, a backbone's patch embedding, can then be computed once for each view and
-kept (`splip.training.tokens`).
+kept (`splip.training.patch_cache`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from splip.data.base import SKETCH
+from splip.common.modalities import SKETCH
 from splip.data.row_cache import describe
 from splip.data.transforms import Augmentation, to_tensor
 from splip.data.triplets import ImageDataset

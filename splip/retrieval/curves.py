@@ -8,7 +8,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Dict, List, Mapping, Sequence, Union
 
-from splip.files import whole_file
+from splip.common.files import whole_file
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")  # Okabe and Ito
 AXIS_KEYS = ("epoch", "loss", "val_mAP")

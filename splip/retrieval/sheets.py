@@ -9,7 +9,7 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
-from splip.files import whole_file
+from splip.common.files import whole_file
 
 INK, FAINT, PAPER = (32, 33, 36), (110, 114, 120), (255, 255, 255)
 # Green and vermilion of Okabe and Ito's palette, which colour-blind readers tell apart; the mark (tick or

@@ -7,7 +7,7 @@ from typing import List, NamedTuple
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
-from splip.images import as_rgb
+from splip.data.images import as_rgb
 
 MARGIN = 0.08  # of the square's side, around the ink
 INK = 0.25  # how much darker than paper a stroke is at least, of 1

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Callable, List
 
 import numpy as np
 
-from splip.files import whole_file
+from splip.common.files import whole_file
 from splip.search.records import Store
 
 NAMES = ("vectors.npy", "images.parquet", "about.json")

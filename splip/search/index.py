@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from splip.images import open_rgb
+from splip.data.images import open_rgb
+from splip.models.load import DEFAULT, ImageModel, load_model
 from splip.search.drawings import clean_drawing
-from splip.search.model import DEFAULT, ImageModel, load_model
+from splip.search.engines.store import LocalStore
 from splip.search.records import CLEAN, KINDS, Hit, Store
 from splip.search.scan import Report, update
-from splip.search.store import LocalStore
 
 ENGINES = ("faiss", "milvus")
 VERSION = 1  # of how photos are read and embedded; part of what vectors are of
@@ -78,7 +78,7 @@ class Index:
         }  # fmt: skip
         store: Store
         if engine == "milvus":
-            from splip.search.milvus import MilvusStore
+            from splip.search.engines.milvus import MilvusStore
 
             store = MilvusStore(uri, about)
         else:

@@ -19,8 +19,8 @@ from mteb.models.model_meta import ModelMeta, ScoringFunction
 from mteb.types import PromptType
 from torch import Tensor
 
-from splip.images import as_rgb
-from splip.search.model import ImageModel
+from splip.data.images import as_rgb
+from splip.models.load import ImageModel
 
 # What the images of a task are. TU-Berlin's are the documents, and its queries are words.
 TASKS: Dict[str, Dict[str, str]] = {
@@ -30,7 +30,7 @@ TASKS: Dict[str, Dict[str, str]] = {
 
 
 class MTEBModel(AbsEncoder):
-    """An :class:`splip.search.model.ImageModel` as mteb's encoder.
+    """An :class:`splip.models.load.ImageModel` as mteb's encoder.
 
     Args:
         model: of :func:`splip.load_model`.

@@ -17,9 +17,9 @@ from typing import Collection, Deque, Dict, Iterator, List, NamedTuple, Optional
 import numpy as np
 from tqdm import tqdm
 
-from splip import distributed
-from splip.images import describe_skipped, open_rgb, walk_images
-from splip.search.model import ImageModel
+from splip.common import distributed
+from splip.data.images import describe_skipped, open_rgb, walk_images
+from splip.models.load import ImageModel
 from splip.search.records import Entry, Known, Store
 
 LARGEST = 2**30  # bytes of a file

@@ -27,7 +27,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from splip.images import open_rgb
+from splip.data.images import open_rgb
 from splip.search.drawings import WORKING, clean_drawing
 from splip.search.records import CLEAN, KINDS, Hit
 

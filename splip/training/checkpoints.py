@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from splip.common.files import whole_file
 from splip.data.classes import some
-from splip.files import whole_file
 
 SCHEMA = 2  # of what a checkpoint holds; 1: until commit 23ad539, without the settings in splip.config.BEFORE
 BEST = "model-best.pth.tar"

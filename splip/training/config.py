@@ -36,7 +36,7 @@ def extend_cfg(cfg: Any) -> None:
     cfg.INPUT.RESIZE = "crop"  # crop | pad | squash
     cfg.INPUT.SKETCH_VIEWS = 0  # fixed views of each training sketch, the same in every epoch and run; 0 = always new
     cfg.INPUT.PHOTO_VIEWS = 0  # and of each photo; either both or none
-    cfg.TRAINER.TOKEN_CACHE = ""  # keep the patch embeddings of views and test images: memory, or a folder; empty = no
+    cfg.TRAINER.PATCH_CACHE = ""  # keep the patch embeddings of views and test images: memory, or a folder; empty = no
     cfg.INPUT.OWN_STATISTICS = False  # normalise by PIXEL_MEAN and PIXEL_STD even where they are not the backbone's
     cfg.DATASET.SETTING = "zs"  # zs | gzs | fg | cross
     cfg.DATASET.SPLIT = ""  # name of the class split; empty = the data set's default
@@ -90,8 +90,8 @@ def check_cfg(cfg: Any, trains: bool = True) -> None:
     views = cfg.INPUT.SKETCH_VIEWS, cfg.INPUT.PHOTO_VIEWS
     if (0 in views) != (views == (0, 0)):
         raise ValueError(f"INPUT.SKETCH_VIEWS and INPUT.PHOTO_VIEWS go together, got {views}")
-    if cfg.TRAINER.TOKEN_CACHE and trains and 0 in views:
+    if cfg.TRAINER.PATCH_CACHE and trains and 0 in views:
         raise ValueError(
-            "TRAINER.TOKEN_CACHE keeps the patch embeddings of fixed views: set INPUT.SKETCH_VIEWS and PHOTO_VIEWS, "
+            "TRAINER.PATCH_CACHE keeps the patch embeddings of fixed views: set INPUT.SKETCH_VIEWS and PHOTO_VIEWS, "
             "without which every image is augmented anew each time"
         )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from splip import distributed
+from splip.common import distributed
 from splip.engine import MetricMeter
 
 

@@ -14,7 +14,7 @@ import torchvision
 from torch import Tensor
 
 import splip
-from splip import distributed
+from splip.common import distributed
 from splip.data.base import SBIRDataset, SBIRDatum
 from splip.engine import ENGINE
 from splip.retrieval import (

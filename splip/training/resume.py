@@ -14,12 +14,12 @@ from typing import Any, Dict, List, Optional
 import torch
 from torch import Tensor
 
-from splip import distributed
-from splip.backbone import CLIP_MEAN, CLIP_STD
-from splip.base import RetrievalModel
+from splip.backbone.layout import CLIP_MEAN, CLIP_STD
+from splip.common import distributed
 from splip.data.base import SBIRDataset
 from splip.data.transforms import Preprocessing
-from splip.pretrained import load_weights
+from splip.models.base import RetrievalModel
+from splip.models.pretrained import load_weights
 from splip.training import checkpoints
 
 

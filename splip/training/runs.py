@@ -7,12 +7,12 @@ from typing import Any, Dict, NamedTuple, Type, Union
 
 import torch
 
-from splip import pretrained
 from splip.backbone import backbone_info, load_clip
-from splip.base import RetrievalModel
 from splip.data.transforms import Preprocessing, preprocess
 from splip.engine import TRAINER_REGISTRY, get_cfg_default
-from splip.pretrained import load_weights
+from splip.models import pretrained
+from splip.models.base import RetrievalModel
+from splip.models.pretrained import load_weights
 from splip.training import checkpoints
 from splip.training.config import extend_cfg
 from splip.training.trainer import SBIRTrainer

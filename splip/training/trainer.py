@@ -14,22 +14,22 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 import torch
 from torch import Tensor, nn
 
-from splip import distributed
 from splip.backbone import backbone_info, clip_dims, load_clip
-from splip.base import Recipe, RetrievalModel
+from splip.common import distributed
 from splip.data.capacity import choose_workers
 from splip.data.transforms import Augmentation, Preprocessing
 from splip.data.triplets import ImageDataset, Triplets, triplet_loader
 from splip.data.views import Jigsaw, Views
 from splip.engine import TrainerX, build_dataset, build_lr_scheduler, build_optimizer
+from splip.models.base import Recipe, RetrievalModel
 from splip.training import checkpoints, results
 from splip.training.config import check_cfg
-from splip.training.evaluation import Evaluation
-from splip.training.finished import OwnFolder
+from splip.training.evaluator import Evaluation
+from splip.training.patch_cache import PatchCache, Patches, take_rows
 from splip.training.precision import PRECISIONS, autocast, grad_scaler, precision
 from splip.training.progress import Losses, Progress
 from splip.training.resume import ResumableTrainer
-from splip.training.tokens import TokenCache, Tokens, take_rows
+from splip.training.run_folder import OwnFolder
 
 
 class SBIRTrainer(ResumableTrainer, Evaluation, OwnFolder, TrainerX):
@@ -46,7 +46,7 @@ class SBIRTrainer(ResumableTrainer, Evaluation, OwnFolder, TrainerX):
     trains: bool = True
     memory_keys: Sequence[str] = ()  # of GRAD_CHECKPOINTING and MICRO_BATCH, those that the method follows
     progress: Progress
-    tokens: Optional[Tokens]
+    tokens: Optional[Patches]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -104,7 +104,7 @@ class SBIRTrainer(ResumableTrainer, Evaluation, OwnFolder, TrainerX):
     jigsaw = Jigsaw(grid=3, permutations=1, tiles="crop", seed=0)  # by which shuffled copies of fixed views are made
 
     def parse_batch_train(self, batch: Dict[str, Tensor]) -> Dict[str, Tensor]:
-        """To the device; images normalised, or E_0 in place of their row numbers (TRAINER.TOKEN_CACHE)."""
+        """To the device; images normalised, or E_0 in place of their row numbers (TRAINER.PATCH_CACHE)."""
         if self.tokens is not None:
             batch = take_rows(batch, self.tokens, ["sketch", "shuffled", "positive", "negative"], self.device)
         batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
@@ -154,7 +154,7 @@ class SBIRTrainer(ResumableTrainer, Evaluation, OwnFolder, TrainerX):
             if cfg.INPUT.SKETCH_VIEWS:
                 counts = cfg.INPUT.SKETCH_VIEWS, cfg.INPUT.PHOTO_VIEWS
                 triplets.views = Views(self.images, augmentation, *counts, self.jigsaw)
-                triplets.as_rows = bool(cfg.TRAINER.TOKEN_CACHE)
+                triplets.as_rows = bool(cfg.TRAINER.PATCH_CACHE)
             workers = 0 if triplets.as_rows else self.workers
             self.train_loader_x = triplet_loader(triplets, cfg.DATALOADER.TRAIN_X.BATCH_SIZE, workers)
         self.train_loader_u = self.val_loader = self.test_loader = self.dm = None  # Dassl's names
@@ -204,21 +204,21 @@ class SBIRTrainer(ResumableTrainer, Evaluation, OwnFolder, TrainerX):
         self.write_config()
         self.check_images()
         distributed.require_same(self.start_epoch, "the number of epochs done, as the output folder shows it,")
-        if self.start_epoch < self.max_epoch and self.cfg.TRAINER.TOKEN_CACHE:
+        if self.start_epoch < self.max_epoch and self.cfg.TRAINER.PATCH_CACHE:
             views = self.train_loader_x.dataset.views
             lines = [views.line(row) for row in range(len(views))]
-            self.tokens = self.token_cache().compute(views, lines, "training views")
+            self.tokens = self.patch_cache().compute(views, lines, "training views")
         elif self.start_epoch < self.max_epoch:
             self.preload(self.images, "training images")
         self.progress = Progress(
             self.start_epoch, self.max_epoch, len(self.train_loader_x), self.cfg.TRAIN.PRINT_FREQ
         )
 
-    def token_cache(self) -> TokenCache:
-        """Where patch embeddings are kept, as TRAINER.TOKEN_CACHE says."""
+    def patch_cache(self) -> PatchCache:
+        """Where patch embeddings are kept, as TRAINER.PATCH_CACHE says."""
         cfg = self.cfg
-        return TokenCache(
-            cfg.TRAINER.TOKEN_CACHE, self.clip, self.backbone, self.preprocessing, self.precision, self.device,
+        return PatchCache(
+            cfg.TRAINER.PATCH_CACHE, self.clip, self.backbone, self.preprocessing, self.precision, self.device,
             cfg.DATALOADER.TEST.BATCH_SIZE, self.workers,
         )  # fmt: skip
 

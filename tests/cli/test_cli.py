@@ -47,7 +47,7 @@ def test_public_names_are_there_though_imported_late():
 
 
 def test_ctrl_c_that_a_library_turned_into_its_own_error(capsys):
-    from splip.errors import INTERRUPTED, OTHER, guarded
+    from splip.common.errors import INTERRUPTED, OTHER, guarded
 
     def export():
         try:

@@ -9,7 +9,7 @@ from conftest import make_tiny_clip_file
 from tiny_sbir import tiny_cfg, write_images
 
 from splip import cli, engine
-from splip.trainers.hosts import HostImages, read_foreign
+from splip.models.hosts import HostImages, read_foreign
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from tiny_sbir import tiny_cfg, write_images
 
 import splip
 from splip import SpLIP, SpLIPConfig, cli
-from splip.backbone import CLIP_MEAN, CLIP_STD
+from splip.backbone.layout import CLIP_MEAN, CLIP_STD
 from splip.engine import build_trainer
-from splip.training import exported as export
-from splip.training.exported import export_encoder, read_encoder
+from splip.models import exported as export
+from splip.models.exported import export_encoder, read_encoder
 
 missing = [name for name in export.ONNX_PACKAGES if importlib.util.find_spec(name) is None]
 FORMATS = [
@@ -50,7 +50,7 @@ def test_a_file_embeds_as_the_model_does(tmp_path, kind):
 
 def test_the_shipped_model_is_exported_for_any_number_of_images(tmp_path):
     """Its backbone takes large batches in slices, which no exported graph may see."""
-    from splip.hybrid import SLICE
+    from splip.backbone.hybrid import SLICE
 
     assert cli.main(["export", "--model", "splip-hybrid", "--output", str(tmp_path), "--format", "pt2"]) == 0
     model, (encode, _) = splip.load_model(), read_encoder(tmp_path / "photo.pt2")

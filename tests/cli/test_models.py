@@ -108,7 +108,7 @@ def test_encoders_of_other_libraries(root, tmp_path, capsys):
 
     from PIL import Image
 
-    from splip.search.encoders import load_encoder
+    from splip.models.encoders import load_encoder
 
     encoder = load_encoder(str(tmp_path / "dino"))
     picture = Image.open(next((root / "images").glob("*_photo.png"))).convert("RGB")

@@ -5,7 +5,8 @@ import pickle
 import pytest
 from tiny_sbir import PSEUDO, SEEN, UNSEEN, TinySBIR, tiny_cfg, write_images
 
-from splip.data.base import PHOTO, SKETCH, SBIRDataset, SBIRDatum, describe_split
+from splip.common.modalities import PHOTO, SKETCH
+from splip.data.base import SBIRDataset, SBIRDatum, describe_split
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,12 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from splip.common.modalities import PHOTO
 from splip.data import capacity
-from splip.data.base import PHOTO, SBIRDatum
+from splip.data.base import SBIRDatum
+from splip.data.images import open_rgb
 from splip.data.transforms import Preprocessing
 from splip.data.triplets import ImageDataset, loader
-from splip.images import open_rgb
 
 
 class Files:

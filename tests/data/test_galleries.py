@@ -5,8 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from splip.data.base import PHOTO, SKETCH, SBIRDatum
-from splip.data.galleries import DRAWN, GALLERIES, divide, name_gallery, settle
+from splip.common.modalities import PHOTO, SKETCH
+from splip.data.base import SBIRDatum
+from splip.data.galleries import DRAWN, GALLERIES, name_gallery, read_setting, split_classes
 
 UNSEEN, SEEN = [f"unseen {i}" for i in range(5)], [f"seen {i}" for i in range(10)]
 
@@ -35,7 +36,7 @@ COUNTS = {
 
 @pytest.mark.parametrize("rule", COUNTS)
 def test_counts(items, rule):
-    parts = divide(items, UNSEEN, rule)
+    parts = split_classes(items, UNSEEN, rule)
     photos, sketches = ([d for d in parts["train"] if d.domain == domain] for domain in (PHOTO, SKETCH))
     seen = [sum(d.classname in SEEN for d in parts[part]) for part in ("queries", "gallery")]
     counted = (len(photos), len(parts["queries"]), seen[0], len(parts["gallery"]), seen[1])
@@ -47,15 +48,15 @@ def test_counts(items, rule):
 
 
 def test_whole_classes_are_whole_and_held_out_photos_are_of_every_class(items):
-    classes = Counter(d.classname for d in divide(items, UNSEEN, "classes_20")["gallery"] if d.classname in SEEN)
+    classes = Counter(d.classname for d in split_classes(items, UNSEEN, "classes_20")["gallery"] if d.classname in SEEN)
     assert list(classes.values()) == [5]
-    parts = divide(items, UNSEEN, "held_out")
+    parts = split_classes(items, UNSEEN, "held_out")
     assert Counter(d.classname for d in parts["gallery"] if d.classname in SEEN) == Counter(SEEN)
     assert not {d.impath for d in parts["gallery"]} & {d.impath for d in parts["train"]}
 
 
 def added(items, rule, seed):
-    parts = divide(items, UNSEEN, rule, seed)
+    parts = split_classes(items, UNSEEN, rule, seed)
     return {(d.domain, d.classname, d.impath.split("/")[-1]) for part in ("queries", "gallery")
             for d in parts[part] if d.classname in SEEN}  # fmt: skip
 
@@ -69,7 +70,7 @@ def test_a_draw_depends_on_its_seed_alone(items, rule):
 
 def test_both_copies_of_a_photo_are_held_out_together(items):
     copies = [datum(d.classname, PHOTO, d.impath[-5:-4], "extension") for d in items if d.domain == PHOTO]
-    parts = divide([*items, *copies], UNSEEN, "held_out")
+    parts = split_classes([*items, *copies], UNSEEN, "held_out")
     trained, held = ({(d.classname, d.impath[-5:]) for d in parts[part] if d.domain == PHOTO and d.classname in SEEN}
                      for part in ("train", "gallery"))  # fmt: skip
     assert len(held) == 10 and not held & trained
@@ -77,11 +78,11 @@ def test_both_copies_of_a_photo_are_held_out_together(items):
 
 def test_a_fifth_is_at_least_one():
     few = [datum(name, domain, 0) for name in "abcd" for domain in (SKETCH, PHOTO)]
-    parts = divide(few, ["a"], "sampled_20")
+    parts = split_classes(few, ["a"], "sampled_20")
     assert (len(parts["queries"]), len(parts["gallery"])) == (2, 2)
-    assert len(divide(few, ["a"], "classes_20")["gallery"]) == 2
+    assert len(split_classes(few, ["a"], "classes_20")["gallery"]) == 2
     with pytest.raises(ValueError, match="held_out: class 'b' has one photo, which training needs"):
-        divide(few, ["a"], "held_out")
+        split_classes(few, ["a"], "held_out")
 
 
 def config(**node):
@@ -90,9 +91,9 @@ def config(**node):
 
 @pytest.mark.parametrize("setting", GALLERIES)
 def test_the_first_rule_is_the_default_and_each_can_be_named(setting):
-    assert settle(config(SETTING=setting), "Data") == (setting, GALLERIES[setting][0])
+    assert read_setting(config(SETTING=setting), "Data") == (setting, GALLERIES[setting][0])
     for rule in GALLERIES[setting]:
-        assert settle(config(SETTING=setting, GALLERY=rule), "Data") == (setting, rule)
+        assert read_setting(config(SETTING=setting, GALLERY=rule), "Data") == (setting, rule)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def test_the_first_rule_is_the_default_and_each_can_be_named(setting):
 )
 def test_what_would_be_ignored_is_refused(node, message):
     with pytest.raises(ValueError, match=message):
-        settle(config(**node), "Data")
+        read_setting(config(**node), "Data")
 
 
 def test_names_say_what_changes_the_numbers():

@@ -15,11 +15,12 @@ from conftest import make_tiny_clip_file
 from PIL import Image
 from tiny_sbir import tiny_cfg, write_images
 
-from splip.data.base import PHOTO, SBIRDatum
+from splip.common.modalities import PHOTO
+from splip.data.base import SBIRDatum
+from splip.data.images import open_rgb
 from splip.data.transforms import Preprocessing
 from splip.data.triplets import ImageDataset
 from splip.engine import build_trainer, set_random_seed
-from splip.images import open_rgb
 
 SIZE = 16
 HOW = Preprocessing(SIZE)

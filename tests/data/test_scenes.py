@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from splip.data.scenes import KINDS, ONE, SIZE, Scene, background, compose, read_drawing, read_scenes
+from splip.datasets.scenes import KINDS, ONE, SIZE, Scene, background, compose, read_drawing, read_scenes
 from splip.datasets.sketchmoji import EMBEDDED, PHOTO_ARTISTS
 
 PINNED = {

@@ -11,8 +11,8 @@ from PIL import Image
 from tiny_sbir import SEEN, tiny_cfg, write_images
 from torchvision import transforms as T
 
-from splip.backbone import CLIP_MEAN, CLIP_STD
-from splip.data.base import PHOTO, SKETCH
+from splip.backbone.layout import CLIP_MEAN, CLIP_STD
+from splip.common.modalities import PHOTO, SKETCH
 from splip.data.transforms import (
     APPEARANCE,
     RESIZES,

@@ -6,7 +6,7 @@ import torch
 from conftest import make_tiny_clip_file
 from tiny_sbir import tiny_cfg, write_images
 
-from splip.data.base import SKETCH
+from splip.common.modalities import SKETCH
 from splip.data.views import Jigsaw, Views
 from splip.engine import build_trainer, set_random_seed
 from splip.training import results
@@ -90,7 +90,7 @@ def test_views_that_lie_otherwise_are_kept_apart(build, tmp_path):
 @pytest.mark.parametrize("where", ["memory", "folder"])
 def test_kept_patch_embeddings_make_the_same_run(build, tmp_path, where):
     place = where if where == "memory" else str(tmp_path / "tokens")
-    plain, kept = build("plain"), build("kept", "TRAINER.TOKEN_CACHE", place)
+    plain, kept = build("plain"), build("kept", "TRAINER.PATCH_CACHE", place)
     plain.train()
     kept.train()
     for name, value in plain.model.trainable.state_dict().items():
@@ -100,7 +100,7 @@ def test_kept_patch_embeddings_make_the_same_run(build, tmp_path, where):
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     if where == "folder":
         calls = []
-        again = build("again", "TRAINER.TOKEN_CACHE", place, seed=2)
+        again = build("again", "TRAINER.PATCH_CACHE", place, seed=2)
         visual = again.clip.visual.conv1
         visual.register_forward_hook(lambda *args: calls.append(1))
         again.train()
@@ -110,9 +110,9 @@ def test_kept_patch_embeddings_make_the_same_run(build, tmp_path, where):
 def test_what_goes_together(build):
     with pytest.raises(ValueError, match=r"SKETCH_VIEWS and INPUT.PHOTO_VIEWS go together, got \(3, 0\)"):
         build("a", "INPUT.PHOTO_VIEWS", 0)
-    with pytest.raises(ValueError, match="TOKEN_CACHE keeps the patch embeddings of fixed views"):
-        build("b", "INPUT.SKETCH_VIEWS", 0, "INPUT.PHOTO_VIEWS", 0, "TRAINER.TOKEN_CACHE", "memory")
-    trainer = build("c", "TRAINER.TOKEN_CACHE", "memory")
+    with pytest.raises(ValueError, match="PATCH_CACHE keeps the patch embeddings of fixed views"):
+        build("b", "INPUT.SKETCH_VIEWS", 0, "INPUT.PHOTO_VIEWS", 0, "TRAINER.PATCH_CACHE", "memory")
+    trainer = build("c", "TRAINER.PATCH_CACHE", "memory")
     trainer.clip.visual.conv1.requires_grad_(True)
     with pytest.raises(ValueError, match="this method trains it"):
         trainer.train()

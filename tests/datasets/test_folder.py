@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-from splip.data.base import PHOTO
+from splip.common.modalities import PHOTO
 from splip.datasets.folder import SBIRFolder
 
 

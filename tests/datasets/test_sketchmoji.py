@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 import splip
-from splip.data.scenes import SIZE, read_drawing
 from splip.datasets import PHOTO, SKETCH
+from splip.datasets.scenes import SIZE, read_drawing
 from splip.datasets.sketchmoji import EMBEDDED, PHOTO_ARTISTS, SKETCH_ARTISTS, read_classes
 from splip.engine import build_dataset, get_cfg_default
 

@@ -312,7 +312,7 @@ option_case("new", "OPTIM.GRAD_CLIP must be at least 0, got -1.0", "OPTIM.GRAD_C
 option_case("new", "WARMUP_STEPS needs OPTIM.BY_STEP True", "OPTIM.WARMUP_STEPS", 5)
 option_case("new", "OPTIM.AVERAGE_EPOCHS must be 0 to 1, got 4", "OPTIM.AVERAGE_EPOCHS", 4)
 option_case("new", "SKETCH_VIEWS and INPUT.PHOTO_VIEWS go together", "INPUT.SKETCH_VIEWS", 2)
-option_case("new", "TOKEN_CACHE keeps the patch embeddings of fixed views", "TRAINER.TOKEN_CACHE", "memory")
+option_case("new", "PATCH_CACHE keeps the patch embeddings of fixed views", "TRAINER.PATCH_CACHE", "memory")
 option_case("new", "INPUT.RESIZE must be one of", "INPUT.RESIZE", "stretch")
 option_case("new", "PIXEL_MEAN must be CLIP's", "INPUT.PIXEL_MEAN", "[0.5,0.5,0.5]")
 option_case("new", "leaves nothing to train", "TRAINER.SPLIP.LAYERNORM", "none", "TRAINER.SPLIP.USE_BT", "False",
@@ -705,7 +705,7 @@ def _(world):
 @case(192, "library: class names as one string", r"classnames must be a list")
 def _(world):
     from splip import SpLIP, load_clip
-    from splip.errors import guarded
+    from splip.common.errors import guarded
 
     return world.command("library", lambda: guarded("library", lambda: SpLIP(load_clip(world.clip), "cat") and None))
 
@@ -713,7 +713,7 @@ def _(world):
 @case(193, "library: wrong modality", r"modality must be one of \('sketch', 'photo'\), got 'drawing'")
 def _(world):
     from splip import load_model
-    from splip.errors import guarded
+    from splip.common.errors import guarded
 
     images = [Image.new("RGB", (60, 60))]
     return world.command("library", lambda: guarded("library", lambda: load_model(world.run).embed(images, "drawing") and None))

@@ -101,17 +101,17 @@ def packed(files: Dict[str, bytes]) -> bytes:
 
 
 def kinds(folder: Path) -> Dict[str, Kind]:
+    from splip.backbone.weights import read_weights
     from splip.cli import data_download
     from splip.data.classes import read_split
+    from splip.data.images import describe_image, open_rgb
     from splip.engine import get_cfg_default
-    from splip.images import describe_image, open_rgb
-    from splip.pretrained import read
+    from splip.models.hosts import read_foreign
+    from splip.models.pretrained import read
     from splip.search.drawings import clean_drawing
-    from splip.search.store import LocalStore
-    from splip.trainers.hosts import read_foreign
+    from splip.search.engines.store import LocalStore
     from splip.training import checkpoints
     from splip.training.options import merge_file
-    from splip.weights import read_weights
 
     def look(path: Path) -> None:
         describe_image(path)

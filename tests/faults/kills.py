@@ -75,7 +75,7 @@ def training(source: Path) -> Work:
     """Three epochs of SpLIP, tested; begun again as scripts/splip/runs.sh does."""
     from world import ROOT, load_train, make_original
 
-    from splip.errors import guarded
+    from splip.common.errors import guarded
     from splip.training import checkpoints
 
     train, world = load_train(), source / "world"
@@ -165,9 +165,9 @@ def exporting(source: Path) -> Work:
     from pictures import colour_model, paint
 
     from splip import SpLIP, SpLIPConfig, cli, load_clip
+    from splip.models.exported import read_encoder
+    from splip.models.load import load_model
     from splip.search.index import Index
-    from splip.search.model import load_model
-    from splip.training.exported import read_encoder
 
     clip = load_clip(make_tiny_clip_file(source / "clip.pt"))
     SpLIP(clip, CLASSNAMES, SpLIPConfig(permutations=10)).save_pretrained(source / "model")

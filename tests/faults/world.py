@@ -15,7 +15,7 @@ from conftest import make_tiny_clip_file
 from PIL import Image, ImageDraw
 
 from splip import cli
-from splip.errors import guarded
+from splip.common.errors import guarded
 
 ROOT = Path(__file__).parents[2]
 CLASSES = {"cat": 3, "dog": 4, "fire engine": 5, "teapot": 6, "wheel": 40, "tree": 8}

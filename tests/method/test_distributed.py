@@ -13,7 +13,8 @@ import torch.multiprocessing as mp
 from conftest import CLASSNAMES, build_clip, make_batch, make_tiny_clip_file
 from tiny_sbir import tiny_cfg, write_images
 
-from splip import SpLIP, SpLIPConfig, distributed
+from splip import SpLIP, SpLIPConfig
+from splip.common import distributed
 from splip.data.triplets import triplet_loader
 from splip.engine import build_trainer, set_random_seed
 from splip.training import results

@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 from conftest import build_clip
 
-from splip.attention import attend
 from splip.backbone import load_clip, tokenize
-from splip.encoders import encode_patches, encode_text, patch_embeddings
+from splip.backbone.attention import attend
+from splip.backbone.encoders import encode_patches, encode_text, patch_embeddings
 
 TEXTS = ["a photo of a cat", "a sketch of a hot-air balloon over the sea", "dog"]
 

@@ -10,8 +10,8 @@ from PIL import Image
 
 import splip
 from splip.backbone import clip_dims, tokenize
-from splip.encoders import encode_patches, encode_text, patch_embeddings
-from splip.foreign import route
+from splip.backbone.encoders import encode_patches, encode_text, patch_embeddings
+from splip.backbone.foreign import route
 
 SIDE, TEXTS = 64, ["a photo of a cat", "dog"]
 MEAN, STD = [0.5, 0.4, 0.3], [0.25, 0.5, 0.3]  # nobody's, so that no mix-up can pass

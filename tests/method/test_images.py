@@ -1,4 +1,4 @@
-"""splip/images.py and the pixels that come of it: what a file shows, or a refusal that names it."""
+"""splip/data/images.py and the pixels that come of it: what a file shows, or a refusal that names it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 from torchvision import transforms as T
 
-from splip import images
+from splip.data import images
+from splip.data.images import IMAGE_SUFFIXES, MAX_PIXELS, describe_image, describe_skipped, find_images, open_rgb
 from splip.data.transforms import LONGEST, to_pixels
-from splip.images import IMAGE_SUFFIXES, MAX_PIXELS, describe_image, describe_skipped, find_images, open_rgb
 
 RAMP = np.arange(256, dtype=np.uint16).reshape(16, 16)
 

@@ -128,7 +128,7 @@ def test_the_checkpoint_carries_all_that_an_embedding_needs(tiny_clip, tiny_batc
 def test_prototypes_follow_the_batches(tiny_clip, tiny_batch):
     model = build(tiny_clip, prototype_momentum=0.6)
     b_t, visual = model.trainable["b_t"], model.clip.visual
-    from splip.encoders import patch_embeddings
+    from splip.backbone.encoders import patch_embeddings
 
     expected = torch.zeros(64)
     for done in range(4):  # a plain mean (1, 1/2) until the momentum is slower (0.4, 0.4)
@@ -269,7 +269,7 @@ def test_towers_of_any_depth_and_width(vision, text):
 def test_visual_layer_l_reads_the_text_layer_at_its_relative_depth(states_of):
     clip = build_clip(vision=(64, 5), text=(64, 2))
     model = build(clip, use_bv=False, use_bt=False, bvt_states=states_of)
-    from splip.encoders import encode_text
+    from splip.backbone.encoders import encode_text
 
     with torch.no_grad():
         _, states = encode_text(model.clip, model.photo_class_tokens, all_states=states_of == "all")
@@ -484,7 +484,7 @@ def test_class_names_are_a_list_of_some(tiny_clip, names):
 
 
 def test_tokens_may_stand_in_for_images(tiny_clip, tiny_batch):
-    from splip.encoders import patch_embeddings
+    from splip.backbone.encoders import patch_embeddings
 
     model, names = build(tiny_clip), ("sketch", "shuffled", "positive", "negative")
     tokens = {name: patch_embeddings(model.clip.visual, tiny_batch[name]) for name in names}

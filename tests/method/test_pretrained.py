@@ -11,8 +11,9 @@ from conftest import CLASSNAMES, build_clip, make_tiny_clip_file, save_clip
 from hub import hub  # noqa: F401  (a fixture)
 
 import splip
-from splip import SpLIP, SpLIPConfig, pretrained
+from splip import SpLIP, SpLIPConfig
 from splip.backbone import load_clip
+from splip.models import pretrained
 
 pytest.importorskip("safetensors")
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "saved_1"

@@ -15,8 +15,8 @@ from pictures import COLOURS, colour_model, gallery, names, paint
 from PIL import Image
 
 import splip
+from splip.search.engines.store import LocalStore
 from splip.search.index import Index
-from splip.search.store import LocalStore
 
 pytest.importorskip("faiss")
 

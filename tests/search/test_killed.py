@@ -10,8 +10,8 @@ import pytest
 import torch
 from pictures import colour_model, paint
 
+from splip.search.engines.store import LocalStore
 from splip.search.index import Index
-from splip.search.store import LocalStore
 
 pytest.importorskip("faiss")
 KILLS, IMAGES = 20, 150

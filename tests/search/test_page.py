@@ -197,7 +197,7 @@ def scenes(tmp_path_factory):
     """Photos of Sketchmoji, four each of 68 classes, as files named after them."""
     import splip
     import splip.datasets
-    from splip.data.base import PHOTO
+    from splip.common.modalities import PHOTO
     from splip.engine import build_dataset, get_cfg_default
 
     cfg = get_cfg_default()

@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from PIL import Image
 
 import splip
-from splip.backbone import CLIP_MEAN, CLIP_STD, clip_dims, load_clip
-from splip.data.scenes import compose, read_drawing, read_scenes
+from splip.backbone import clip_dims, load_clip
+from splip.backbone.layout import CLIP_MEAN, CLIP_STD
+from splip.datasets.scenes import compose, read_drawing, read_scenes
 from splip.retrieval import retrieval_metrics
 
 ASSETS = Path(splip.__file__).parent / "assets"

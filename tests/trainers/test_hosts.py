@@ -38,7 +38,7 @@ if not torch.cuda.is_available():
 TRAIN = STAND_IN + 'runpy.run_path("train.py", run_name="__main__")'
 EVALUATE = STAND_IN + """
 from splip import cli
-from splip.trainers.hosts import HostTrainer
+from splip.models.hosts import HostTrainer
 
 def test(self, split=None, then=HostTrainer.test):
     # what the host's own forward pass takes for the images' embeddings

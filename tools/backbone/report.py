@@ -20,12 +20,13 @@ from torch import Tensor, nn
 import splip
 import splip.datasets  # registers Sketchmoji
 from splip.backbone import load_clip, tokenize
-from splip.base import RetrievalModel
-from splip.data.base import PHOTO, SKETCH, SBIRDataset, SBIRDatum
+from splip.common.modalities import PHOTO, SKETCH
+from splip.data.base import SBIRDataset, SBIRDatum
 from splip.data.transforms import Preprocessing
 from splip.data.triplets import ImageDataset, loader
 from splip.engine import build_dataset, get_cfg_default
 from splip.losses import contrastive_loss
+from splip.models.base import RetrievalModel
 from splip.retrieval import retrieval_metrics
 from splip.training.precision import autocast, bf16_slowdown
 
@@ -81,7 +82,7 @@ def linear_map(
 @torch.no_grad()
 def naming(model: RetrievalModel, names: List[str], images: Tensor, labels: Tensor) -> str:
     """Top-1 and top-5 in percent of images named among ``names``."""
-    from splip.encoders import encode_text
+    from splip.backbone.encoders import encode_text
 
     text, _ = encode_text(model.clip, tokenize([f"a photo of a {name.replace('_', ' ')}" for name in names]))
     right = (images @ F.normalize(text, dim=1).T).argsort(1, descending=True) == labels[:, None]

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from splip.backbone import CLIP_MEAN, CLIP_STD
-from splip.hybrid import HEAD_WIDTH, HybridPatches
+from splip.backbone.hybrid import HEAD_WIDTH, HybridPatches
+from splip.backbone.layout import CLIP_MEAN, CLIP_STD
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

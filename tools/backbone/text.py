@@ -45,7 +45,7 @@ class Tokens:
     """
 
     def __init__(self, texts: Sequence[str]):
-        from splip.layout import clip_package
+        from splip.backbone.layout import clip_package
 
         clip_package()  # which needs no old setuptools
         from clip.simple_tokenizer import SimpleTokenizer
@@ -70,7 +70,7 @@ class Tokens:
 
 def whole_words() -> Dict[str, int]:
     """Words of three letters and more that are one token of CLIP's vocabulary, and that token; most frequent first."""
-    from splip.layout import clip_package
+    from splip.backbone.layout import clip_package
 
     clip_package()
     from clip.simple_tokenizer import SimpleTokenizer

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from splip.hybrid import STRIDE, HybridPatches
+from splip.backbone.hybrid import STRIDE, HybridPatches
 
 # Half of the parameters are the word pieces' embeddings, so the text tower is narrow. Heads are width // 64, as
 # OpenAI's code infers them.
@@ -33,7 +33,7 @@ GRID = RESOLUTION // STRIDE
 
 def build_clip() -> nn.Module:
     """OpenAI's CLIP with a hybrid's patch embedding at these sizes, with fresh weights."""
-    from splip.layout import clip_package
+    from splip.backbone.layout import clip_package
 
     clip_package()  # which needs no old setuptools
     from clip.model import CLIP

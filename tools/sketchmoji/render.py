@@ -14,7 +14,7 @@ import numpy as np
 import resvg_py
 from PIL import Image
 
-from splip.data.scenes import SIZE  # side of every stored drawing, pixels
+from splip.datasets.scenes import SIZE  # side of every stored drawing, pixels
 
 MARGIN = 0.03     # empty border on each side, as a part of the drawing's longer side
 LINE = 11         # pixels of a sketch drawn at 3 * SIZE: width of the outline that is left of a filled shape

@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 
-from splip.data.scenes import KINDS, ONE, SIZE, Scene, background, place
+from splip.datasets.scenes import KINDS, ONE, SIZE, Scene, background, place
 
 TURN = 20.0                # degrees, largest rotation either way
 SCALE = (0.46, 0.86)       # side of the drawing as a part of the scene's

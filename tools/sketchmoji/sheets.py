@@ -11,7 +11,7 @@ from typing import List, Sequence
 
 from PIL import Image, ImageDraw
 
-from splip.data.scenes import compose, read_drawing, read_scenes
+from splip.datasets.scenes import compose, read_drawing, read_scenes
 from splip.datasets.sketchmoji import EMBEDDED, PHOTO_ARTISTS, SKETCH_ARTISTS
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "sketchmoji" / "examples.jpg"

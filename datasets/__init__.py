@@ -1,0 +1,23 @@
+"""Data sets of sketch-based retrieval, registered with the engine (Dassl, or the built-in one) by being imported; those
+of other packages, too. They lie at the top of a checkout and are imported as ``splip.datasets``.
+"""
+
+if __name__ != "splip.datasets":
+    raise ModuleNotFoundError(f"{__file__} is splip.datasets: `import splip.datasets`", name=__name__)
+
+
+from splip.common.modalities import PHOTO, SKETCH
+from splip.common.plugins import load_entry_points
+from splip.data.base import SBIRDataset, SBIRDatum
+from splip.datasets import folder, quickdraw, sketchmoji, sketchy, tuberlin
+
+__all__ = [
+    "PHOTO", "SKETCH", "SBIRDataset", "SBIRDatum", "folder", "quickdraw", "sketchmoji", "sketchy", "tuberlin",
+]  # fmt: skip
+
+BENCHMARKS = {
+    benchmark.__name__: benchmark
+    for benchmark in (sketchy.Sketchy1, sketchy.Sketchy2, tuberlin.TUBerlin, quickdraw.QuickDraw)
+}  # the published ones
+
+load_entry_points("splip.datasets")

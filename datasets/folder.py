@@ -1,0 +1,92 @@
+"""Your own sketches and photos: two folders with one sub-folder for each class."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Dict, List
+
+from splip.common.modalities import PHOTO, SKETCH
+from splip.data.base import SBIRDataset, SBIRDatum
+from splip.data.classes import read_split, some, spelling
+from splip.data.galleries import GALLERIES, name_gallery, read_setting, split_classes
+from splip.data.images import describe_skipped, kind_of
+from splip.data.listing import list_classes
+from splip.engine import DATASET_REGISTRY
+
+FOLDERS = {SKETCH: "sketch", PHOTO: "photo"}
+
+
+@DATASET_REGISTRY.register()
+class SBIRFolder(SBIRDataset):
+    """``<root>/sketch/<class>/*`` and ``<root>/photo/<class>/*``, in any format of :mod:`splip.data.images`.
+
+    ``DATASET.SPLIT`` is a text file with the unseen classes, one a line (``#`` starts a comment). A line
+    ``pseudo: <class>`` marks a seen class that ``TEST.FINAL_MODEL best_val`` may hold out. Settings: ``zs``
+    and ``gzs`` with its galleries (:mod:`splip.data.galleries`).
+
+    ``Hot-Air_Balloon`` and ``hot air balloon`` are one class, in folders and in the list
+    (:func:`splip.data.classes.spelling`). Files that are no images are left out, and counted aloud.
+
+    Raises:
+        ValueError: a folder or the split file is missing, the split names a class that is not there, two folders of a
+            modality are one class, a class has no images, the setting is another one, or a class cannot be trained or
+            ranked on (:class:`SBIRDataset`).
+    """
+
+    def __init__(self, cfg) -> None:
+        root = Path(cfg.DATASET.ROOT).expanduser()
+        setting, gallery = read_setting(cfg, "SBIRFolder", {name: GALLERIES[name] for name in ("zs", "gzs")})
+        items = [item for domain in (SKETCH, PHOTO) for item in _scan(root, domain)]
+        classes = {item.classname for item in items}
+        split = Path(cfg.DATASET.SPLIT).expanduser()
+        unseen, pseudo = ([spelling(name) for name in names] for names in read_split(split))
+        unknown = sorted((set(unseen) | set(pseudo)) - classes)
+        if unknown:
+            near = [name for lost in unknown for name in get_close_matches(lost, sorted(classes), n=1)]
+            hint = f" (near: {', '.join(near)})" if near else ""
+            raise ValueError(f"{split} names classes that are not below {root}: {unknown}{hint}")
+        unseen = sorted(set(unseen))
+        super().__init__(
+            **split_classes(items, unseen, gallery, cfg.DATASET.GALLERY_SEED),
+            seen=sorted(classes - set(unseen)),
+            unseen=unseen,
+            split_name=split.stem,
+            gallery_name=name_gallery(gallery, cfg.DATASET.GALLERY_SEED),
+            setting=setting,
+            pseudo_unseen=pseudo,
+            hold_out=cfg.TEST.FINAL_MODEL == "best_val",
+        )
+
+
+def _scan(root: Path, domain: int) -> List[SBIRDatum]:
+    folder = root / FOLDERS[domain]
+    layout = f"expected {root}/sketch/<class>/* and {root}/photo/<class>/*"
+    if not folder.is_dir():
+        raise ValueError(f"no folder {folder}: {layout}")
+    found: Dict[str, str] = {}  # class -> its folder
+    items: List[SBIRDatum] = []
+    skipped: Counter = Counter()
+    for name, files in list_classes(folder).items():
+        classname = spelling(name)
+        if classname in found:
+            raise ValueError(f"{folder} has {found[classname]!r} and {name!r}: both are class {classname!r}")
+        found[classname] = name
+        skipped.update(kind_of(file) for file in files.others)
+        if not files.images:
+            others = ", ".join(some(files.others)) or _what_else(folder / name)
+            raise ValueError(f"{folder / name} has no images (there is {others}): {layout}")
+        items += [SBIRDatum(str(folder / name / file), domain, classname, listed=True) for file in files.images]
+    if not items:
+        raise ValueError(f"{folder} has no class folders: {layout}")
+    if skipped:
+        print(f"{folder}: left out, no images: {describe_skipped(skipped)}")
+    return items
+
+
+def _what_else(folder: Path) -> str:
+    """What is in a class folder that has no files."""
+    inside = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    return f"the folder {inside[0]!r}" if inside else "nothing"

@@ -1,0 +1,12 @@
+"""QuickDraw-Extended (Dey et al., CVPR 2019): amateur sketches of Google's game, photos from Flickr."""
+
+from splip.datasets.archives import QUICKDRAW
+from splip.datasets.benchmarks import Benchmark
+from splip.engine import DATASET_REGISTRY
+
+
+@DATASET_REGISTRY.register()
+class QuickDraw(Benchmark):
+    """QuickDraw with its 30 unseen classes."""
+
+    archive, default_split = QUICKDRAW, "quickdraw_30"

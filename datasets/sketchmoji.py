@@ -1,0 +1,171 @@
+"""Sketchmoji, the embedded benchmark: line drawings to colour drawings, by other artists, in composed scenes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Sequence, Tuple
+
+from PIL import Image
+
+import splip
+from splip.common.modalities import PHOTO, SKETCH
+from splip.data.base import SBIRDataset, SBIRDatum
+from splip.data.galleries import read_setting, split_classes
+from splip.datasets.scenes import compose, read_drawing, read_scenes
+from splip.engine import DATASET_REGISTRY
+
+EMBEDDED = Path(splip.__file__).parent / "assets" / "sketchmoji"
+SKETCH_ARTISTS = ("openmoji", "fluent", "emojione")
+PHOTO_ARTISTS = ("noto", "twemoji", "fxemoji")
+GALLERIES = {"zs": ("unseen",), "gzs": ("all_seen",), "fg": ("one_photo",)}
+
+
+class Row(NamedTuple):
+    """One class, as in classes.tsv; `fg_artist` and `fg_scene` say which photo stands for it in the setting fg."""
+
+    slug: str
+    name: str
+    code: str
+    group: str
+    category: str
+    fg_artist: str
+    fg_scene: int
+
+
+@DATASET_REGISTRY.register()
+class Sketchmoji(SBIRDataset):
+    """About 700 objects; each has up to three sketches and twelve photos (three artists, four scenes each).
+
+    Sketch artists and photo artists differ. Settings (``DATASET.SETTING``):
+
+    - ``zs``: classes are objects; unseen classes' sketches ask, their photos answer.
+    - ``gzs``: the same, with the photos of every seen class in the gallery as well.
+    - ``fg``: classes are categories (mammal, drink, ...), instances are objects. Each test object has one
+      photo in the gallery, and its sketches ask for it. In training, all of an object's photos are its own.
+
+    ``DATASET.ARTISTS_OUT`` leaves artists out: one of sketches and one of photos, joined by ``+``
+    (``openmoji+noto``). Training is on the others' drawings, queries are the sketches of the first and the gallery
+    holds the photos of the second: what a model has learned of artists does not help it there. Classes that one of
+        the four sides lacks are left out.
+
+    Images come from ``<DATASET.ROOT>/sketchmoji`` where that folder exists, else from the copy inside the package.
+    ``root`` and ``embedded`` say which. The splits are text files in its folder ``splits``.
+
+    Raises:
+        ValueError: another setting, split or gallery, or a file that is missing or cannot be read.
+    """
+
+    @classmethod
+    def extend_cfg(cls, cfg) -> None:
+        cfg.DATASET.ARTISTS_OUT = ""  # Sketchmoji: artists of the test alone, e.g. openmoji+noto; empty = none
+
+    def __init__(self, cfg) -> None:
+        setting, gallery = read_setting(cfg, "Sketchmoji", GALLERIES)
+        out = _artists_out(getattr(cfg.DATASET, "ARTISTS_OUT", ""), setting)
+        given = Path(cfg.DATASET.ROOT).expanduser() / "sketchmoji"
+        self.embedded = not (cfg.DATASET.ROOT and given.is_dir())
+        self.root = EMBEDDED if self.embedded else given
+        if self.embedded and cfg.DATASET.ROOT:
+            print(f"Sketchmoji comes with the package: there is no {given}")
+
+        fine = setting == "fg"
+        prefix, suffix = ("fg_", "_fg") if fine else ("", "")
+        known, unseen, pseudo = (self._read_list(f"{prefix}{name}") for name in ("all", "unseen", "pseudo_unseen"))
+        split_name = f"sketchmoji{suffix}_{len(unseen)}"
+        if cfg.DATASET.SPLIT not in ("", split_name):
+            raise ValueError(f"Sketchmoji's {setting} split is {split_name!r}, got DATASET.SPLIT {cfg.DATASET.SPLIT!r}")
+        hold_out = cfg.TEST.FINAL_MODEL == "best_val"
+        # Where objects are ranked, one photo stands for each; elsewhere all photos count.
+        ranked = (set(unseen) | set(pseudo if hold_out else ())) if fine else set()
+
+        rows, scenes = read_classes(self.root / "classes.tsv"), read_scenes(self.root / "scenes.tsv")
+        held = [row.category if fine else row.slug for row in rows]
+        if set(held) != set(known):
+            raise ValueError(
+                f"{self.root}: classes.tsv and splits/{prefix}all.txt differ in {sorted(set(held) ^ set(known))}"
+            )
+        items = [d for row, name in zip(rows, held) for d in self._images(row, name, scenes, fine, name in ranked)]
+        if out:
+            items, known = leave_out(items, out, unseen)
+            unseen, pseudo = ([name for name in names if name in known] for names in (unseen, pseudo))
+            split_name = f"{split_name}, {'+'.join(out)} left out"
+        super().__init__(
+            **split_classes(items, unseen, gallery),
+            seen=sorted(set(known) - set(unseen)),
+            unseen=unseen,
+            split_name=split_name,
+            gallery_name=gallery,
+            setting=setting,
+            pseudo_unseen=pseudo,
+            hold_out=hold_out,
+        )
+
+    def load_image(self, datum: SBIRDatum) -> Image.Image:
+        """The RGB picture: a sketch as stored, a photo composed from its drawing and its scene."""
+        if datum.spec is None:
+            return super().load_image(datum)
+        return Image.fromarray(compose(read_drawing(datum.impath), datum.spec))
+
+    def _images(self, row: Row, classname: str, scenes: Dict, fine: bool, one_photo: bool) -> List[SBIRDatum]:
+        """All sketches and photos of one object, or of its photos only the one that stands for it."""
+        instance = row.slug if fine else ""
+        paths = [(artist, self.root / "sketch" / artist / f"{row.slug}.png") for artist in SKETCH_ARTISTS]
+        items = [SBIRDatum(str(path), SKETCH, classname, instance) for _, path in paths if path.is_file()]
+        for artist in PHOTO_ARTISTS:
+            shown = scenes.get((artist, row.slug), [])
+            if one_photo:
+                shown = shown[row.fg_scene : row.fg_scene + 1] if artist == row.fg_artist else []
+            path = str(self.root / "photo" / artist / f"{row.slug}.png")
+            items += [SBIRDatum(path, PHOTO, classname, instance, spec=scene) for scene in shown]
+        return items
+
+    def _read_list(self, name: str) -> List[str]:
+        path = self.root / "splits" / f"{name}.txt"
+        return [line for line in _lines(path) if not line.startswith("#")]
+
+
+def _artists_out(value: str, setting: str) -> Tuple[str, ...]:
+    """(sketch artist, photo artist) of DATASET.ARTISTS_OUT, or none."""
+    if not value:
+        return ()
+    out = tuple(value.split("+"))
+    if len(out) != 2 or out[0] not in SKETCH_ARTISTS or out[1] not in PHOTO_ARTISTS or setting != "zs":
+        raise ValueError(
+            f"DATASET.ARTISTS_OUT is one of {SKETCH_ARTISTS} and one of {PHOTO_ARTISTS}, joined by +, in the setting "
+            f"zs; got {value!r} in {setting}"
+        )
+    return out
+
+
+def leave_out(
+    items: List[SBIRDatum], artists: Sequence[str], unseen: Sequence[str]
+) -> Tuple[List[SBIRDatum], List[str]]:
+    """Of unseen classes the drawings by ``artists``, of all others those by anyone else; and the classes that have both
+    modalities left."""
+    test = set(unseen)
+    kept = [item for item in items if (Path(item.impath).parent.name in artists) == (item.classname in test)]
+    sides: Dict[str, set] = {}
+    for item in kept:
+        sides.setdefault(item.classname, set()).add(item.domain)
+    classes = sorted(name for name, domains in sides.items() if len(domains) == 2)
+    return [item for item in kept if item.classname in set(classes)], classes
+
+
+def read_classes(path: Path) -> List[Row]:
+    """classes.tsv -> its rows. ValueError: no such file, or a line without seven columns."""
+    rows = []
+    for line in _lines(path):
+        if line.startswith("#"):
+            continue
+        columns = line.split("\t")
+        if len(columns) != len(Row._fields) or not columns[-1].isdigit():
+            raise ValueError(f"{path}: wanted {', '.join(Row._fields)}, tab-separated, got {line!r}")
+        slug, name, code, group, category, artist, scene = columns
+        rows.append(Row(slug, name, code, group, category, artist, int(scene)))
+    return rows
+
+
+def _lines(path: Path) -> List[str]:
+    if not path.is_file():
+        raise ValueError(f"Sketchmoji needs {path}, which is not there")
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if line]

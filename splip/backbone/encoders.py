@@ -1,0 +1,256 @@
+"""Deep-prompted vision and text encoders over a plain CLIP (PAPER: visual input of layer l; T in every text layer).
+
+Prompts enter a layer, are attended to, and their outputs are dropped before the next layer takes its own. Three things
+make that cheap without changing a number (tests/test_encoders.py compares with a literal reading):
+
+- a token whose output is dropped needs no query and no MLP: prompts are keys and values only, and those that
+  a batch shares are projected once;
+- under the causal mask, the words that all class prompts begin with ("a sketch of a") have the same states in every
+  prompt: they run once, and of each class only its own tokens run, without padding;
+- the last layer is asked for one token (class token, end of text), so only that one has a query there.
+
+Without prompts and without gradients CLIP's own blocks run as they are: the same features to the last bit.
+
+Where memory is short, ``grad_checkpointing`` keeps only what enters a block and runs the block again in the
+backward pass.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Callable, List, Optional, Sequence, Tuple, Union
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from splip.backbone.attention import attend, finish_block, keys_of, queries_and_keys, queries_of
+from splip.backbone.texts import PackedTexts, packed
+
+
+def patch_embeddings(visual: Any, images: Tensor) -> Tensor:
+    """E_0, the patch convolution's output: images (B, 3, H, W) -> (B, N, D). E_0 itself, (B, N, D), is returned as it
+    is.
+
+    Raises:
+        ValueError: the images do not have the backbone's resolution.
+    """
+    if images.dim() == 3:
+        return images
+    side = visual.input_resolution
+    if images.shape[-2:] != (side, side):
+        raise ValueError(f"this backbone takes {side}x{side} images, got {tuple(images.shape[-2:])}")
+    return visual.conv1(images.to(visual.conv1.weight.dtype)).flatten(2).transpose(1, 2)
+
+
+def encode_patches(
+    visual: Any,
+    patches: Tensor,
+    prompts: Sequence[Optional[Tensor]] = (),
+    grad_checkpointing: bool = False,
+    micro_batch: int = 0,
+) -> Tensor:
+    """Image features in CLIP's joint space, not normalised.
+
+    Args:
+        patches: (B, N, D) of :func:`patch_embeddings`.
+        prompts: entry l goes into layer l: (P, D) shared by the batch, (B, P, D) for each image, or None.
+            Layers past the end get none. Prompts carry no position embedding and pass no ``ln_pre``.
+        grad_checkpointing: see the head of this file; the same numbers and gradients.
+        micro_batch: so many images at a time, each part run again in the backward pass; 0 = all at once.
+
+    Returns:
+        (B, embed_dim); with no prompts ``visual(images)``.
+    """
+    if torch.is_grad_enabled() and 0 < micro_batch < len(patches):
+        parts = patches.split(micro_batch)
+        shares = [None if p is None else p.split(micro_batch) if p.dim() == 3 else [p] * len(parts) for p in prompts]
+        inner = partial(encode_patches, visual, grad_checkpointing=grad_checkpointing)
+        return torch.cat([
+            _checkpoint(inner, part, [None if p is None else p[i] for p in shares])
+            for i, part in enumerate(parts)
+        ])
+    class_token = visual.class_embedding.to(patches).expand(patches.shape[0], 1, -1)
+    x = torch.cat([class_token, patches], dim=1)  # (B, 1 + N, D)
+    x = visual.ln_pre(x + visual.positional_embedding.to(x))
+    if not torch.is_grad_enabled() and all(own is None for own in prompts):
+        x = visual.transformer(x.transpose(0, 1)).transpose(0, 1)
+        return visual.ln_post(x[:, 0]) @ visual.proj
+    blocks = visual.transformer.resblocks
+    for layer, block in enumerate(blocks):
+        own = prompts[layer] if layer < len(prompts) else None
+        x = _run(grad_checkpointing, _image_block, block, x, own, layer == len(blocks) - 1)
+    return visual.ln_post(x[:, 0]) @ visual.proj
+
+
+def _image_block(block: Any, x: Tensor, prompts: Optional[Tensor], last: bool) -> Tensor:
+    """One layer: (B, 1 + N, D) -> the same, or (B, 1, D) where only the class token is asked for."""
+    attn, h = block.attn, block.ln_1(x)
+    if last:
+        x, query, own = x[:, :1], queries_of(attn, h[:, :1]), keys_of(attn, h)
+    else:
+        query, own = queries_and_keys(attn, h)
+    keys = [own]
+    if prompts is not None:
+        key, value = keys_of(attn, block.ln_1(prompts.to(x)))
+        keys.append((key.expand(x.shape[0], -1, -1), value.expand(x.shape[0], -1, -1)))
+    return finish_block(block, x, attend(attn, query, keys))
+
+
+def encode_text(
+    clip: Any,
+    tokens: Union[Tensor, PackedTexts],
+    prompts: Optional[Tensor] = None,
+    depth: Optional[int] = None,
+    share_prefix: Optional[bool] = None,
+    grad_checkpointing: bool = False,
+    all_states: bool = False,
+) -> Tuple[Tensor, List[Tensor]]:
+    """Text features, and the state of each text after each layer (W_l of the paper).
+
+    Args:
+        tokens: (n, L) long, L may be shorter than CLIP's 77 (``splip.backbone.tokenize``); or their
+            :class:`splip.backbone.texts.PackedTexts`, which a caller that encodes them again keeps.
+        prompts: T, (m, D), or (B, m, D): then every text is encoded with each of the B sets. T stands
+            between the start token and the first word, so under the causal mask every word sees it, and words
+            keep CLIP's own positions.
+        depth: number of layers, from the first, that get ``prompts`` (default: all).
+        share_prefix: of the layout that is made of ``tokens``; the results agree to rounding.
+        grad_checkpointing: see the head of this file; the same numbers and gradients.
+        all_states: a text's state is the mean over its tokens, from start to end of text, instead of the state of
+            the latter.
+
+    Returns:
+        features, not normalised, and a list of states, one for each layer: (n, embed_dim) and (n, D), or
+        (B, n, embed_dim) and (B, n, D). With no prompts the features are ``clip.encode_text``'s.
+    """
+    layout = packed(tokens, share_prefix)
+    if prompts is None and not torch.is_grad_enabled():
+        return _encode_plain_text(clip, layout.tokens, all_states)
+    encode = _encode_packed if layout.start else _encode_padded
+    x, states = encode(clip, layout, prompts, depth, grad_checkpointing, all_states)
+    if prompts is None or prompts.dim() == 2:
+        x, states = x[0], [state[0] for state in states]
+    return clip.ln_final(x) @ clip.text_projection, states
+
+
+# What the next two return: the end-of-text tokens behind the last layer (B, n, D), and the states after each layer.
+Encoded = Tuple[Tensor, List[Tensor]]
+
+
+def _encode_padded(
+    clip: Any, layout: PackedTexts, prompts: Optional[Tensor], depth: Optional[int], grad_checkpointing: bool,
+    all_states: bool,
+) -> Encoded:  # fmt: skip
+    """Every text whole, its padding behind it: the fewest operations, each of which costs a GPU a launch."""
+    n, sets = layout.n, len(prompts) if prompts is not None and prompts.dim() == 3 else 1
+    x = clip.token_embedding(layout.tokens) + clip.positional_embedding[: layout.length]
+    x, ends, share = x.repeat(sets, 1, 1), layout.eot.repeat(sets), layout.share.repeat(sets, 1, 1)  # (B * n, L, D)
+    rows = torch.arange(len(x), device=x.device)
+    masks = {count: layout.visible_rest(count) for count in {0, 0 if prompts is None else prompts.shape[-2]}}
+
+    def run_block(block: Any, x: Tensor, prompts: Optional[Tensor], last: bool) -> Tensor:
+        attn, h, count = block.attn, block.ln_1(x), 0
+        keys: List[Tuple[Tensor, Tensor]] = []
+        if prompts is not None:
+            count = prompts.shape[-2]
+            shared = keys_of(attn, block.ln_1(prompts.to(x)))
+            key, value = (t.expand(sets, -1, -1).unsqueeze(1).expand(-1, n, -1, -1).flatten(0, 1) for t in shared)
+            keys.append((key, value))
+        mask = masks[count]  # (L, count + L)
+        if last:
+            query, own, x = queries_of(attn, h[rows, ends].unsqueeze(1)), keys_of(attn, h), x[rows, ends].unsqueeze(1)
+            mask = mask[ends][:, None, None]  # (B * n, 1, 1, keys)
+        else:
+            query, own = queries_and_keys(attn, h)
+        return finish_block(block, x, attend(attn, query, [*keys, own], mask))
+
+    blocks, states = clip.transformer.resblocks, []
+    for layer, block in enumerate(blocks):
+        last = layer == len(blocks) - 1 and not all_states
+        own_prompts = prompts if depth is None or layer < depth else None
+        x = _run(grad_checkpointing, run_block, block, x, own_prompts, last)
+        end = x[:, 0] if last else x[rows, ends]
+        states.append((x * share).sum(dim=1) if all_states else end)
+    return end.unflatten(0, (sets, n)), [state.unflatten(0, (sets, n)) for state in states]
+
+
+def _encode_packed(
+    clip: Any, layout: PackedTexts, prompts: Optional[Tensor], depth: Optional[int], grad_checkpointing: bool,
+    all_states: bool,
+) -> Encoded:  # fmt: skip
+    """What all texts begin with once, and of each text its own tokens alone: the least arithmetic."""
+    n, start, length, real = layout.n, layout.start, layout.length, layout.real
+    embedded = clip.token_embedding(layout.tokens) + clip.positional_embedding[: start + length]
+    sets = len(prompts) if prompts is not None and prompts.dim() == 3 else 1
+    prefix = embedded[:1, :start].expand(sets, -1, -1)  # (B, start, D)
+    # Behind its end-of-text token a text is padding: the rest of all texts runs as one line of R real tokens,
+    # and takes its padded form (n, length) only inside the attention.
+    rest = embedded[:, start:].flatten(0, 1)[real].expand(sets, -1, -1)  # (B, R, D)
+
+    def pad(line: Tensor) -> Tensor:
+        padded = line.new_zeros(sets, n * length, line.shape[-1]).index_copy(1, real, line)
+        return padded.unflatten(1, (n, length))  # (B, n, length, D)
+
+    def mean_state(prefix: Tensor, rest: Tensor) -> Tensor:
+        own = rest.new_zeros(sets, n, rest.shape[-1]).index_add(1, layout.owner, rest)
+        return (own + prefix.sum(dim=1, keepdim=True)) / (layout.eot + 1).unsqueeze(1)  # (B, n, D)
+
+    def run_block(block: Any, prefix: Tensor, rest: Tensor, prompts: Optional[Tensor], last: bool):
+        """One layer -> (prefix, rest), of ``rest`` only the end-of-text tokens (B, n, D) where it is the last."""
+        attn, count = block.attn, 0
+        shared: List[Tuple[Tensor, Tensor]] = []
+        if prompts is not None:
+            count = prompts.shape[-2]
+            key, value = keys_of(attn, block.ln_1(prompts.to(embedded.dtype)))
+            shared.append((key.expand(sets, -1, -1), value.expand(sets, -1, -1)))  # (B, m, D)
+        query, own = queries_and_keys(attn, block.ln_1(prefix))
+        mixed = attend(attn, query, [*shared, own], layout.visible_prefix(count))
+        shared.append(own)
+        prefix = finish_block(block, prefix, mixed)
+        h = block.ln_1(rest)
+        keys = [(k.unsqueeze(1).expand(-1, n, -1, -1), v.unsqueeze(1).expand(-1, n, -1, -1)) for k, v in shared]
+        key, value = keys_of(attn, h)
+        keys.append((pad(key), pad(value)))
+        mask = layout.visible_rest(count)  # (length, keys)
+        if last:
+            rest, ends_mask = rest[:, layout.ends], mask[layout.eot - start][:, None, None]  # (n, 1, 1, keys)
+            mixed = attend(attn, queries_of(attn, h[:, layout.ends]).unsqueeze(2), keys, ends_mask).squeeze(2)
+        else:
+            mixed = attend(attn, pad(queries_of(attn, h)), keys, mask).flatten(1, 2)[:, real]
+        return prefix, finish_block(block, rest, mixed)
+
+    blocks, states = clip.transformer.resblocks, []
+    for layer, block in enumerate(blocks):
+        own = prompts if depth is None or layer < depth else None
+        last = layer == len(blocks) - 1 and not all_states
+        prefix, rest = _run(grad_checkpointing, run_block, block, prefix, rest, own, last)
+        x = rest if last else rest[:, layout.ends]  # (B, n, D)
+        states.append(mean_state(prefix, rest) if all_states else x)
+    return x, states
+
+
+def _encode_plain_text(clip: Any, tokens: Tensor, all_states: bool) -> Tuple[Tensor, List[Tensor]]:
+    """What :func:`encode_text` returns, by CLIP's own blocks over its whole context."""
+    tokens = F.pad(tokens, (0, clip.positional_embedding.shape[0] - tokens.shape[1]))
+    rows, eot = torch.arange(len(tokens), device=tokens.device), tokens.argmax(dim=-1)
+    x, states = (clip.token_embedding(tokens) + clip.positional_embedding).transpose(0, 1), []
+    for block in clip.transformer.resblocks:
+        x = block(x)
+        states.append(x[eot, rows])
+        if all_states:
+            real = (torch.arange(len(x), device=x.device)[:, None] <= eot).unsqueeze(-1)  # (L, n, 1)
+            states[-1] = (x * real).sum(dim=0) / real.sum(dim=0)
+    return clip.ln_final(x[eot, rows]) @ clip.text_projection, states
+
+
+def _run(grad_checkpointing: bool, block: Callable[..., Any], *inputs: Any) -> Any:
+    """``block(*inputs)``; with ``grad_checkpointing`` nothing but the inputs is kept for the backward pass."""
+    if grad_checkpointing and torch.is_grad_enabled():
+        return _checkpoint(block, *inputs)
+    return block(*inputs)
+
+
+def _checkpoint(block: Callable[..., Any], *inputs: Any) -> Any:
+    return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)  # nothing here is random

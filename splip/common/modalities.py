@@ -1,0 +1,10 @@
+"""The two kinds of image that are compared."""
+
+MODALITIES = ("sketch", "photo")
+SKETCH, PHOTO = 0, 1  # places in MODALITIES; Dassl's Datum has them as its domain
+
+
+def check_modality(modality: str) -> None:
+    """Raise ValueError unless ``modality`` is one of MODALITIES."""
+    if modality not in MODALITIES:
+        raise ValueError(f"modality must be one of {MODALITIES}, got {modality!r}")

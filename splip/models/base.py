@@ -1,0 +1,147 @@
+"""What trainers, search, export and evaluation expect of a model, so that one of your own works with all of them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from splip.backbone import tokenize
+from splip.backbone.encoders import encode_patches, encode_text, patch_embeddings
+from splip.common.modalities import check_modality
+
+
+class Recipe(NamedTuple):
+    """What a model is made from, beside its backbone and weights; plain values."""
+
+    trainer: str  # registered name
+    settings: Dict[str, Any]  # of its node, by key
+    classes: List[str]
+    preprocessing: Dict[str, Any]  # arguments of `splip.data.transforms.Preprocessing`; {} = the backbone's
+
+
+class RetrievalModel(nn.Module):
+    """A frozen CLIP, and what a method trains beside or inside it. As it is: CLIP's own embeddings, nothing trained.
+
+    A method overrides ``forward`` (its loss) and, where it changes embeddings, ``encode``; docs/EXTEND.md builds one.
+
+    Args:
+        clip: float32, OpenAI's layout (``splip.load_clip``). All its parameters are frozen here; a method may free
+            some again.
+
+    Attributes:
+        trainable: holds exactly what is trained, and running statistics; its ``state_dict`` is the checkpoint.
+        loss_weights: by which the terms that ``forward`` returns enter the loss; those not named by 1.
+        training_only: names of children of ``trainable`` that ``encode`` does not read.
+        knows_modality: whether a sketch and a photo are encoded in different ways.
+        recipe: how the model is made again (:class:`Recipe`); a trainer's models have it, and every ``SpLIP``.
+    """
+
+    training_only: Sequence[str] = ()
+    loss_weights: Mapping[str, float] = {}
+    knows_modality: bool = False
+    clip: Any  # OpenAI's class, or a host's copy of it
+    recipe: Optional[Recipe] = None
+
+    def __init__(self, clip: Any) -> None:
+        super().__init__()
+        self.clip = clip.eval().requires_grad_(False)
+        self.trainable = nn.ModuleDict()
+
+    @property
+    def device(self) -> torch.device:
+        return self.clip.visual.conv1.weight.device
+
+    def train(self, mode: bool = True) -> RetrievalModel:
+        super().train(mode)
+        self.clip.eval()  # the backbone is frozen in every sense
+        return self
+
+    def forward(self, batch: Dict[str, Tensor]) -> Tuple[Tensor, Dict[str, Tensor]]:
+        """The loss of a training batch, and its unweighted terms, detached.
+
+        Args:
+            batch: ``sketch``, ``positive``, ``negative`` (B, 3, H, W), CLIP-normalised; ``label``, ``negative_label``,
+                ``instance``, ``negative_instance`` and ``permutation`` (B,) long.
+
+        Raises:
+            TypeError: the method trains nothing.
+        """
+        raise TypeError(f"{type(self).__name__} has no loss: it trains nothing")
+
+    @torch.no_grad()
+    def encode(self, images: Tensor, modality: str) -> Tensor:
+        """Embeddings to rank by cosine: images (B, 3, H, W), CLIP-normalised -> (B, d) float32, unit length.
+
+        Raises:
+            ValueError: ``modality`` is neither ``"sketch"`` nor ``"photo"``.
+        """
+        check_modality(modality)
+        patches = patch_embeddings(self.clip.visual, images)
+        return F.normalize(encode_patches(self.clip.visual, patches).float(), dim=-1)
+
+    @torch.no_grad()
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """Embeddings of texts, to be ranked with photos: (n, d) float32, unit length.
+
+        Raises:
+            ValueError: a text is longer than the backbone's context.
+        """
+        return F.normalize(self._text_features(tokens_of(texts).to(self.device)).float(), dim=-1)
+
+    def _text_features(self, tokens: Tensor) -> Tensor:
+        return encode_text(self.clip, tokens)[0]
+
+    def image_encoder(self, modality: str) -> nn.Module:
+        """``encode`` of one modality as a module of images alone, to be exported."""
+        check_modality(modality)
+        return _Encode(self, modality)
+
+    def save_pretrained(
+        self, folder: Union[str, os.PathLike], *, results: Optional[Dict[str, Any]] = None
+    ) -> Path:
+        """Write what was trained, as a folder that loads anywhere (:func:`splip.models.pretrained.save`) -> the folder.
+
+        Args:
+            results: a run's ``results.json``, for the card.
+        """
+        from splip.models.pretrained import save
+
+        return save(self, folder, results=results)
+
+    def push_to_hub(self, repo_id: str, *, private: bool = False, **about: Any) -> str:
+        """Upload what :meth:`save_pretrained` writes to the Hugging Face hub -> its address.
+
+        Args:
+            repo_id: ``owner/name``; made if need be.
+            about: arguments of :meth:`save_pretrained`.
+        """
+        from splip.models.pretrained import push
+
+        return push(self, repo_id, private=private, **about)
+
+    def describe(self) -> Dict[str, Any]:
+        """Plain values that belong into a run's results beside its metrics."""
+        return {}
+
+
+class _Encode(nn.Module):
+    def __init__(self, model: RetrievalModel, modality: str) -> None:
+        super().__init__()
+        self.model, self.modality = model, modality
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model.encode(images, self.modality)
+
+
+def tokens_of(texts: Sequence[str]) -> Tensor:
+    """CLIP's tokens of texts, (n, longest); ValueError naming one that is too long."""
+    try:
+        return tokenize(texts)
+    except RuntimeError as error:  # of OpenAI's package; its message has the whole text in it
+        raise ValueError(f"too long for CLIP's text encoder: {max(texts, key=len)[:60]!r} ...") from error
+

@@ -1,0 +1,170 @@
+"""Frozen image encoders of other libraries, tested on our data sets: the rows that every SBIR table begins with."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Callable, NamedTuple, Union
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from splip.backbone.foreign import OPEN_CLIP, load_or_explain
+from splip.common.plugins import import_module
+from splip.data.base import SBIRDataset
+from splip.engine import build_dataset
+from splip.models.load import ImageModel
+from splip.training.trainer import SBIRTrainer
+
+
+class Encoder(NamedTuple):
+    """An image encoder with its own library's preprocessing.
+
+    ``encode``: images as ``transform`` makes them, in a batch -> (B, d). ``transform``: PIL image -> (3, H, W) float32.
+    """
+
+    encode: Callable[[Tensor], Tensor]
+    transform: Callable[[Image.Image], Tensor]
+
+
+def load_encoder(name: str, device: str = "cpu") -> Encoder:
+    """A frozen encoder by name.
+
+    Args:
+        name: ``open_clip:ARCHITECTURE:TAG_OR_FILE``, ``hf-hub:owner/model``, ``local-dir:FOLDER`` (open_clip: CLIP,
+            SigLIP, ...); ``MODULE:FUNCTION`` or ``FILE.py:FUNCTION`` (Python: called with the device, returns (encode,
+            transform)); any other is a vision model of Hugging Face (DINOv2, SigLIP, ViT, ...), ``hf:...``,
+            ``owner/name`` or a folder.
+
+    Raises:
+        ValueError: the library is not installed, or there is no such model.
+    """
+    try:
+        if name.startswith(OPEN_CLIP):
+            found = _open_clip(name, device)
+        elif ":" in name and not name.startswith("hf:"):
+            found = _python(name, device)
+        else:
+            found = _hugging_face(name[len("hf:") :] if name.startswith("hf:") else name, device)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"encoder {name!r} needs {error.name}, which is not installed") from error
+    except ValueError as error:
+        raise ValueError(f"encoder {name!r}: {error}") from error
+    return found
+
+
+def _open_clip(name: str, device: str) -> Encoder:
+    import open_clip
+
+    architecture, pretrained = name, None
+    if name.startswith("open_clip:"):
+        architecture, _, pretrained = name[len("open_clip:") :].partition(":")
+        if not pretrained:
+            raise ValueError("open_clip:ARCHITECTURE:TAG_OR_FILE is wanted")
+    made = load_or_explain(
+        open_clip.create_model_and_transforms, architecture, pretrained=pretrained, device=device, precision="fp32"
+    )
+    model, transform = made[0].eval(), made[2]
+    return Encoder(model.encode_image, transform)
+
+
+def _hugging_face(name: str, device: str) -> Encoder:
+    from transformers import AutoImageProcessor, AutoModel
+
+    place = os.path.expanduser(name)
+    processor: Any = load_or_explain(AutoImageProcessor.from_pretrained, place)
+    model: Any = load_or_explain(AutoModel.from_pretrained, place, dtype=torch.float32).eval().to(device)
+
+    def encode(images: Tensor) -> Tensor:
+        if hasattr(model, "get_image_features"):  # of a model with two towers
+            found = model.get_image_features(pixel_values=images)
+            return getattr(found, "pooler_output", found)
+        out = model(pixel_values=images)
+        pooled = getattr(out, "pooler_output", None)
+        return pooled if pooled is not None else out.last_hidden_state[:, 0]  # the class token
+
+    def transform(image: Image.Image) -> Tensor:
+        return torch.as_tensor(np.asarray(processor(image, return_tensors="pt")["pixel_values"][0]))
+
+    return Encoder(encode, transform)
+
+
+def _python(name: str, device: str) -> Encoder:
+    where, _, function = name.rpartition(":")
+    made = getattr(import_module(where), function, None)
+    if made is None:
+        raise ValueError(f"{where} has no {function}")
+    found = made(device)
+    if not (isinstance(found, tuple) and len(found) == 2 and all(map(callable, found))):
+        raise ValueError(f"{function}(device) must return (encode, transform), got {type(found).__name__}")
+    return Encoder(*found)
+
+
+class _Prepared:
+    """An encoder's transform in the place of `splip.data.transforms.Preprocessing`."""
+
+    size = 0
+    resize = "its own"
+
+    def __init__(self, transform: Callable[[Image.Image], Tensor]) -> None:
+        self.transform = transform
+
+    def pixels(self, image: Image.Image) -> np.ndarray:
+        return self.transform(image).permute(1, 2, 0).float().numpy()
+
+    def normalize(self, pixels: Tensor) -> Tensor:
+        return pixels
+
+    def describe(self) -> dict:
+        return {"transform": "the encoder's own"}
+
+
+class _EncoderModel:
+    """As much of a `RetrievalModel` as testing asks for."""
+
+    def __init__(self, encode: Callable[..., Tensor], knows_modality: bool = False) -> None:
+        self._encode, self.knows_modality = encode, knows_modality
+
+    def eval(self) -> _EncoderModel:
+        return self
+
+    @torch.no_grad()
+    def encode(self, images: Tensor, modality: str) -> Tensor:
+        features = self._encode(images, modality) if self.knows_modality else self._encode(images)
+        return torch.nn.functional.normalize(features.float(), dim=-1)
+
+    def describe(self) -> dict:
+        return {}
+
+
+class ModelTester(SBIRTrainer):
+    """Tests what is at hand, an encoder or a loaded model, on the data set of a config; nothing is trained.
+
+    Args:
+        cfg: TRAINER.NAME and MODEL.BACKBONE.NAME are what results.json calls it.
+        tested: an :class:`splip.models.load.ImageModel`, or an :class:`Encoder`.
+    """
+
+    trains = False
+
+    def __init__(self, cfg: Any, tested: Union[Encoder, ImageModel]) -> None:
+        self.tested = tested
+        super().__init__(cfg)
+
+    def build_data_loader(self) -> None:
+        self.dataset: SBIRDataset = build_dataset(self.cfg)
+        self.num_classes, self.lab2cname = self.dataset.num_classes, self.dataset.lab2cname
+        self.seed = max(self.cfg.SEED, 0)
+        self.train_loader_x = self.train_loader_u = self.val_loader = self.test_loader = self.dm = None
+
+    def build_model(self) -> None:
+        model: Any
+        preprocessing: Any
+        if isinstance(self.tested, Encoder):
+            model, preprocessing = _EncoderModel(self.tested.encode), _Prepared(self.tested.transform)
+        else:
+            encode = self.tested.encode
+            model, preprocessing = self.tested.source or _EncoderModel(encode, True), self.tested.preprocessing
+        self.model, self.preprocessing = model, preprocessing
+        self.history, self.tested_epoch, self.average = [], 0, None

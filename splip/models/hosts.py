@@ -1,0 +1,151 @@
+"""A model that CoOp, MaPLe or a repository like them has trained, tested on our data sets as ours are."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from types import SimpleNamespace
+from typing import Any, Callable, Dict, Optional
+
+import torch
+from torch import Tensor, nn
+
+from splip.backbone.weights import is_torchscript
+from splip.data.transforms import Preprocessing
+from splip.engine import build_trainer
+from splip.training import checkpoints
+from splip.training.trainer import SBIRTrainer
+
+
+def _maple_prompts(model: Any) -> tuple:
+    _, shared, _, deep = model.prompt_learner()
+    return shared, deep
+
+
+# What a trainer's image encoder takes besides images; all others take nothing.
+IMAGE_PROMPTS: Dict[str, Callable[[nn.Module], tuple]] = {"MaPLe": _maple_prompts}
+
+
+class HostImages(nn.Module):
+    """The image side of a host's model: ``image_encoder``, with the prompts that its ``forward`` would pass.
+
+    Args:
+        model: the host trainer's ``model``.
+        trainer: its name, a key of IMAGE_PROMPTS or any other.
+    """
+
+    knows_modality = False
+
+    def __init__(self, model: nn.Module, trainer: str) -> None:
+        super().__init__()
+        self.model: Any = getattr(model, "module", model)  # the hosts wrap theirs in DataParallel where they can
+        self.prompts = IMAGE_PROMPTS.get(trainer, lambda model: ())
+
+    @torch.no_grad()
+    def encode(self, images: Tensor, modality: str) -> Tensor:
+        """images (B, 3, H, W), CLIP-normalised -> (B, d) in the host's precision; every modality alike."""
+        return self.model.image_encoder(images.type(self.model.dtype), *self.prompts(self.model))
+
+    def describe(self) -> Dict[str, Any]:
+        return {}
+
+
+class HostTrainer(SBIRTrainer):
+    """Wraps the host's trainer named by TRAINER.NAME, to ``load_model`` and ``test`` it; the host trains it.
+
+    Raises:
+        ValueError: INPUT differs from CLIP's, or the host's model has no ``image_encoder``.
+    """
+
+    def build_data_loader(self) -> None:
+        self.preprocessing = Preprocessing.from_cfg(self.cfg)
+        self.host = build_trainer(self.cfg)
+        self.dataset = self.host.dm.dataset
+        self.num_classes, self.lab2cname = self.dataset.num_classes, self.dataset.lab2cname
+        self.seed = self.cfg.SEED
+
+    def build_model(self) -> None:
+        name = self.cfg.TRAINER.NAME
+        if not hasattr(getattr(self.host, "model", None), "image_encoder"):
+            raise ValueError(f"trainer {name!r} has no model.image_encoder, from which embeddings could be taken")
+        self.model = HostImages(self.host.model, name)  # type: ignore[assignment]  # as good as a RetrievalModel for tests
+        self.history, self.tested_epoch = [], 0
+
+    def train(self) -> None:  # type: ignore[override]  # as Dassl has it
+        raise TypeError(f"{self.cfg.TRAINER.NAME} is trained by its own repository's train.py")
+
+    def load_model(self, directory: str, epoch: Optional[int] = None) -> None:
+        """Load what the host saved in ``directory``/<model>/model.pth.tar-<epoch>; by default the newest.
+
+        The buffers ``token_*`` (embedded class names) are skipped, as the hosts do, so the model may have been trained
+        on other classes.
+
+        Raises:
+            FileNotFoundError: there is no such checkpoint.
+            ValueError: it is damaged, or has other weights than the model (the hosts would skip these in silence).
+        """
+        for name in self.host.get_model_names():
+            folder = os.path.join(directory, name)
+            path = checkpoints.newest(folder) if epoch is None else os.path.join(folder, checkpoints.epoch_file(epoch))
+            if path is None:
+                wanted = os.path.join(folder, checkpoints.POINTER)
+                raise FileNotFoundError(f"no checkpoint in {directory!r}: looked for {wanted}")
+            state, module = read_foreign(path), self.host._models[name]
+            weights = {key: value for key, value in state["state_dict"].items() if not _is_token(key)}
+            here = {key: value for key, value in module.state_dict().items() if not _is_token(key)}
+            checkpoints.require_equal(_shapes(weights), _shapes(here), path)
+            module.load_state_dict(weights, strict=False)
+            self.tested_epoch = state["epoch"]
+            print(f"Loaded {path} (epoch {self.tested_epoch})")
+
+
+def _shapes(weights: Dict[str, Tensor]) -> Dict[str, str]:
+    return {key: str(tuple(value.shape)) for key, value in weights.items()}
+
+
+def _is_token(key: str) -> bool:
+    return key.split(".")[-1].startswith("token_")
+
+
+class _Ignored(dict):
+    """Stands for any class, function or object that a checkpoint may not bring to life."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__()
+
+    def __call__(self, *args, **kwargs):
+        return self
+
+    def __setstate__(self, state) -> None:
+        pass
+
+
+class _TensorsOnly(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        tensor = module == "torch._utils" and name in ("_rebuild_tensor_v2", "_rebuild_parameter")
+        if tensor or (module, name) == ("collections", "OrderedDict"):
+            return super().find_class(module, name)
+        return _Ignored
+
+
+def read_foreign(path: str) -> Dict[str, Any]:
+    """Dassl's checkpoint at ``path`` on the CPU: tensors and plain values; objects become empty ones.
+
+    Dassl saves its schedulers as Python objects, which ``torch.load`` refuses since torch 2.6, and rightly so:
+    unpickling them could run anything. Nothing here is run.
+
+    Raises:
+        FileNotFoundError: no such file. ValueError: it is damaged, or no checkpoint of Dassl's.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"no checkpoint at {path}")
+    module = SimpleNamespace(Unpickler=_TensorsOnly, __name__="tensors_only")
+    try:
+        if is_torchscript(path):  # of which torch would run the code, whatever unpickler it is given
+            raise ValueError("it is a TorchScript archive")
+        state = torch.load(path, map_location="cpu", weights_only=False, pickle_module=module)
+    except Exception as error:  # torch raises a different type for each way in which a file can be broken
+        raise ValueError(f"checkpoint {path} is damaged or no checkpoint: {error}") from error
+    if not isinstance(state, dict) or "state_dict" not in state:
+        raise ValueError(f"checkpoint {path} was not written by Dassl: it has no 'state_dict'")
+    return state

@@ -1,0 +1,251 @@
+"""An index that outgrows one machine: Milvus, as a file in this process (Milvus Lite) or as a server, by the same code.
+
+Everything is in one collection for each model: vector, path, and what the file was. Several processes may write at
+once (``torchrun ... splip index``).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from contextlib import contextmanager
+from hashlib import blake2b
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from splip.search.records import Entry, Hit, Known
+
+LONGEST = 4096  # bytes of a path
+PAGE = 1000  # rows asked for at a time
+FIELDS = ["id", "path", "size", "time", "digest"]
+
+
+def number_of(path: str) -> int:
+    """The number of an image: a hash of its path, so that writing it twice leaves it once."""
+    return int.from_bytes(blake2b(os.fsencode(path), digest_size=8).digest(), "big") >> 1
+
+
+class _Said:
+    """A client whose errors are ours."""
+
+    def __init__(self, client: Any, place: str) -> None:
+        self._client, self._place = client, place
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._client, name)
+
+        def said(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return call(*args, **kwargs)
+            except Exception as error:  # pymilvus raises many kinds
+                raise ValueError(f"Milvus at {self._place!r}: {_short(error)}") from error
+
+        return said
+
+
+class MilvusStore:
+    """The same as :class:`splip.search.engines.store.LocalStore`, in Milvus.
+
+    Args:
+        uri: a file (``photos.db``, Milvus Lite) or ``http://host:19530``.
+        about: what the vectors are of: ``identity``, ``dim``, ``model`` and more.
+        token: of the server, ``user:password``; default the environment's MILVUS_TOKEN.
+
+    Raises:
+        ValueError: pymilvus is not installed, or the server cannot be reached.
+    """
+
+    shards = True
+
+    def __init__(self, uri: str, about: Dict[str, Any], token: str = "") -> None:
+        try:
+            from pymilvus import DataType, MilvusClient
+        except ModuleNotFoundError as error:
+            raise ValueError('--engine milvus needs pymilvus: pip install -e ".[milvus]"') from error
+        logging.getLogger("pymilvus").setLevel(logging.ERROR)  # Milvus Lite has no clock to give, of which it warns
+        self.place, self._about = uri, about
+        self._name, self._folders = f"splip_{about['identity']}", f"splip_folders_{about['identity']}"
+        try:
+            self._client: Any = _Said(MilvusClient(uri=uri, token=token or os.environ.get("MILVUS_TOKEN", "")), uri)
+            there = self._client.has_collection(self._name)
+        except Exception as error:  # pymilvus raises many kinds
+            raise ValueError(f"Milvus at {uri!r} cannot be used: {_short(error)}") from error
+        if not there:
+            schema = self._client.create_schema(auto_id=False)
+            schema.add_field("id", DataType.INT64, is_primary=True)
+            schema.add_field("path", DataType.VARCHAR, max_length=LONGEST)
+            schema.add_field("size", DataType.INT64)
+            schema.add_field("time", DataType.INT64)
+            schema.add_field("digest", DataType.VARCHAR, max_length=64)
+            schema.add_field("vector", DataType.FLOAT_VECTOR, dim=about["dim"])
+            self._create(self._name, schema, "vector", "IP")
+        if not self._client.has_collection(self._folders):
+            schema = self._client.create_schema(auto_id=False)
+            schema.add_field("id", DataType.INT64, is_primary=True)
+            schema.add_field("path", DataType.VARCHAR, max_length=LONGEST)
+            schema.add_field("excludes", DataType.VARCHAR, max_length=2 * LONGEST)
+            schema.add_field("unused", DataType.FLOAT_VECTOR, dim=2)  # a collection must have a vector
+            self._create(self._folders, schema, "unused", "L2")
+        for name in (self._name, self._folders):
+            self._client.load_collection(name)
+
+    def _create(self, name: str, schema: Any, vector: str, metric: str) -> None:
+        index = self._client.prepare_index_params()
+        index.add_index(field_name=vector, index_type="AUTOINDEX", metric_type=metric)
+        try:
+            # what a writer has put is there for its next question, as in the local store
+            self._client.create_collection(name, schema=schema, index_params=index, consistency_level="Strong")
+        except Exception as error:
+            if not self._client.has_collection(name):  # else another process was quicker
+                raise ValueError(f"Milvus at {self.place!r} cannot make a collection: {_short(error)}") from error
+
+    # ------------------------------------------------------------- remembering
+
+    def about(self) -> Dict[str, Any]:
+        """What was said when it was made."""
+        return self._about  # its identity is in the name of the collection
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Any number of processes may write."""
+        yield
+
+    def __len__(self) -> int:
+        rows = self._client.query(self._name, filter="", output_fields=["count(*)"])
+        return int(rows[0]["count(*)"])
+
+    def known(self) -> Dict[str, Known]:
+        """Every image by path."""
+        return {
+            row["path"]: Known(row["size"], row["time"], bytes.fromhex(row["digest"])) for row in self._all(FIELDS)
+        }
+
+    def failed(self) -> Dict[str, Tuple[int, int, str]]:
+        """Nothing: files that cannot be read are tried again each time."""
+        return {}
+
+    def vectors_of(self, digests: Sequence[bytes]) -> Dict[bytes, np.ndarray]:
+        """Vectors of contents that are known, by digest."""
+        found: Dict[bytes, np.ndarray] = {}
+        for start in range(0, len(digests), PAGE):
+            wanted = ", ".join(f'"{digest.hex()}"' for digest in digests[start : start + PAGE])
+            rows = self._client.query(self._name, filter=f"digest in [{wanted}]", output_fields=["digest", "vector"])
+            found.update({bytes.fromhex(row["digest"]): _vector(row) for row in rows})
+        return found
+
+    def refuses(self, path: str) -> str:
+        """Why a path cannot be remembered; "" = it can."""
+        try:
+            _checked(path)
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    def put(self, entries: Sequence[Entry]) -> None:
+        """Remember images, in place of what was known of these paths.
+
+        Raises:
+            ValueError: a path is longer than LONGEST bytes, or not UTF-8.
+        """
+        rows = [
+            {"id": number_of(path), "path": _checked(path), "size": known.size, "time": known.time,
+             "digest": known.digest.hex(), "vector": np.asarray(vector, dtype=np.float32).tolist()}
+            for path, known, vector in entries
+        ]  # fmt: skip
+        if rows:
+            self._client.upsert(self._name, rows)
+
+    def fail(self, path: str, size: int, time: int, reason: str) -> None:
+        """Forget what was known of a file that can no longer be read."""
+        self.remove([path])
+
+    def remove(self, paths: Sequence[str]) -> None:
+        """Forget images."""
+        for start in range(0, len(paths), PAGE):
+            self._client.delete(self._name, ids=[number_of(path) for path in paths[start : start + PAGE]])
+
+    def folders(self) -> Dict[str, List[str]]:
+        """Folders that were added, with the patterns that are left out below each."""
+        rows = self._client.query(self._folders, filter="id >= 0", output_fields=["path", "excludes"], limit=PAGE)
+        return {row["path"]: json.loads(row["excludes"]) for row in sorted(rows, key=lambda row: row["path"])}
+
+    def set_folders(self, folders: Dict[str, List[str]]) -> None:
+        """Remember these folders and no others."""
+        gone = [number_of(path) for path in set(self.folders()) - set(folders)]
+        if gone:
+            self._client.delete(self._folders, ids=gone)
+        rows = [
+            {"id": number_of(path), "path": _checked(path), "excludes": json.dumps(excludes), "unused": [0.0, 0.0]}
+            for path, excludes in folders.items()
+        ]
+        if rows:
+            self._client.upsert(self._folders, rows)
+
+    def rows(self) -> Iterator[Tuple[str, Known, np.ndarray]]:
+        """Everything."""
+        for row in self._all([*FIELDS, "vector"]):
+            yield row["path"], Known(row["size"], row["time"], bytes.fromhex(row["digest"])), _vector(row)
+
+    def _all(self, fields: List[str]) -> Iterator[Dict[str, Any]]:
+        pages = self._client.query_iterator(self._name, batch_size=PAGE, filter="", output_fields=fields)
+        try:
+            while True:
+                page = pages.next()
+                if not page:
+                    return
+                yield from page
+        finally:
+            pages.close()
+
+    # --------------------------------------------------------------- searching
+
+    def search(self, vectors: np.ndarray, k: int, below: str = "") -> List[List[Hit]]:
+        """The k nearest images of each vector (q, d), best first; with ``below`` only of those in that folder."""
+        prefix = os.path.join(below, "") if below else ""
+        escaped = prefix.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        where = f"path like {json.dumps(escaped + '%', ensure_ascii=False)}" if below else ""
+        found = self._client.search(
+            self._name, data=np.asarray(vectors, dtype=np.float32).tolist(), limit=k, filter=where,
+            output_fields=["path"],
+        )
+        rows = [[(hit["entity"]["path"], float(hit["distance"]), hit["id"]) for hit in hits] for hits in found]
+        return [[Hit(*hit) for hit in hits if hit[0].startswith(prefix)] for hits in rows]
+
+    def path_of(self, id: int) -> Optional[str]:
+        """Path of an image; None if there is none of this number."""
+        rows = self._client.get(self._name, ids=[id], output_fields=["path"])
+        return rows[0]["path"] if rows else None
+
+    def vector_of(self, id: int) -> Optional[np.ndarray]:
+        """Vector (d,) of an image; None if there is none of this number."""
+        rows = self._client.get(self._name, ids=[id], output_fields=["vector"])
+        return _vector(rows[0]) if rows else None
+
+    def finish(self) -> str:
+        """Have the server write what it holds -> how it searches, in words."""
+        self._client.flush(self._name)
+        return f"{len(self):,} vectors in Milvus at {self.place}"
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._client.close()
+
+
+def _vector(row: Dict[str, Any]) -> np.ndarray:
+    return np.asarray(row["vector"], dtype=np.float32)
+
+
+def _checked(path: str) -> str:
+    try:
+        size = len(path.encode("utf-8"))
+    except UnicodeEncodeError as error:
+        raise ValueError(f"Milvus holds names in UTF-8 only: {path!r}") from error
+    if size > LONGEST:
+        raise ValueError(f"Milvus holds names of at most {LONGEST} bytes: {path[:60]!r} ...")
+    return path
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

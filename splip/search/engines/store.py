@@ -1,0 +1,296 @@
+"""An index in a folder: SQLite holds everything, FAISS searches a copy of the vectors in memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from splip.search.database import Connection
+from splip.search.engines.vectors import EXACT, VectorIndex
+from splip.search.records import Entry, Hit, Known
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT);
+CREATE TABLE IF NOT EXISTS images (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, path BLOB UNIQUE, size INTEGER, time INTEGER, digest BLOB, vector BLOB,
+    change INTEGER
+);
+CREATE INDEX IF NOT EXISTS by_digest ON images (digest);
+CREATE INDEX IF NOT EXISTS by_change ON images (change);
+CREATE TABLE IF NOT EXISTS gone (id INTEGER, change INTEGER);
+CREATE INDEX IF NOT EXISTS gone_by_change ON gone (change);
+CREATE TABLE IF NOT EXISTS failed (path BLOB PRIMARY KEY, size INTEGER, time INTEGER, reason TEXT);
+CREATE TABLE IF NOT EXISTS folders (path BLOB PRIMARY KEY, excludes TEXT);
+"""
+VERSION = 1  # of the tables
+
+
+def _path(stored: Any) -> str:
+    if not isinstance(stored, bytes):
+        raise ValueError(f"the index is damaged: {stored!r} is no path")
+    return os.fsdecode(stored)
+
+
+def _numbers(stored: Any) -> np.ndarray:
+    """A vector as the database holds it."""
+    if not isinstance(stored, bytes) or len(stored) % 4:
+        raise ValueError("the index is damaged: a vector is none. Remove its folder and index again")
+    return np.frombuffer(stored, dtype=np.float32)
+
+
+class LocalStore:
+    """A folder: SQLite holds everything, FAISS searches a copy of the vectors in memory.
+
+    Args:
+        folder: of one model; made if need be.
+        about: what its vectors are of: at least ``identity`` and ``dim``.
+        exact: as :class:`splip.search.engines.vectors.VectorIndex` has it.
+
+    Raises:
+        ValueError: the folder holds an index of another model, of a later version, or a damaged one.
+    """
+
+    shards = False
+
+    def __init__(self, folder: Path, about: Dict[str, Any], exact: int = EXACT) -> None:
+        self.folder, self.place = folder, str(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(str(folder / "writing.lock"), timeout=0, thread_local=False)
+        path = folder / "images.sqlite"
+        try:
+            # one connection for all threads: the app serializes its use of the store
+            self._db = sqlite3.connect(
+                path, timeout=30, isolation_level=None, check_same_thread=False, factory=Connection
+            )
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.executescript(SCHEMA)
+            stored = dict(self._db.execute("SELECT key, value FROM about"))
+        except sqlite3.OperationalError as error:
+            raise ValueError(f"{path} cannot be opened: {error}") from error
+        except (sqlite3.DatabaseError, ValueError) as error:
+            if "cannot be used now" in str(error):
+                raise ValueError(f"{path}: {error}") from error
+            raise ValueError(f"{path} is damaged or no index: {error}; delete the folder to make it anew") from error
+        if not stored:
+            with self._transaction():
+                rows = {**{key: json.dumps(value) for key, value in about.items()}, "version": str(VERSION)}
+                self._db.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", rows.items())
+                self._db.execute("INSERT OR IGNORE INTO about VALUES ('change', '0')")
+                self._db.execute("INSERT OR IGNORE INTO about VALUES ('uid', ?)", (json.dumps(uuid.uuid4().hex),))
+            stored = dict(self._db.execute("SELECT key, value FROM about"))
+        try:
+            version, said = int(stored["version"]), {key: json.loads(stored[key]) for key in ("identity", "model")}
+        except (KeyError, ValueError, TypeError) as error:
+            raise ValueError(f"{path} is damaged or no index: {error}; delete the folder to make it anew") from error
+        if version > VERSION:
+            raise ValueError(f"{path} was written by a later version of splip")
+        if said["identity"] != about["identity"]:
+            raise ValueError(f"{path} is the index of another model ({said['model']})")
+        self._index = VectorIndex(about["dim"], exact)
+        self._seen = 0  # change up to which the vectors are in memory
+
+    # ------------------------------------------------------------- remembering
+
+    def about(self) -> Dict[str, Any]:
+        """What was said when it was made."""
+        return {key: json.loads(value) for key, value in self._db.execute("SELECT key, value FROM about")}
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """While this holds no other process writes.
+
+        Raises:
+            ValueError: another one does.
+        """
+        try:
+            with self._lock:
+                yield
+        except Timeout as error:
+            raise ValueError(f"the index in {self.folder} is being updated by another process") from error
+
+    def __len__(self) -> int:
+        return self._db.execute("SELECT count(*) FROM images").fetchone()[0]
+
+    def known(self) -> Dict[str, Known]:
+        """Every image by path."""
+        rows = self._db.execute("SELECT path, size, time, digest FROM images")
+        return {_path(path): Known(*rest) for path, *rest in rows}
+
+    def failed(self) -> Dict[str, Tuple[int, int, str]]:
+        """Files that could not be read: path -> (size, time, reason)."""
+        rows = self._db.execute("SELECT path, size, time, reason FROM failed")
+        return {_path(path): (size, time, reason) for path, size, time, reason in rows}
+
+    def vectors_of(self, digests: Sequence[bytes]) -> Dict[bytes, np.ndarray]:
+        """Vectors of contents that are known, by digest."""
+        found = {}
+        for digest in digests:
+            row = self._db.execute("SELECT vector FROM images WHERE digest = ? LIMIT 1", (digest,)).fetchone()
+            if row:
+                found[digest] = _numbers(row[0])
+        return found
+
+    def refuses(self, path: str) -> str:
+        """Why a path cannot be remembered; "" = it can."""
+        return ""
+
+    def put(self, entries: Sequence[Entry]) -> None:
+        """Remember images, in place of what was known of these paths."""
+        with self._transaction() as change:
+            for path, known, vector in entries:
+                name = os.fsencode(path)
+                self._forget(name, change)
+                self._db.execute(
+                    "INSERT INTO images (path, size, time, digest, vector, change) VALUES (?, ?, ?, ?, ?, ?)",
+                    (name, *known, np.asarray(vector, dtype=np.float32).tobytes(), change),
+                )
+
+    def fail(self, path: str, size: int, time: int, reason: str) -> None:
+        """Remember that a file cannot be read."""
+        with self._transaction() as change:
+            self._forget(os.fsencode(path), change)
+            self._db.execute("INSERT INTO failed VALUES (?, ?, ?, ?)", (os.fsencode(path), size, time, reason))
+
+    def remove(self, paths: Sequence[str]) -> None:
+        """Forget images and files that could not be read."""
+        with self._transaction() as change:
+            for path in paths:
+                self._forget(os.fsencode(path), change)
+
+    def folders(self) -> Dict[str, List[str]]:
+        """Folders that were added, with the patterns that are left out below each."""
+        rows = self._db.execute("SELECT path, excludes FROM folders ORDER BY path")
+        return {_path(path): json.loads(excludes) for path, excludes in rows}
+
+    def set_folders(self, folders: Dict[str, List[str]]) -> None:
+        """Remember these folders and no others."""
+        with self._transaction():
+            self._db.execute("DELETE FROM folders")
+            rows = [(os.fsencode(path), json.dumps(excludes)) for path, excludes in folders.items()]
+            self._db.executemany("INSERT INTO folders VALUES (?, ?)", rows)
+
+    def rows(self) -> Iterator[Tuple[str, Known, np.ndarray]]:
+        """Everything, in the order in which it came."""
+        rows = self._db.execute("SELECT path, size, time, digest, vector FROM images ORDER BY id")
+        for path, size, time, digest, vector in rows:
+            yield _path(path), Known(size, time, digest), _numbers(vector)
+
+    def _forget(self, name: bytes, change: int) -> None:
+        self._db.execute("DELETE FROM failed WHERE path = ?", (name,))
+        for (id,) in self._db.execute("SELECT id FROM images WHERE path = ?", (name,)).fetchall():
+            self._db.execute("INSERT INTO gone VALUES (?, ?)", (id, change))
+            self._db.execute("DELETE FROM images WHERE id = ?", (id,))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[int]:
+        """All of the body or nothing; gives the number of this change."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._db.execute("UPDATE about SET value = CAST(value AS INTEGER) + 1 WHERE key = 'change'")
+            row = self._db.execute("SELECT value FROM about WHERE key = 'change'").fetchone()
+            yield int(row[0]) if row else 0
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+
+    # --------------------------------------------------------------- searching
+
+    def search(self, vectors: np.ndarray, k: int, below: str = "") -> List[List[Hit]]:
+        """The k nearest images of each vector (q, d), best first; with ``below`` only of those in that folder."""
+        self._refresh()
+        among = None
+        if below:
+            prefix = os.fsencode(os.path.join(below, ""))
+            rows = self._db.execute("SELECT id FROM images WHERE substr(path, 1, ?) = ?", (len(prefix), prefix))
+            among = np.array([id for (id,) in rows], dtype=np.int64)
+        scores, ids = self._index.search(vectors, k, among)
+        found = []
+        for row_scores, row_ids in zip(scores.tolist(), ids.tolist()):
+            hits = [(self.path_of(id), score, id) for score, id in zip(row_scores, row_ids) if id >= 0]
+            found.append([Hit(path, score, id) for path, score, id in hits if path is not None])
+        return found
+
+    def path_of(self, id: int) -> Optional[str]:
+        """Path of an image; None if there is none of this number."""
+        row = self._db.execute("SELECT path FROM images WHERE id = ?", (id,)).fetchone() if id < 2**63 else None
+        return _path(row[0]) if row else None
+
+    def vector_of(self, id: int) -> Optional[np.ndarray]:
+        """Vector (d,) of an image; None if there is none of this number."""
+        row = self._db.execute("SELECT vector FROM images WHERE id = ?", (id,)).fetchone() if id < 2**63 else None
+        return _numbers(row[0]) if row else None
+
+    def finish(self) -> str:
+        """Bring the vectors in memory up to date, keep a large index as a file -> how it searches, in words. To be
+        called while :meth:`writing`.
+        """
+        self._refresh()
+        if not self._index.is_exact:
+            (self.folder / "vectors.json").unlink(missing_ok=True)  # never beside vectors of another moment
+            self._index.save(self.folder / "vectors.faiss")
+            kept = {
+                "change": self._seen, "trained_on": self._index.trained_on, "recall": self._index.recall,
+                "uid": self.about()["uid"], "bytes": os.path.getsize(self.folder / "vectors.faiss"),
+            }  # fmt: skip
+            (self.folder / "vectors.json.part").write_text(json.dumps(kept))
+            os.replace(self.folder / "vectors.json.part", self.folder / "vectors.json")
+        return self._index.describe()
+
+    def _refresh(self) -> None:
+        """Take what has changed since into the vectors in memory."""
+        self._db.execute("BEGIN")  # of one moment, whatever is written meanwhile
+        try:
+            self._take_changes()
+        finally:
+            self._db.execute("COMMIT")
+
+    def _take_changes(self) -> None:
+        change = int(self._db.execute("SELECT value FROM about WHERE key = 'change'").fetchone()[0])
+        if change == self._seen:
+            return
+        if not self._seen:
+            self._load_file()
+        if self._index.wants_rebuild(len(self)):
+            self._index.fill(*self._read())
+        else:
+            since = (self._seen,)
+            new = self._read("WHERE change > ?", since)
+            gone = [id for (id,) in self._db.execute("SELECT id FROM gone WHERE change > ?", since)]
+            self._index.remove([*gone, *new[0].tolist()] if len(self._index) else [])
+            self._index.add(*new)
+        self._seen = change
+
+    def _load_file(self) -> None:
+        """Start from the file that :meth:`finish` kept, if it is there and whole."""
+        try:
+            kept, file = json.loads((self.folder / "vectors.json").read_text()), self.folder / "vectors.faiss"
+            now = int(self._db.execute("SELECT value FROM about WHERE key = 'change'").fetchone()[0])
+            if (kept["uid"], kept["bytes"]) != (self.about()["uid"], os.path.getsize(file)) or kept["change"] > now:
+                return  # of another index, or cut short
+            self._index.load(self.folder / "vectors.faiss", kept["trained_on"], kept["recall"])
+            self._seen = kept["change"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return  # it is made anew from the vectors
+
+    def _read(self, where: str = "", values: tuple = ()) -> Tuple[np.ndarray, np.ndarray]:
+        """Numbers (n,) and vectors (n, d) of images."""
+        (count,) = self._db.execute(f"SELECT count(*) FROM images {where}", values).fetchone()
+        ids = np.empty(count, dtype=np.int64)
+        vectors = np.empty((count, self._index.dim), dtype=np.float32)  # row by row: there may be a million
+        for i, (id, vector) in enumerate(self._db.execute(f"SELECT id, vector FROM images {where}", values)):
+            ids[i], vectors[i] = id, _numbers(vector)
+        return ids, vectors
+
+    def close(self) -> None:
+        """Let go of its files."""
+        self._db.close()

@@ -1,0 +1,14 @@
+"""Trainers, one method a file, registered with the engine (Dassl, or the built-in one) by being imported; those of
+other packages, too. They lie at the top of a checkout and are imported as ``splip.trainers``.
+"""
+
+if __name__ != "splip.trainers":
+    raise ModuleNotFoundError(f"{__file__} is splip.trainers: `import splip.trainers`", name=__name__)
+
+
+from splip.common.plugins import load_entry_points
+from splip.trainers import clip_prompt, frozen, layernorm, splip
+
+__all__ = ["clip_prompt", "frozen", "layernorm", "splip"]
+
+load_entry_points("splip.trainers")
