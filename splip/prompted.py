@@ -14,7 +14,7 @@ from splip.backbone.texts import PackedTexts
 from splip.common import distributed
 from splip.common.modalities import MODALITIES, check_modality
 from splip.config import SpLIPConfig
-from splip.models.base import RetrievalModel, tokens_of
+from splip.models.base import RetrievalModel, class_tokens, tokens_of
 from splip.prompts import Prototypes, StatesToVision, TextToVision, VisionToText
 from splip.tuning import trained_layernorms, weights_key, with_own_layernorms
 
@@ -22,8 +22,8 @@ from splip.tuning import trained_layernorms, weights_key, with_own_layernorms
 class PromptedCLIP(RetrievalModel):
     """CLIP with T in its text tower, V^tg and V^ms in its vision tower, for one list of seen classes; no loss.
 
-    The CLIP is taken over: its parameters are frozen except the LayerNorms that ``config.layernorm``
-    names, and those are trained in place.
+    The CLIP is taken over for good (:func:`splip.models.base.take_over`): its parameters are frozen except the
+    LayerNorms that ``config.layernorm`` names, and those are trained in place.
 
     Args:
         clip: float32, OpenAI layout (``splip.load_clip``).
@@ -39,28 +39,26 @@ class PromptedCLIP(RetrievalModel):
         trainable: holds exactly what is trained, and the prototypes; its ``state_dict`` is the checkpoint.
 
     Raises:
-        ValueError: no class name, or one string in place of a list of them.
+        ValueError: no class name, or one string in place of a list of them; the CLIP belongs to another model.
     """
 
     def __init__(
         self, clip: Any, classnames: Sequence[str], config: SpLIPConfig = SpLIPConfig(), *,
         grad_checkpointing: bool = False, micro_batch: int = 0,
     ) -> None:  # fmt: skip
-        super().__init__(clip)
-        if isinstance(classnames, str) or not classnames:
-            raise ValueError(f"classnames must be a list of at least one class name, got {classnames!r}")
-        dims = self.dims = clip_dims(clip)
+        templates = {"sketch": config.sketch_template, "photo": config.photo_template}
+        prompts = {modality: class_tokens(template, classnames) for modality, template in templates.items()}
+        dims = clip_dims(clip)
+        super().__init__(clip)  # from here on the CLIP is taken: what can be refused was refused before
+        self.dims = dims
         self.config = config
         self.knows_modality = config.knows_modality
         self.grad_checkpointing, self.micro_batch = grad_checkpointing, micro_batch
         self.classnames = list(classnames)
-        names = [name.replace("_", " ") for name in classnames]
-        templates = {"sketch": config.sketch_template, "photo": config.photo_template}
-        device = clip.visual.conv1.weight.device
+        device = self.device
         for modality, template in templates.items():
-            class_tokens = tokens_of([f"{template} {name}" for name in names]).to(device)
             words = tokens_of([template])[0, 1:-1].to(device)  # without start and end of text
-            self.register_buffer(f"{modality}_class_tokens", class_tokens, persistent=False)
+            self.register_buffer(f"{modality}_class_tokens", prompts[modality].to(device), persistent=False)
             self.register_buffer(f"{modality}_words", words, persistent=False)
         layernorms = trained_layernorms(clip, config.layernorm)
         if layernorms:

@@ -31,7 +31,7 @@ class RetrievalModel(nn.Module):
 
     Args:
         clip: float32, OpenAI's layout (``splip.load_clip``). All its parameters are frozen here; a method may free
-            some again.
+            some again. The model takes it over for good (:func:`take_over`).
 
     Attributes:
         trainable: holds exactly what is trained, and running statistics; its ``state_dict`` is the checkpoint.
@@ -49,6 +49,7 @@ class RetrievalModel(nn.Module):
 
     def __init__(self, clip: Any) -> None:
         super().__init__()
+        take_over(clip, "frozen RetrievalModel" if type(self) is RetrievalModel else type(self).__name__)
         self.clip = clip.eval().requires_grad_(False)
         self.trainable = nn.ModuleDict()
 
@@ -129,6 +130,28 @@ class RetrievalModel(nn.Module):
         return {}
 
 
+def take_over(clip: Any, owner: str) -> None:
+    """Mark ``clip`` as belonging to a model.
+
+    A model trains parts of its CLIP in place, and reads others while they are untouched. So a CLIP belongs to the first
+    model that is made around it, also when that model is gone; so does whatever is copied from it, since a copy does
+    not say whether it was trained by then. Only plain ``RetrievalModel``s, which move nothing, share one.
+
+    Args:
+        owner: what the model is called.
+
+    Raises:
+        ValueError: it belongs to another model.
+    """
+    before = getattr(clip, "splip_owner", None)
+    if before is not None and not before == owner == "frozen RetrievalModel":
+        raise ValueError(
+            f"this CLIP already belongs to a {before}, which may train parts of it in place. For a {owner} call "
+            "splip.load_clip again, or give it copy.deepcopy(clip), taken before the first model is made"
+        )
+    clip.splip_owner = owner
+
+
 class _Encode(nn.Module):
     def __init__(self, model: RetrievalModel, modality: str) -> None:
         super().__init__()
@@ -136,6 +159,17 @@ class _Encode(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.model.encode(images, self.modality)
+
+
+def class_tokens(template: str, classnames: Sequence[str]) -> Tensor:
+    """CLIP's tokens of ``template`` before each class name, (C, longest); "wine_bottle" is read as "wine bottle".
+
+    Raises:
+        ValueError: ``classnames`` is no list of at least one class name, or a text is too long.
+    """
+    if isinstance(classnames, str) or not classnames or not all(isinstance(name, str) for name in classnames):
+        raise ValueError(f"classnames must be a list of at least one class name, got {classnames!r}")
+    return tokens_of([f"{template} {name.replace('_', ' ')}" for name in classnames])
 
 
 def tokens_of(texts: Sequence[str]) -> Tensor:

@@ -60,8 +60,9 @@ def test_exactly_the_whitelisted_parameters_move(tiny_clip, tiny_batch, towers):
 
 
 def test_trainable_names_are_the_documented_ones(tiny_clip):
-    assert set(build(tiny_clip).trainable) == {"layernorms", "b_t", "prototypes", "b_v", "b_vt", "jigsaw"}
-    bare = build(copy.deepcopy(tiny_clip), **OFF, layernorm="none", beta=0.0)
+    full = build(copy.deepcopy(tiny_clip))
+    assert set(full.trainable) == {"layernorms", "b_t", "prototypes", "b_v", "b_vt", "jigsaw"}
+    bare = build(tiny_clip, **OFF, layernorm="none", beta=0.0)
     assert not list(bare.trainable.parameters()) and not bare.config.learns
 
 
@@ -216,8 +217,9 @@ def test_the_margin_is_the_cosine_of_untouched_class_names(tiny_clip, tiny_batch
 
 def test_the_margin_of_a_pair_in_one_class_is_a_setting(tiny_clip):
     same = torch.tensor([0, 1, 2])
-    assert build(tiny_clip, same_class_margin=0.25).margin(same, same).tolist() == [0.25] * 3
-    mixed = build(copy.deepcopy(tiny_clip), same_class_margin=0.25).margin(same, torch.tensor([0, 2, 2]))
+    model = build(tiny_clip, same_class_margin=0.25)
+    assert model.margin(same, same).tolist() == [0.25] * 3
+    mixed = model.margin(same, torch.tensor([0, 2, 2]))
     assert mixed[0] == mixed[2] == 0.25 != mixed[1]
 
 
@@ -332,6 +334,7 @@ def test_recomputed_blocks_use_the_layernorms_of_their_modality(tiny_clip, tiny_
 @torch.no_grad()
 def test_b_v_reads_the_text_encoders_input(tiny_clip):
     """Token and position embeddings at the template's places, to zero mean and unit variance; one by one."""
+    plain = build(copy.deepcopy(tiny_clip), bv_positions=False)._prompts("sketch", None)[0]
     model, weights = build(tiny_clip), tiny_clip.token_embedding.weight
     layer = model.trainable["b_v"].map[0]
     tokens = tokenize(["a sketch of a"])[0]
@@ -343,17 +346,16 @@ def test_b_v_reads_the_text_encoders_input(tiny_clip):
     prompts, _ = model._prompts("sketch", None)
     torch.testing.assert_close(prompts[0][:4], torch.stack(rows), rtol=0, atol=1e-5)
     assert not torch.allclose(prompts[0][0], prompts[0][3], atol=1e-3), "the two words 'a' are told apart"
-    plain = build(copy.deepcopy(tiny_clip), bv_positions=False)._prompts("sketch", None)[0]
     assert torch.equal(plain[0][0], plain[0][3])
 
 
 def test_positions_make_the_modalities_prompts_differ(tiny_clip):
     before = {"bv_positions": False, "bv_normalize": False, "bv_layers": 2, "bvt_states": "eot"}
     old = build(copy.deepcopy(tiny_clip), **before).prompt_cosines()
-    new = build(tiny_clip).prompt_cosines()
+    new = build(copy.deepcopy(tiny_clip)).prompt_cosines()
     assert set(old) == {"V^tg", "V^ms"} and new["V^tg"] < old["V^tg"] < 1, (old, new)
     assert build(copy.deepcopy(tiny_clip), **OFF).prompt_cosines() == {}
-    assert set(build(copy.deepcopy(tiny_clip), use_bv=False, text_conditioning="instance").prompt_cosines()) == {"V^ms"}
+    assert set(build(tiny_clip, use_bv=False, text_conditioning="instance").prompt_cosines()) == {"V^ms"}
 
 
 def test_after_training_the_modality_matters(tiny_clip, tiny_batch):
