@@ -19,7 +19,7 @@ MARGINS = ("adaptive", "fixed")
 DISTANCES = ("sq_l2", "cosine")
 NEGATIVES = ("random", "semi_hard", "batch_hard", "batch_all")
 TILES = ("crop", "resize")
-PRECISIONS = ("fp32", "bf16", "fp16")
+MOST_PERMUTATIONS = 5_000  # choosing takes time with the square of their number (splip.jigsaw.permutation_bank)
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class SpLIPConfig:
         ):
             if getattr(self, name) < least:
                 raise ValueError(f"TRAINER.SPLIP.{name.upper()} must be at least {least}, got {getattr(self, name)}")
-        for name, most in (("grid", 10), ("permutations", 100_000)):
+        for name, most in (("grid", 10), ("permutations", MOST_PERMUTATIONS)):
             if getattr(self, name) > most:
                 raise ValueError(f"TRAINER.SPLIP.{name.upper()} must be at most {most:,}, got {getattr(self, name):,}")
         for name in ("lr_layernorm", "lr_mappers", "lr_solver", "lr_proj", "contrastive_temperature"):

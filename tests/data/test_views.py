@@ -9,6 +9,7 @@ from tiny_sbir import tiny_cfg, write_images
 from splip.common.modalities import SKETCH
 from splip.data.views import Jigsaw, Views
 from splip.engine import build_trainer, set_random_seed
+from splip.jigsaw import _bank
 from splip.training import results
 
 
@@ -41,6 +42,14 @@ def test_rows_and_views(build):
         assert views.row(position, view, shuffled) == row
     lines = [views.line(row) for row in range(len(views))]
     assert len(set(lines)) == len(lines), "two views would be taken for each other"
+
+
+def test_views_and_training_share_one_bank(build):
+    made = _bank.cache_info().misses
+    trainer = build("a", "TRAINER.SPLIP.JIGSAW_SEED", 77)
+    made = _bank.cache_info().misses - made
+    print(f"banks made: {made}")
+    assert made == 1 and torch.equal(trainer.bank.cpu(), trainer.train_loader_x.dataset.views.bank)
 
 
 def test_views_depend_on_image_and_number_alone(build):
