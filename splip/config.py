@@ -61,6 +61,7 @@ class SpLIPConfig:
     distance: str = "sq_l2"  # squared L2 of unit vectors = 2 (1 - cos) (R), or cosine = 1 - cos (P: CLIP-AT)
     negatives: str = "random"  # each triplet's own (F), or of the batch: semi_hard, batch_hard, batch_all (D)
     margin: str = "adaptive"  # mu = cos of class names, or fixed_margin (F)
+    margin_template: str = "a photo of a"  # before the class names that mu compares (D)
     fixed_margin: float = 0.2  # (N)
     margin_scale: float = 1.0  # mu -> margin_scale * mu + margin_shift (D)
     margin_shift: float = 0.0
@@ -109,6 +110,11 @@ class SpLIPConfig:
             raise ValueError(f"TRAINER.SPLIP.PROTOTYPE_MOMENTUM must lie in [0, 1), got {self.prototype_momentum}")
 
     @property
+    def texts_reach_images(self) -> bool:
+        """Whether prompts of the image encoder are made from the states of the class texts."""
+        return self.use_bvt and self.vision_depth > 0
+
+    @property
     def learns(self) -> bool:
         """Whether there is anything to train: a loss, and a parameter that it can move."""
         prompts = self.use_bt or self.use_bv or self.use_bvt or self.free_prompts > 0
@@ -124,9 +130,9 @@ class SpLIPConfig:
 # Settings that inference does not read: two models that differ in these alone embed alike.
 TRAINING_ONLY = (
     "prototype_momentum", "bt_shuffled", "lr_layernorm", "lr_mappers", "lr_solver", "lr_proj", "triplet", "distance",
-    "negatives", "margin", "fixed_margin", "margin_scale", "margin_shift", "same_class_margin", "logit_scale", "alpha",
-    "beta",
-    "contrastive", "contrastive_temperature", "grid", "permutations", "tiles", "jigsaw_layers", "jigsaw_seed",
+    "negatives", "margin", "margin_template", "fixed_margin", "margin_scale", "margin_shift", "same_class_margin",
+    "logit_scale", "alpha", "beta", "contrastive", "contrastive_temperature", "grid", "permutations", "tiles",
+    "jigsaw_layers", "jigsaw_seed",
 )
 # What runs that do not name these settings had: they were written before the settings were there (until 23ad539).
 BEFORE = {

@@ -105,7 +105,7 @@ class PromptedCLIP(RetrievalModel):
         """
         visual = self.visual(modality)
         patches = patch_embeddings(visual, images)
-        if self._per_image:
+        if self._prompts_per_image:
             prompts, _ = self._prompts(modality, self.trainable["b_t"](self._pool(patches)))
         else:
             prompts = self.prepare_inference(modality)
@@ -141,7 +141,7 @@ class PromptedCLIP(RetrievalModel):
         Raises:
             ValueError: the prompts depend on the image (TEXT_CONDITIONING instance), or the modality is unknown.
         """
-        if self._per_image:
+        if self._prompts_per_image:
             raise ValueError(
                 "TRAINER.SPLIP.TEXT_CONDITIONING instance runs the text encoder for every image: "
                 "there is no image encoder to export"
@@ -174,26 +174,39 @@ class PromptedCLIP(RetrievalModel):
 
     @property
     def _per_image(self) -> bool:
+        """Whether each image has a T of its own."""
         return self.config.use_bt and self.config.text_conditioning == "instance"
 
-    def _encode(self, modality: str, images: Tensor, anchors: int) -> Tuple[Tensor, Any]:
-        """Image features (B, d) and class embeddings (C, d), (B, C, d) with instance conditioning, or None.
+    @property
+    def _prompts_per_image(self) -> bool:
+        """Whether each image has visual prompts of its own: its T reaches them through the text encoder."""
+        return self._per_image and self.config.texts_reach_images and self.config.text_depth > 0
 
-        Only the first ``anchors`` images speak for the batch.
+    def _encode(
+        self, modality: str, images: Tensor, anchors: int, labelled: Optional[int] = None
+    ) -> Tuple[Tensor, Any]:
+        """Image features (B, d) and class embeddings (C, d), (B, C, d) with instance conditioning, or None without
+        L_class.
+
+        Args:
+            anchors: only the first so many images speak for the batch.
+            labelled: only the first so many are compared with class embeddings (default: all), which may be made for
+                these alone.
         """
         patches = patch_embeddings(self.visual(modality), images)
         text_prompts = None
         if self.config.use_bt:
             b_t: Any = self.trainable["b_t"]
             if self._per_image:
-                text_prompts = b_t(self._pool(patches))  # (B, m, Dt)
+                own = patches if self.config.texts_reach_images else patches[:labelled]
+                text_prompts = b_t(self._pool(own))  # (B, m, Dt)
             else:
                 pooled = distributed.mean(self._pool(patches[:anchors]).mean(dim=0))
                 if self.training:
                     prototypes: Any = self.trainable["prototypes"]
                     prototypes.update(modality, pooled)
                 text_prompts = b_t(pooled)  # (m, Dt)
-        prompts, texts = self._prompts(modality, text_prompts)
+        prompts, texts = self._prompts(modality, text_prompts, for_loss=self.config.alpha > 0)
         features = encode_patches(
             self.visual(modality), patches, prompts, self.grad_checkpointing, self.micro_batch
         )
@@ -216,28 +229,29 @@ class PromptedCLIP(RetrievalModel):
         return b_t(getattr(self.trainable["prototypes"], modality))
 
     def _prompts(
-        self, modality: str, text_prompts: Optional[Tensor]
+        self, modality: str, text_prompts: Optional[Tensor], for_loss: bool = False
     ) -> Tuple[List[Optional[Tensor]], Optional[Tensor]]:
-        """Visual prompts [V^tg, V^ms_l] of each layer and the prompted class embeddings, if anything reads these.
+        """Visual prompts [V^tg, V^ms_l] of each layer, and the prompted class embeddings.
 
         Args:
             text_prompts: T, (m, Dt), or (B, m, Dt) with one for each image, or None.
+            for_loss: the class embeddings are wanted; else the text encoder runs only if prompts are made of it.
 
         Returns:
-            a list of (P, Dv) or (B, P, Dv) or None, and (C, d) or (B, C, d), or None with neither B_vt nor L_class.
+            a list of (P, Dv) or (B, P, Dv) or None, and (C, d) or (B, C, d), or None if the text encoder did not run.
         """
-        layers, texts = self._prompt_parts(modality, text_prompts)
+        layers, texts = self._prompt_parts(modality, text_prompts, for_loss)
         return [torch.cat(list(parts.values()), dim=-2) if parts else None for parts in layers], texts
 
     def _prompt_parts(
-        self, modality: str, text_prompts: Optional[Tensor]
+        self, modality: str, text_prompts: Optional[Tensor], for_loss: bool = False
     ) -> Tuple[List[Dict[str, Tensor]], Optional[Tensor]]:
         """:meth:`_prompts` before the prompts of a layer are joined: by name ``V^tg``, ``free``, ``V^ms``."""
         config = self.config
         texts: Optional[Tensor] = None
         states: List[Tensor] = []
         fixed: Dict[str, Tensor] = {}
-        if config.use_bvt or config.alpha > 0:  # nothing else reads them
+        if config.texts_reach_images or for_loss:  # nothing else reads them
             texts, states = encode_text(
                 self.clip, self._layout(modality), text_prompts, config.text_depth,
                 grad_checkpointing=self.grad_checkpointing, all_states=config.use_bvt and config.bvt_states == "all",
@@ -247,7 +261,7 @@ class PromptedCLIP(RetrievalModel):
         if config.free_prompts > 0:
             free: Any = self.trainable["free"]
             fixed["free"] = free[modality]
-        if text_prompts is not None and text_prompts.dim() == 3:
+        if config.texts_reach_images and text_prompts is not None and text_prompts.dim() == 3:
             fixed = {name: prompts.expand(len(text_prompts), -1, -1) for name, prompts in fixed.items()}
         vision_layers, layers = len(self.clip.visual.transformer.resblocks), []
         for layer in range(min(config.vision_depth, vision_layers)):

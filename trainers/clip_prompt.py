@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from splip.backbone import clip_dims
 from splip.backbone.encoders import encode_text, patch_embeddings
+from splip.backbone.texts import PackedTexts
 from splip.common.modalities import MODALITIES, check_modality
 from splip.engine import TRAINER_REGISTRY
 from splip.losses import triplet_loss
@@ -35,7 +36,7 @@ class ClipPromptModel(RetrievalModel):
         super().__init__(clip)
         self.margin, self.weight, self.scale = node.MARGIN, node.CLASS_WEIGHT, node.LOGIT_SCALE
         with torch.no_grad():
-            texts, _ = encode_text(clip, tokens.to(self.device))
+            texts, _ = encode_text(clip, PackedTexts(tokens.to(self.device)))
         self.register_buffer("texts", F.normalize(texts.float(), dim=-1), persistent=False)  # (C, d)
         self.towers = {"sketch": clip.visual, "photo": with_own_layernorms(clip.visual, proj=True)}  # registers nothing
         shape = node.PROMPTS, clip_dims(clip).vision_width

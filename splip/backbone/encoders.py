@@ -9,7 +9,8 @@ make that cheap without changing a number (tests/test_encoders.py compares with 
   prompt: they run once, and of each class only its own tokens run, without padding;
 - the last layer is asked for one token (class token, end of text), so only that one has a query there.
 
-Without prompts and without gradients CLIP's own blocks run as they are: the same features to the last bit.
+Without prompts and without gradients CLIP's own blocks run as they are, over all 77 places of a text: the same
+features to the last bit. Where that is not wanted, ``PackedTexts`` in place of tokens save most of the work.
 
 Where memory is short, ``grad_checkpointing`` keeps only what enters a block and runs the block again in the
 backward pass.
@@ -125,9 +126,9 @@ def encode_text(
         features, not normalised, and a list of states, one for each layer: (n, embed_dim) and (n, D), or
         (B, n, embed_dim) and (B, n, D). With no prompts the features are ``clip.encode_text``'s.
     """
+    if prompts is None and not torch.is_grad_enabled() and not isinstance(tokens, PackedTexts):
+        return _encode_plain_text(clip, tokens, all_states)
     layout = packed(tokens, share_prefix)
-    if prompts is None and not torch.is_grad_enabled():
-        return _encode_plain_text(clip, layout.tokens, all_states)
     encode = _encode_packed if layout.start else _encode_padded
     x, states = encode(clip, layout, prompts, depth, grad_checkpointing, all_states)
     if prompts is None or prompts.dim() == 2:

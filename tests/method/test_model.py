@@ -168,7 +168,7 @@ CHANGES = [
     {"vision_depth": 2}, {"text_conditioning": "instance"}, {"sketch_template": "a drawing of the"},
     {"photo_template": "a"}, {"alpha": 0.0}, {"alpha": 2.0}, {"beta": 0.0}, {"beta": 0.5}, {"triplet": False},
     {"margin": "fixed"}, {"margin": "fixed", "fixed_margin": 0.5}, {"margin_scale": 0.5}, {"margin_shift": 0.1},
-    {"logit_scale": 50.0}, {"jigsaw_layers": 1}, {"permutations": 12},
+    {"margin_template": "a"}, {"logit_scale": 50.0}, {"jigsaw_layers": 1}, {"permutations": 12},
     {"bt_pool": "mean"}, {"bt_pool": "attention"}, {"bt_positions": True}, {"bt_shuffled": False}, {"bv_layers": 2},
     {"bv_positions": False}, {"bv_normalize": False}, {"bvt_states": "eot"}, {"bvt_width": 0}, {"bvt_width": 32},
     {"bvt_activation": "gelu"}, {"free_prompts": 2}, {"distance": "cosine"}, {"contrastive": 1.0},
