@@ -19,6 +19,7 @@ MARGINS = ("adaptive", "fixed")
 DISTANCES = ("sq_l2", "cosine")
 NEGATIVES = ("random", "semi_hard", "batch_hard", "batch_all")
 TILES = ("crop", "resize")
+KINDS = {bool: "True or False", int: "a whole number", float: "a finite number", str: "a text"}
 MOST_PERMUTATIONS = 5_000  # choosing takes time with the square of their number (splip.jigsaw.permutation_bank)
 
 
@@ -79,6 +80,12 @@ class SpLIPConfig:
     jigsaw_seed: int = 0  # of the bank (D)
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            value, kind = getattr(self, field.name), type(field.default)
+            accepted = isinstance(value, (int, float) if kind is float else kind)
+            accepted = accepted and isinstance(value, bool) == (kind is bool)
+            if not accepted or (kind is float and not abs(value) < float("inf")):  # NaN is not
+                raise ValueError(f"TRAINER.SPLIP.{field.name.upper()} must be {KINDS[kind]}, got {value!r}")
         for name, choices in (
             ("layernorm", LAYERNORMS), ("text_conditioning", TEXT_CONDITIONINGS), ("margin", MARGINS),
             ("bt_pool", BT_POOLS), ("bvt_states", BVT_STATES), ("bvt_activation", ACTIVATIONS),
@@ -89,7 +96,8 @@ class SpLIPConfig:
         for name, least in (
             ("text_prompts", 1), ("visual_prompts", 1), ("text_depth", 0), ("vision_depth", 0), ("grid", 2),
             ("permutations", 1), ("jigsaw_layers", 1), ("alpha", 0), ("beta", 0), ("logit_scale", 0),
-            ("bv_layers", 1), ("bvt_width", 0), ("free_prompts", 0), ("contrastive", 0),
+            ("bv_layers", 1), ("bvt_width", 0), ("free_prompts", 0), ("contrastive", 0), ("fixed_margin", 0),
+            ("same_class_margin", 0),
         ):
             if getattr(self, name) < least:
                 raise ValueError(f"TRAINER.SPLIP.{name.upper()} must be at least {least}, got {getattr(self, name)}")
@@ -104,6 +112,19 @@ class SpLIPConfig:
                 "TRAINER.SPLIP.LAYERNORM_SHARED False trains the vision LayerNorms of each modality: LAYERNORM must be "
                 f"'both' or 'vision', got {self.layernorm!r}"
             )
+        for name in ("sketch_template", "photo_template", "margin_template"):
+            if any(mark in getattr(self, name) for mark in ("{", "}", "<|")):
+                raise ValueError(
+                    f"TRAINER.SPLIP.{name.upper()} stands before the class name as it is, without a place for it: "
+                    f"'a photo of a', for one; got {getattr(self, name)!r}"
+                )
+        if not (self.triplet or self.alpha > 0 or self.beta > 0 or self.contrastive > 0):
+            raise ValueError("TRAINER.SPLIP has no loss: TRIPLET must be True, or ALPHA, BETA or CONTRASTIVE above 0")
+        if self.use_bt and self.text_depth > 0 and not self._texts_are_read:
+            raise ValueError(
+                "TRAINER.SPLIP.USE_BT True moves nothing where no prompt is made of texts (USE_BVT, VISION_DEPTH) and "
+                "no loss reads them (ALPHA): set USE_BT False, or one of these"
+            )
         if self.beta > 0 and self.permutations < 2:
             raise ValueError("TRAINER.SPLIP.PERMUTATIONS 1 leaves the jigsaw nothing to tell: set BETA 0. or more")
         if not 0 <= self.prototype_momentum < 1:
@@ -115,11 +136,15 @@ class SpLIPConfig:
         return self.use_bvt and self.vision_depth > 0
 
     @property
+    def _texts_are_read(self) -> bool:
+        return self.texts_reach_images or self.alpha > 0
+
+    @property
     def learns(self) -> bool:
-        """Whether there is anything to train: a loss, and a parameter that it can move."""
-        prompts = self.use_bt or self.use_bv or self.use_bvt or self.free_prompts > 0
-        parts = prompts or self.layernorm != "none" or self.train_proj
-        return parts and (self.triplet or self.alpha > 0 or self.beta > 0 or self.contrastive > 0)
+        """Whether there is a parameter that a loss can move, beside the jigsaw's solver."""
+        visual = self.vision_depth > 0 and (self.use_bv or self.use_bvt or self.free_prompts > 0)
+        textual = self._texts_are_read and (self.layernorm == "text" or (self.use_bt and self.text_depth > 0))
+        return visual or textual or self.layernorm in ("both", "vision") or self.train_proj
 
     @property
     def knows_modality(self) -> bool:

@@ -39,16 +39,15 @@ class PromptedCLIP(RetrievalModel):
         trainable: holds exactly what is trained, and the prototypes; its ``state_dict`` is the checkpoint.
 
     Raises:
-        ValueError: no class name, or one string in place of a list of them; the CLIP belongs to another model.
+        ValueError: see :func:`splip.models.base.class_tokens`; B_v's template has no words; the CLIP belongs to another
+            model.
     """
 
     def __init__(
         self, clip: Any, classnames: Sequence[str], config: SpLIPConfig = SpLIPConfig(), *,
         grad_checkpointing: bool = False, micro_batch: int = 0,
     ) -> None:  # fmt: skip
-        templates = {"sketch": config.sketch_template, "photo": config.photo_template}
-        prompts = {modality: class_tokens(template, classnames) for modality, template in templates.items()}
-        dims = clip_dims(clip)
+        tokens, dims = _template_tokens(config, classnames), clip_dims(clip)
         super().__init__(clip)  # from here on the CLIP is taken: what can be refused was refused before
         self.dims = dims
         self.config = config
@@ -56,10 +55,8 @@ class PromptedCLIP(RetrievalModel):
         self.grad_checkpointing, self.micro_batch = grad_checkpointing, micro_batch
         self.classnames = list(classnames)
         device = self.device
-        for modality, template in templates.items():
-            words = tokens_of([template])[0, 1:-1].to(device)  # without start and end of text
-            self.register_buffer(f"{modality}_class_tokens", prompts[modality].to(device), persistent=False)
-            self.register_buffer(f"{modality}_words", words, persistent=False)
+        for name, value in tokens.items():
+            self.register_buffer(name, value.to(device), persistent=False)
         layernorms = trained_layernorms(clip, config.layernorm)
         if layernorms:
             self.trainable["layernorms"] = nn.ModuleDict(layernorms).requires_grad_(True)
@@ -286,6 +283,18 @@ class PromptedCLIP(RetrievalModel):
         if self.config.bv_positions:  # the start token has position 0
             embedded = embedded + self.clip.positional_embedding[1 : 1 + len(words)]
         return embedded
+
+
+def _template_tokens(config: SpLIPConfig, classnames: Sequence[str]) -> Dict[str, Tensor]:
+    """Of each modality's template: ``<modality>_class_tokens``, (C, L), and ``<modality>_words``, (words,)."""
+    found: Dict[str, Tensor] = {}
+    for modality in MODALITIES:
+        template = getattr(config, f"{modality}_template")
+        found[f"{modality}_class_tokens"] = class_tokens(template, classnames)
+        words = found[f"{modality}_words"] = tokens_of([template])[0, 1:-1]  # without start and end of text
+        if config.use_bv and not len(words):
+            raise ValueError(f"TRAINER.SPLIP.{modality.upper()}_TEMPLATE has no words for B_v (USE_BV) to read")
+    return found
 
 
 class _ImageEncoder(nn.Module):

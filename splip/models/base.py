@@ -165,11 +165,18 @@ def class_tokens(template: str, classnames: Sequence[str]) -> Tensor:
     """CLIP's tokens of ``template`` before each class name, (C, longest); "wine_bottle" is read as "wine bottle".
 
     Raises:
-        ValueError: ``classnames`` is no list of at least one class name, or a text is too long.
+        ValueError: ``classnames`` is no list of at least one class name, a text is too long, or two are the same.
     """
-    if isinstance(classnames, str) or not classnames or not all(isinstance(name, str) for name in classnames):
+    named = not isinstance(classnames, str) and all(isinstance(name, str) and name.strip() for name in classnames)
+    if not named or not classnames:
         raise ValueError(f"classnames must be a list of at least one class name, got {classnames!r}")
-    return tokens_of([f"{template} {name.replace('_', ' ')}" for name in classnames])
+    tokens = tokens_of([f"{template} {name.replace('_', ' ')}" for name in classnames])
+    first: Dict[tuple, str] = {}
+    for name, text in zip(classnames, map(tuple, tokens.tolist())):
+        if text in first:
+            raise ValueError(f"classnames {first[text]!r} and {name!r} read alike to CLIP: two classes, one name")
+        first[text] = name
+    return tokens
 
 
 def tokens_of(texts: Sequence[str]) -> Tensor:

@@ -102,11 +102,18 @@ def test_mu_of_a_second_model_is_that_of_the_untouched_clip(tiny_clip):
     assert off > 1e-3 and torch.equal(MAKE["SpLIP"](untouched).class_similarity, model.class_similarity)
 
 
-@pytest.mark.parametrize("names", ["cat", [], ["cat " * 90], ["ok", 7]], ids=["string", "empty", "too long", "number"])
+WRONG = {
+    "a string": "cat", "none": [], "too long": ["cat " * 90], "a number": ["ok", 7], "no words": ["ok", " "],
+    "two that read alike": ["wine_bottle", "cat", "Wine bottle"], "the same twice": ["cat", "cat"],
+}
+
+
+@pytest.mark.parametrize("names", WRONG.values(), ids=WRONG)
 @pytest.mark.parametrize("make", [
     lambda clip, names: SpLIP(clip, names, CONFIG), lambda clip, names: ClipPromptModel(clip, names, NODE),
 ], ids=["SpLIP", "ClipPromptModel"])  # fmt: skip
 def test_a_model_that_could_not_be_made_leaves_the_clip_free(tiny_clip, make, names):
-    with pytest.raises((ValueError, AttributeError)):
+    with pytest.raises(ValueError, match=r"classnames must be a list of at least one|too long|read alike") as said:
         make(tiny_clip, names)
+    print(said.value)
     assert make(tiny_clip, CLASSNAMES).clip is tiny_clip

@@ -102,6 +102,13 @@ def test_texts_left_out_change_neither_loss_nor_gradients(tiny_clip):
         torch.testing.assert_close(value, found[1][name], rtol=1e-5, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
 
 
+@pytest.mark.parametrize("template", ["", "  ", "&nbsp;"])
+def test_a_template_without_words_is_refused_where_b_v_reads_them(tiny_clip, template):
+    with pytest.raises(ValueError, match="SKETCH_TEMPLATE has no words for B_v"):
+        build(tiny_clip, sketch_template=template)
+    assert build(tiny_clip, sketch_template=template, use_bv=False).clip is tiny_clip, "class names alone may be texts"
+
+
 # ------------------------------------------------------------------------- the prompt of the margins
 
 
