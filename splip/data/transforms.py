@@ -23,6 +23,7 @@ from splip.common.modalities import PHOTO, SKETCH
 from splip.data.images import as_rgb
 
 RESIZES = ("crop", "pad", "squash")
+INTERPOLATIONS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 LONGEST = 16  # sides of a picture, long : short, up to which it is resized whole
 # Where in the image things lie: a sketch and the photo that it was drawn from take these together.
 GEOMETRY = ("random_resized_crop", "random_crop", "random_flip")
@@ -43,40 +44,52 @@ class Preprocessing:
             which changes the proportions (C: ClipPrompt). ``pad``: the longer side, black around (C: Sketch_LVM's
             ``ImageOps.pad``).
         mean, std: of colours in [0, 1].
+        interpolation: ``bicubic`` (CLIP) or ``bilinear`` (C: ClipPrompt).
 
     Raises:
-        ValueError: another ``resize``.
+        ValueError: another ``resize`` or ``interpolation``, or colours cannot be normalised so.
     """
 
     size: int
     resize: str = "crop"
     mean: Tuple[float, ...] = CLIP_MEAN
     std: Tuple[float, ...] = CLIP_STD
+    interpolation: str = "bicubic"
 
     def __post_init__(self) -> None:
         if self.resize not in RESIZES:
             raise ValueError(f"INPUT.RESIZE must be one of {RESIZES}, got {self.resize!r}")
+        if self.interpolation not in INTERPOLATIONS:
+            known = tuple(INTERPOLATIONS)
+            raise ValueError(f"INPUT.INTERPOLATION must be one of {known}, got {self.interpolation!r}")
+        if not all(map(math.isfinite, self.mean)):
+            raise ValueError(f"INPUT.PIXEL_MEAN must be finite, got {self.mean}")
+        if not all(0 < value < math.inf for value in self.std):
+            raise ValueError(f"INPUT.PIXEL_STD must be above 0 and finite, got {self.std}")
 
     @classmethod
     def from_cfg(cls, cfg: Any, clip: Any = None) -> Preprocessing:
         """INPUT's, with the colours that the backbone was trained with unless INPUT.OWN_STATISTICS has others.
 
+        Only with that key another interpolation is taken, too: a config without a method's file has Dassl's, bilinear.
+
         Args:
             clip: the backbone; None = one of OpenAI's.
 
         Raises:
-            ValueError: the images are not square, are not interpolated as CLIP's are, or are to be normalised as
-                neither OpenAI's CLIPs (what config files have) nor this backbone wants it, without OWN_STATISTICS.
+            ValueError: the images are not square; or, without OWN_STATISTICS, are not interpolated as CLIP's are, or
+                are to be normalised as neither OpenAI's CLIPs (what config files have) nor this backbone wants it.
         """
         node = cfg.INPUT
         if len(node.SIZE) != 2 or node.SIZE[0] != node.SIZE[1]:
             raise ValueError(f"INPUT.SIZE must be two equal sides, got {tuple(node.SIZE)}")
-        if node.INTERPOLATION != "bicubic":
+        if node.INTERPOLATION != "bicubic" and not node.OWN_STATISTICS:
             hint = ""
             if node.INTERPOLATION == "bilinear":
                 hint = ", Dassl's default: was a method's file (--config-file) given?"
             raise ValueError(
-                f"INPUT.INTERPOLATION must be 'bicubic', as CLIP has it, got {node.INTERPOLATION!r}{hint}"
+                f"INPUT.INTERPOLATION must be 'bicubic', as CLIP has it, got {node.INTERPOLATION!r}{hint}; "
+                "INPUT.OWN_STATISTICS True takes it"
             )
         statistics, info = [], backbone_info(clip)
         for key, openai, wanted in (("PIXEL_MEAN", CLIP_MEAN, info.mean), ("PIXEL_STD", CLIP_STD, info.std)):
@@ -87,7 +100,7 @@ class Preprocessing:
                     f"INPUT.{key} must be CLIP's {wanted}, got {given}; INPUT.OWN_STATISTICS True takes other ones"
                 )
             statistics.append(given if node.OWN_STATISTICS else wanted)
-        return cls(node.SIZE[0], node.RESIZE, *statistics)
+        return cls(node.SIZE[0], node.RESIZE, *statistics, node.INTERPOLATION)
 
     def __call__(self, image: Image.Image) -> Tensor:
         """One picture -> what a model takes, (3, size, size) float32; transparent parts become white."""
@@ -95,7 +108,15 @@ class Preprocessing:
 
     def describe(self) -> Dict[str, Any]:
         """As plain values."""
-        return {"size": self.size, "resize": self.resize, "mean": list(self.mean), "std": list(self.std)}
+        return {
+            "size": self.size, "resize": self.resize, "interpolation": self.interpolation, "mean": list(self.mean),
+            "std": list(self.std),
+        }  # fmt: skip
+
+    @property
+    def resampling(self) -> str:
+        """How pixels come about, for what keeps them: "crop", "squash bilinear"."""
+        return self.resize if self.interpolation == "bicubic" else f"{self.resize} {self.interpolation}"
 
     def statistics(self) -> Dict[str, List[float]]:
         """Mean and deviation under their names in a config."""
@@ -103,7 +124,7 @@ class Preprocessing:
 
     def pixels(self, image: Image.Image) -> np.ndarray:
         """-> (size, size, 3) uint8."""
-        return to_pixels(image, self.size, self.resize)
+        return to_pixels(image, self.size, self.resize, self.interpolation)
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) uint8 -> float32 with this mean and deviation, on the same device."""
@@ -119,8 +140,8 @@ def preprocess(clip: Any) -> Preprocessing:
     return Preprocessing(clip_dims(clip).resolution, mean=info.mean, std=info.std)
 
 
-def to_pixels(image: Image.Image, size: int, resize: str = "crop") -> np.ndarray:
-    """An image as :class:`Preprocessing` says, (size, size, 3) uint8, resized bicubically.
+def to_pixels(image: Image.Image, size: int, resize: str = "crop", interpolation: str = "bicubic") -> np.ndarray:
+    """An image as :class:`Preprocessing` says, (size, size, 3) uint8.
 
     Of an image more than LONGEST times as long as it is short, the ends, which the crop would drop, are cut off first:
     a line of 60,000 pixels would else become 60,000 * size * size of them.
@@ -128,16 +149,16 @@ def to_pixels(image: Image.Image, size: int, resize: str = "crop") -> np.ndarray
     if image.mode != "RGB":
         image = image.convert("RGB")
     if resize == "squash":
-        return np.array(image.resize((size, size), Image.Resampling.BICUBIC))
+        return np.array(image.resize((size, size), INTERPOLATIONS[interpolation]))
     if resize == "pad":
-        return np.array(ImageOps.pad(image, (size, size), Image.Resampling.BICUBIC))
+        return np.array(ImageOps.pad(image, (size, size), INTERPOLATIONS[interpolation]))
     short, long = sorted(image.size)
     if long > LONGEST * short:
         kept = LONGEST * short + (long - LONGEST * short) % 2  # as much off one end as off the other
         before = (long - kept) // 2
         across = image.width > image.height
         image = image.crop((before, 0, before + kept, short) if across else (0, before, short, before + kept))
-    image = F.resize(image, size, F.InterpolationMode.BICUBIC)
+    image = F.resize(image, size, F.InterpolationMode(interpolation))
     return np.array(F.center_crop(image, size))
 
 
@@ -166,18 +187,21 @@ class Augmentation:
         names: of TRANSFORMS. Those of GEOMETRY come first, then those of APPEARANCE, each in the order given.
         scale: area range of random_resized_crop (INPUT.RRCROP_SCALE); its aspect is 3/4 to 4/3.
         padding: pixels that random_crop may shift by (INPUT.CROP_PADDING).
+        interpolation: of random_resized_crop, as :class:`Preprocessing` has it.
 
     Raises:
         ValueError: an unknown name, or a scale outside (0, 1].
     """
 
-    def __init__(self, names: Sequence[str], scale=(0.08, 1.0), padding: int = 4) -> None:
+    def __init__(
+        self, names: Sequence[str], scale=(0.08, 1.0), padding: int = 4, interpolation: str = "bicubic"
+    ) -> None:
         unknown = [name for name in names if name not in TRANSFORMS]
         if unknown:
             raise ValueError(f"INPUT.TRANSFORMS must be of {TRANSFORMS}, got {unknown}")
         if not 0 < scale[0] <= scale[1] <= 1:
             raise ValueError(f"INPUT.RRCROP_SCALE must be 0 < low <= high <= 1, got {tuple(scale)}")
-        self.names, self.scale, self.padding = tuple(names), tuple(scale), padding
+        self.names, self.scale, self.padding, self.interpolation = tuple(names), tuple(scale), padding, interpolation
         self.geometry: List[Callable] = [getattr(self, name) for name in names if name in GEOMETRY]
 
     def __call__(
@@ -205,7 +229,7 @@ class Augmentation:
         width, height = (min(size, math.sqrt(area * ratio)) for ratio in (aspect, 1 / aspect))
         left, top = rng.uniform(0, size - width), rng.uniform(0, size - height)
         box = (left, top, left + width, top + height)
-        return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC, box=box))
+        return np.asarray(Image.fromarray(pixels).resize((size, size), INTERPOLATIONS[self.interpolation], box=box))
 
     def random_crop(self, pixels: np.ndarray, rng: random.Random) -> np.ndarray:
         size, pad = len(pixels), self.padding

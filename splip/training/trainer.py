@@ -147,7 +147,7 @@ class SBIRTrainer(ResumableTrainer, Evaluation, OwnFolder, TrainerX):
         self.num_classes, self.lab2cname = self.dataset.num_classes, self.dataset.lab2cname
         self.images = ImageDataset(self.dataset, self.dataset.train_x, self.preprocessing)
         names, scale, padding = cfg.INPUT.TRANSFORMS, cfg.INPUT.RRCROP_SCALE, cfg.INPUT.CROP_PADDING
-        augmentation = Augmentation(names, scale, padding)
+        augmentation = Augmentation(names, scale, padding, self.preprocessing.interpolation)
         self.tokens, self.train_loader_x = None, None
         if self.trains:
             triplets = Triplets(self.images, augmentation, self.num_permutations, self.seed)
