@@ -155,6 +155,10 @@ class SBIRDataset(DatasetBase):
             test=[*self.test_queries, *self.test_gallery],
         )
 
+    def lists(self) -> List[Sequence[SBIRDatum]]:
+        """Every list of images: training, test and validation."""
+        return [self.train_x, self.test_queries, self.test_gallery, self.val_queries, self.val_gallery]
+
     def load_image(self, datum: SBIRDatum) -> Image.Image:
         """The RGB picture of `datum`; ValueError naming the file if it cannot be read."""
         return open_rgb(datum.impath)

@@ -56,6 +56,8 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if self.resize not in RESIZES:
             raise ValueError(f"INPUT.RESIZE must be one of {RESIZES}, got {self.resize!r}")
+        for name in ("mean", "std"):  # lists where they come out of a file
+            object.__setattr__(self, name, tuple(getattr(self, name)))
 
     @classmethod
     def from_cfg(cls, cfg: Any, clip: Any = None) -> Preprocessing:
@@ -65,8 +67,9 @@ class Preprocessing:
             clip: the backbone; None = one of OpenAI's.
 
         Raises:
-            ValueError: the images are not square, are not interpolated as CLIP's are, or are to be normalised as
-                neither OpenAI's CLIPs (what config files have) nor this backbone wants it, without OWN_STATISTICS.
+            ValueError: the images are not square or not of the backbone's size, are not interpolated as CLIP's are,
+                or are to be normalised as neither OpenAI's CLIPs (what config files have) nor this backbone wants it,
+                without OWN_STATISTICS.
         """
         node = cfg.INPUT
         if len(node.SIZE) != 2 or node.SIZE[0] != node.SIZE[1]:
@@ -87,6 +90,10 @@ class Preprocessing:
                     f"INPUT.{key} must be CLIP's {wanted}, got {given}; INPUT.OWN_STATISTICS True takes other ones"
                 )
             statistics.append(given if node.OWN_STATISTICS else wanted)
+        side = clip_dims(clip).resolution if clip is not None else node.SIZE[0]
+        if node.SIZE[0] != side:
+            name = cfg.MODEL.BACKBONE.NAME
+            raise ValueError(f"INPUT.SIZE is {tuple(node.SIZE)}, but backbone {name!r} takes {side} x {side} images")
         return cls(node.SIZE[0], node.RESIZE, *statistics)
 
     def __call__(self, image: Image.Image) -> Tensor:
@@ -96,10 +103,6 @@ class Preprocessing:
     def describe(self) -> Dict[str, Any]:
         """As plain values."""
         return {"size": self.size, "resize": self.resize, "mean": list(self.mean), "std": list(self.std)}
-
-    def statistics(self) -> Dict[str, List[float]]:
-        """Mean and deviation under their names in a config."""
-        return {"PIXEL_MEAN": list(self.mean), "PIXEL_STD": list(self.std)}
 
     def pixels(self, image: Image.Image) -> np.ndarray:
         """-> (size, size, 3) uint8."""

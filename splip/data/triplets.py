@@ -55,14 +55,17 @@ class ImageDataset(Dataset):
     def __getitem__(self, index: int) -> Tensor:
         return to_tensor(self.pixels(index))
 
-    def preload(self, num_workers: int = 0, folder: str = "") -> None:
+    def preload(self, num_workers: int = 0, folder: str = "", name: str = "") -> None:
         """Read every image once, now, and serve it from memory from then on.
 
         Args:
             folder: keep the images there instead (`pixel_cache`), and read only those that it lacks.
+            name: of them, to be said; "" = nothing is said.
         """
         if self.memory is not None:
             return
+        if name:
+            print(f"Reading {len(self):,} {name} into {folder or 'memory'}", flush=True)
         if folder:
             self.memory = pixel_cache(folder, self.size).fill(self.lines(), partial(self._read, num_workers))
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import torch
@@ -18,9 +19,9 @@ from splip.common.modalities import check_modality
 class Recipe(NamedTuple):
     """What a model is made from, beside its backbone and weights; plain values."""
 
-    trainer: str  # registered name
-    settings: Dict[str, Any]  # of its node, by key
-    classes: List[str]
+    method: str  # registered name of the model's class (`splip.models.registry`)
+    settings: Dict[str, Any]  # by key
+    classes: List[str]  # those that it was trained on
     preprocessing: Dict[str, Any]  # arguments of `splip.data.transforms.Preprocessing`; {} = the backbone's
 
 
@@ -34,13 +35,23 @@ class RetrievalModel(nn.Module):
             some again.
 
     Attributes:
+        settings: of the class: what the method is configured with, in capitals, with defaults of plain values.
         trainable: holds exactly what is trained, and running statistics; its ``state_dict`` is the checkpoint.
+        parts: of the class: names of children that ``trainable`` can have, where a config decides which it has.
+        rates: factors on OPTIM.LR, by child of ``trainable``; those not named learn at OPTIM.LR.
         loss_weights: by which the terms that ``forward`` returns enter the loss; those not named by 1.
         training_only: names of children of ``trainable`` that ``encode`` does not read.
         knows_modality: whether a sketch and a photo are encoded in different ways.
-        recipe: how the model is made again (:class:`Recipe`); a trainer's models have it, and every ``SpLIP``.
+        memory_keys: those of GRAD_CHECKPOINTING and MICRO_BATCH that the method follows, as attributes in small
+            letters.
+        recipe: how the model is made again (:class:`Recipe`); what `splip.models.registry.build` made has it, and
+            every ``SpLIP``.
     """
 
+    settings: Mapping[str, Any] = {}
+    parts: Sequence[str] = ()
+    rates: Mapping[str, float] = {}
+    memory_keys: Sequence[str] = ()
     training_only: Sequence[str] = ()
     loss_weights: Mapping[str, float] = {}
     knows_modality: bool = False
@@ -51,6 +62,28 @@ class RetrievalModel(nn.Module):
         super().__init__()
         self.clip = clip.eval().requires_grad_(False)
         self.trainable = nn.ModuleDict()
+
+    @classmethod
+    def make(cls, clip: Any, classnames: Sequence[str], settings: Mapping[str, Any]) -> RetrievalModel:
+        """The model around ``clip`` for the seen classes, on the clip's device: a run is rebuilt by this alone.
+
+        As it is: ``cls(clip)`` where the class has no settings, else ``cls(clip, classnames, settings)``, whose
+        settings are attributes.
+
+        Args:
+            settings: all of them, by key.
+        """
+        return cls(clip, classnames, SimpleNamespace(**settings)) if cls.settings else cls(clip)  # type: ignore[call-arg]
+
+    @classmethod
+    def inference_settings(cls, settings: Mapping[str, Any]) -> Dict[str, Any]:
+        """Those of ``settings`` that embeddings depend on: models that differ in others alone embed alike."""
+        return dict(settings)
+
+    @classmethod
+    def trains(cls) -> bool:
+        """Whether there is anything to train: the class has a loss."""
+        return cls.forward is not RetrievalModel.forward
 
     @property
     def device(self) -> torch.device:

@@ -12,7 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from splip.data.images import open_rgb
-from splip.models.load import DEFAULT, ImageModel, load_model
+from splip.models.image_model import ImageModel
+from splip.models.load import DEFAULT, load_model
 from splip.search.drawings import clean_drawing
 from splip.search.engines.store import LocalStore
 from splip.search.records import CLEAN, KINDS, Hit, Store

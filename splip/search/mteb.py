@@ -20,7 +20,7 @@ from mteb.types import PromptType
 from torch import Tensor
 
 from splip.data.images import as_rgb
-from splip.models.load import ImageModel
+from splip.models.image_model import ImageModel
 
 # What the images of a task are. TU-Berlin's are the documents, and its queries are words.
 TASKS: Dict[str, Dict[str, str]] = {

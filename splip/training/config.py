@@ -5,10 +5,11 @@ set.
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Type
 
 from splip.config import SpLIPConfig
 from splip.engine import DATASET_REGISTRY, TRAINER_REGISTRY
+from splip.models.base import RetrievalModel
 
 FINAL_MODELS = ("last_step", "best_val")
 
@@ -27,8 +28,6 @@ def extend_cfg(cfg: Any) -> None:
     cfg.TRAINER.GRAD_CHECKPOINTING = False  # run blocks again in the backward pass: less memory, one more forward pass
     cfg.TRAINER.MICRO_BATCH = 0  # images through the vision tower at a time, with the whole batch's gradient; 0 = all
     cfg.TRAINER.SPLIP = CfgNode({name.upper(): value for name, value in asdict(SpLIPConfig()).items()})
-    cfg.TRAINER.SPLIP.PREC = ""  # until version 0.1 what TRAINER.PREC is now; empty = not used
-    cfg.TRAINER.SPLIP.RECOMPUTE = False  # likewise of TRAINER.GRAD_CHECKPOINTING
     cfg.OPTIM.BY_STEP = False  # rates follow the schedule and its warm-up at every step rather than at every epoch
     cfg.OPTIM.WARMUP_STEPS = 0  # with BY_STEP: a linear warm-up of so many steps in place of WARMUP_EPOCH
     cfg.OPTIM.GRAD_CLIP = 0.0  # gradients longer than this are shortened to it (norm over all trained parts); 0 = never
@@ -54,17 +53,20 @@ def extend_cfg(cfg: Any) -> None:
                 own(cfg)
 
 
-def grad_checkpointing(cfg: Any) -> bool:
-    """Whether blocks are run again in the backward pass, by either of the key's names."""
-    return cfg.TRAINER.GRAD_CHECKPOINTING or cfg.TRAINER.SPLIP.RECOMPUTE
-
-
-def check_cfg(cfg: Any, trains: bool = True) -> None:
+def check_cfg(cfg: Any, model_class: Type[RetrievalModel], name: str = "") -> None:
     """Refuse values of the loop's keys that would be ignored, or stumbled over later.
+
+    Args:
+        model_class: of the model that is trained or tested.
+        name: of the trainer, for messages.
 
     Raises:
         ValueError: naming the key, its value and what is accepted.
     """
+    trains = model_class.trains()
+    for key in ("GRAD_CHECKPOINTING", "MICRO_BATCH"):
+        if cfg.TRAINER[key] and trains and key not in model_class.memory_keys:
+            raise ValueError(f"TRAINER.{key} {cfg.TRAINER[key]}: {name} does not follow it")
     final, optim = cfg.TEST.FINAL_MODEL, cfg.OPTIM
     if final not in FINAL_MODELS:
         raise ValueError(f"TEST.FINAL_MODEL must be one of {FINAL_MODELS}, got {final!r}")
