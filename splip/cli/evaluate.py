@@ -22,10 +22,11 @@ from typing import Any, Dict, NamedTuple, Sequence
 import torch
 
 import splip.datasets  # noqa: F401  (registers them)
+from splip import engine
 from splip.data.base import SBIRDataset
 from splip.data.capacity import choose_workers
 from splip.data.transforms import Preprocessing
-from splip.engine import ENGINE, build_dataset, build_trainer, get_cfg_default
+from splip.engine import build_dataset, build_trainer, get_cfg_default
 from splip.models import pretrained
 from splip.models.encoders import EncoderModel, Prepared, load_encoder
 from splip.models.hosts import host_images, load_host_weights
@@ -122,9 +123,8 @@ def _model(args: argparse.Namespace) -> Tested:
     cfg.SEED, cfg.TRAINER.NAME = args.seed, args.encoder or args.model
     cfg, device = _merged(cfg, args), torch.device(args.device)
     if args.encoder:
-        found = load_encoder(args.encoder, args.device)
-        dataset = build_dataset(cfg)
-        return Tested(cfg, EncoderModel(found.encode), Prepared(found.transform), dataset, device)
+        encoder = load_encoder(args.encoder, args.device)
+        return Tested(cfg, EncoderModel(encoder.encode), Prepared(encoder.transform), build_dataset(cfg), device)
     found = load_model(args.model, args.device, args.backbone)
     model = found.source or EncoderModel(found.encode, True)
     return Tested(cfg, model, found.preprocessing, build_dataset(cfg), device, seed=max(args.seed, 0))
@@ -134,6 +134,7 @@ def _of_saved(args: argparse.Namespace, cfg: Any, saved: pretrained.Saved, backb
     cuda = torch.cuda.is_available() and cfg.USE_CUDA
     device = torch.device("cuda" if cuda else "cpu")
     model = of_saved(saved, saved.where, str(device), backbone)
+    assert model.source is not None  # of what was saved
     clip = model.source.clip
     asked = Preprocessing.from_cfg(cfg, clip)
     if asked != model.preprocessing:
@@ -152,7 +153,7 @@ def _keys(saved: pretrained.Saved) -> Dict[str, Any]:
 
 def _host(args: argparse.Namespace) -> Tested:
     """Of --host: its trainer builds the model and the data set."""
-    if ENGINE == "builtin":
+    if engine.ENGINE == "builtin":
         raise ValueError("--host needs Dassl, for which its trainers are written: see docs/HOSTS.md")
     if not (args.trainer and args.model_dir):
         raise ValueError("--host needs --trainer and --model-dir")

@@ -43,7 +43,8 @@ def load_model(where: Union[str, os.PathLike] = DEFAULT, device: str = "cpu", ba
         raise ValueError(f"{folder!r} is a backbone, not a model: train one on it, or splip evaluate --encoder")
     if not os.path.isdir(folder) and (os.path.exists(folder) or folder.count("/") != 1 or folder.startswith(".")):
         raise ValueError(f"no model at {folder!r}: a run's folder, a saved model or exported encoders are wanted")
-    if os.path.isdir(folder) and not pretrained.is_saved(folder) and find_exported(folder):
+    is_run = os.path.isfile(os.path.join(folder, "config.yaml"))
+    if os.path.isdir(folder) and not (is_run or pretrained.is_saved(folder)) and find_exported(folder):
         return _exported(folder, device)
     return of_saved(pretrained.read(folder), folder, device, backbone)
 

@@ -46,6 +46,11 @@ def extend_cfg(cfg: Any) -> None:
     cfg.DATASET.FILE_LISTS = ""  # empty = read folders; zse = ZSE-SBIR's lists below ROOT; else the folder of them
     cfg.DATASET.CACHE = False  # keep decoded images (uint8, input size) in memory after their first use
     cfg.DATASET.PIXEL_CACHE = ""  # keep them in this folder instead, for later runs too; empty = nowhere
+    for name in TRAINER_REGISTRY.registered_names():
+        trainer: Any = TRAINER_REGISTRY.get(name)  # a host's has no model of ours
+        settings = trainer.model_class.settings if hasattr(trainer, "model_class") else {}
+        if settings and trainer.node not in cfg.TRAINER:
+            cfg.TRAINER[trainer.node] = CfgNode(dict(settings))
     for registry in (TRAINER_REGISTRY, DATASET_REGISTRY):
         for name in registry.registered_names():
             own = getattr(registry.get(name), "extend_cfg", None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from splip.data.base import SBIRDataset
 from splip.training.options import flat
@@ -21,15 +21,16 @@ HOW = (
 SHOWN = 6  # differences that a message lists
 
 
-def settings_of(config: Mapping[str, Any], method: Mapping[str, Any] = {}) -> Dict[str, Any]:
-    """A config's settings that can change a result: without HOW, SEED, and the nodes of methods.
+def settings_of(config: Mapping[str, Any], method: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
+    """A config's settings that can change a result: without HOW, SEED, and the nodes of other methods.
 
     Args:
-        method: what the run's own method is made with, by the keys of a config; taken as it is.
+        method: what the run's own method is made with, by the keys of a config; None = it is not known, and every
+            method's node counts.
     """
-    found = dict(method)
+    found = dict(method or {})
     for key, value in flat(config).items():
-        in_a_node = key.startswith("TRAINER.") and key.count(".") > 1
+        in_a_node = method is not None and key.startswith("TRAINER.") and key.count(".") > 1
         if key not in (*HOW, "SEED") and not in_a_node:
             found[key] = json.loads(json.dumps(value))
     return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import asdict
-from typing import Any, Dict, Mapping, Optional, Type
+from typing import Any, Dict, List, Mapping, Optional, Type
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +50,8 @@ class SBIRTrainer(TrainerX):
     fixed: Mapping[str, Any] = {}
     progress: Progress
     patches: Optional[Patches]
+    history: List[Dict[str, float]]
+    average: Optional[Dict[str, Tensor]]  # of weights, where OPTIM.AVERAGE_EPOCHS wants it
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -59,16 +61,6 @@ class SBIRTrainer(TrainerX):
             cls.node = cls.__name__.upper()
         if "model_class" in cls.__dict__:
             register_model(cls.model_class)
-
-    # ------------------------------------------------------------ of the method
-
-    @classmethod
-    def extend_cfg(cls, cfg: Any) -> None:
-        """Add the method's own node with its defaults, in place."""
-        from yacs.config import CfgNode
-
-        if cls.model_class.settings and cls.node not in cfg.TRAINER:
-            cfg.TRAINER[cls.node] = CfgNode(dict(cls.model_class.settings))
 
     @classmethod
     def method_settings(cls, cfg: Any) -> Dict[str, Any]:
