@@ -20,7 +20,7 @@ from splip.models import pretrained
 from splip.models.exported import find_exported, read_encoder
 from splip.models.image_model import ImageModel, identity_of
 
-DEFAULT = "splip-hybrid"  # the model that ships with the package
+DEFAULT = "splip-search"  # the trained model that ships with the package
 
 
 def load_model(where: Union[str, os.PathLike] = DEFAULT, device: str = "cpu", backbone: str = "") -> ImageModel:
@@ -28,7 +28,7 @@ def load_model(where: Union[str, os.PathLike] = DEFAULT, device: str = "cpu", ba
 
     Args:
         where: output folder of a run; folder of ``save_pretrained``, or its ``owner/name`` on the Hugging Face hub;
-            folder of ``splip export``; ``splip-hybrid``, the model that ships with the package.
+            folder of ``splip export``; ``splip-search``, the model that ships with the package.
         device: where it computes.
         backbone: name or file of its backbone, if that is elsewhere now.
 
