@@ -48,7 +48,7 @@ setup(
         "mteb": ["mteb>=2.0", "datasets"],  # splip.search.mteb
         "jpeg": JPEG,  # JPEGs decoded faster, to the same pixels
         "export": ["onnx", "onnxruntime", "onnxscript"],  # splip export --format onnx
-        "hf": HUGGING_FACE,  # CLIPs and encoders of Hugging Face, sharing what was trained
+        "hf": [*HUGGING_FACE, "pyarrow"],  # CLIPs, encoders, sharing what was trained, mirrors of data sets
         "open_clip": OPEN_CLIP,  # CLIPs and encoders of open_clip: LAION, DataComp, SigLIP, ...
     },
 )

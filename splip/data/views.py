@@ -73,12 +73,12 @@ class Views(Dataset):
 
     def pixels(self, position: int, view: int) -> np.ndarray:
         """(S, S, 3) uint8."""
-        item, name = self.images.items[position], self._name(position)
+        name = self._name(position)
         geometry = random.Random(f"{self.seed}/{self._lies(position, view)}/geometry")
         appearance = random.Random(f"{self.seed}/{name}/{view}/appearance")
         if self._last is None or self._last[0] != position:  # rows of one image follow each other: it is read once
             self._last = position, self.images.pixels(position)
-        return self.augmentation(self._last[1], item.domain, geometry, appearance)
+        return self.images.augmented(position, self.augmentation, geometry, appearance, self._last[1])
 
     def permutation(self, position: int, view: int) -> int:
         """By which of the bank's permutations the shuffled copy of a sketch's view is made."""

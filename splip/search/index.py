@@ -14,7 +14,7 @@ from torch import Tensor
 from splip.data.images import open_rgb
 from splip.models.image_model import ImageModel
 from splip.models.load import DEFAULT, load_model
-from splip.search.drawings import clean_drawing
+from splip.search.drawings import clean_drawing, open_drawing
 from splip.search.engines import SHARED, engine_class
 from splip.search.records import CLEAN, KINDS, Hit, Store
 from splip.search.scan import Report, update
@@ -159,7 +159,7 @@ class Index:
         """The k photos nearest to a drawing, a photo, words, or a mix, best first.
 
         Args:
-            question: a picture or its file; None = words alone.
+            question: a picture or its file, also ``FILE.ndjson:N``, strokes; None = words alone.
             kind: ``sketch`` (:func:`splip.search.drawings.clean_drawing` mends it) or ``photo``.
             text: words that the photos should fit as well.
             text_weight: of the words beside the picture, in [0, 1].
@@ -184,8 +184,10 @@ class Index:
         if question is not None:
             if isinstance(question, Image.Image):
                 picture = question
+            elif kind == "sketch":
+                picture = open_drawing(question)
             else:
-                picture = open_rgb(os.path.expanduser(os.fspath(question)), keep_alpha=kind == "sketch")
+                picture = open_rgb(os.path.expanduser(os.fspath(question)))
             try:
                 picture = clean_drawing(picture).image if kind == "sketch" else picture
             except ValueError as error:

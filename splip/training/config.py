@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any, Type
 
 from splip.config import SpLIPConfig
+from splip.data.galleries import STROKE_KEYS
 from splip.engine import DATASET_REGISTRY, TRAINER_REGISTRY
 from splip.models.base import RetrievalModel
 
@@ -42,8 +43,13 @@ def extend_cfg(cfg: Any) -> None:
     cfg.DATASET.GALLERY = ""  # gallery rule of the setting; empty = its default
     cfg.DATASET.GALLERY_SEED = 0  # of the rules that draw from the seen classes
     cfg.DATASET.TARGET = ""  # cross: the class list, and with it the data set, that is tested on
-    cfg.DATASET.PHOTOS = "once"  # once | zse: Sketchy's original photos twice, as in ZSE-SBIR's lists
+    # once | zse: Sketchy's original photos twice, as in ZSE-SBIR's lists | original: without the photos added to them
+    cfg.DATASET.PHOTOS = "once"
     cfg.DATASET.FILE_LISTS = ""  # empty = read folders; zse = ZSE-SBIR's lists below ROOT; else the folder of them
+    cfg.DATASET.EXTRA_SKETCHES = ""  # more training sketches of seen classes: <class>.ndjson (strokes) or <class>/*
+    cfg.DATASET.EXTRA_PER_CLASS = 0  # at most so many of each class, the first; 0 = all
+    for key, value in STROKE_KEYS.items():  # how strokes are drawn: WIDTH in pixels of 256, MARGIN of the side, SMOOTH
+        cfg.DATASET[key] = value
     cfg.DATASET.CACHE = False  # keep decoded images (uint8, input size) in memory after their first use
     cfg.DATASET.PIXEL_CACHE = ""  # keep them in this folder instead, for later runs too; empty = nowhere
     for name in TRAINER_REGISTRY.registered_names():
