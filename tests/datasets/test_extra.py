@@ -10,6 +10,7 @@ from tiny_strokes import write_strokes
 
 import splip
 from splip.common.modalities import SKETCH
+from splip.data.checking import check_images
 from splip.data.strokes import PEN
 from splip.datasets.archives import QUICKDRAW, SKETCHY, find_split
 from splip.datasets.sources import quickdraw_words
@@ -170,7 +171,7 @@ def test_a_run_trains_on_them(root, tmp_path):
     data = trainer.train_loader_x.dataset
     items = [data.images.items[position] for position in data.sketches]
     assert sum(item.spec is not None for item in items) == 81 * DRAWINGS
-    trainer.check_images()
+    check_images(item.impath for part in trainer.dataset.lists() for item in part)
     index = random.Random(0).choice([k for k, item in enumerate(items) if item.spec is not None])
     first, second = (data[epoch, index] for epoch in (0, 1))
     assert first["label"] == items[index].label and (first["sketch"] != second["sketch"]).any()
