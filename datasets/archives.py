@@ -15,7 +15,8 @@ from splip.common.modalities import PHOTO, SKETCH
 from splip.data.classes import normalise, read_shipped, read_split
 from splip.data.listing import list_classes
 
-PHOTO_CHOICES = ("once", "zse")
+ORIGINAL = "original"  # of PHOTO_CHOICES: without an extension
+PHOTO_CHOICES = ("once", "zse", ORIGINAL)
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Archive:
     instances: bool = False  # whether sketches name the photo that they show
 
     def places(self, fine: bool = False) -> List[Tuple[int, str]]:
-        """(modality, folder) of what is read; fine-grained only the photos that were drawn."""
+        """(modality, folder) of what is read; fine-grained, and with PHOTOS original, the photos that were drawn."""
         return [(SKETCH, self.sketches), *((PHOTO, folder) for folder in self.photos[: 1 if fine else None])]
 
 
@@ -131,6 +132,8 @@ def find_archive(archive: Archive, root: str, fine: bool = False) -> Path:
     looked = {folder: (found / folder).is_dir() for _, folder in archive.places(fine)}
     if not all(looked.values()):
         lines = [f"  {found / folder}/<class>/  {'found' if there else 'MISSING'}" for folder, there in looked.items()]
+        if archive == SKETCHY and not fine and all(looked[folder] for _, folder in archive.places(fine=True)):
+            lines.append("DATASET.PHOTOS original (splip data check --photos original) does without the added photos")
         raise ValueError("\n".join([f"{archive.folder} is not below {base} in the layout of its archive:", *lines]))
     return found
 
@@ -229,6 +232,8 @@ def expected_counts(split: Split, photos: str = "once", file_lists: str = "") ->
     more = [0 if file_lists else held_out * len(split.seen), 0, 0, 0]
     if photos == "once":
         more = [more[0], -repeats[0], 0, -repeats[1]]
+    if photos == ORIGINAL and split.name in SKETCHY.splits:  # 100 of each class
+        counts = counts[0], 100 * len(split.seen), counts[2], 100 * len(split.unseen)
     return [None if count is None else count + change for count, change in zip(counts, more)]
 
 

@@ -11,10 +11,11 @@ from typing import Iterable, List, NamedTuple, Tuple
 
 from splip.common.modalities import MODALITIES
 from splip.data.base import SBIRDataset, SBIRDatum
-from splip.data.galleries import GALLERIES, name_gallery, read_setting, split_classes
+from splip.data.galleries import GALLERIES, STROKE_KEYS, name_gallery, read_setting, split_classes
 from splip.datasets.archives import (
     ARCHIVES,
     COLUMNS,
+    ORIGINAL,
     PHOTO_CHOICES,
     SKETCHY,
     Archive,
@@ -29,6 +30,7 @@ from splip.datasets.archives import (
     instance_of,
     read_folders,
 )
+from splip.datasets.extra import read_extra
 from splip.datasets.file_lists import find_lists, read_lists
 
 
@@ -49,8 +51,10 @@ class Benchmark(SBIRDataset):
     - ``DATASET.SPLIT``: a shipped list of unseen classes, or a text file; the archive's other classes are seen.
     - ``DATASET.TARGET`` (``cross``): another archive's list. Training is on the seen classes here, testing on
       that list's classes there: ``unseen_minus_source`` leaves out those that were trained on, ``all_unseen`` not.
-    - ``DATASET.PHOTOS`` (Sketchy): its original photos stand in the archive twice; each ``once``, or as in ``zse``.
+    - ``DATASET.PHOTOS`` (Sketchy): its original photos stand in the archive twice; each ``once``, or as in ``zse``;
+      ``original``: without the photos that were added to them, which mirrors lack.
     - ``DATASET.FILE_LISTS``: take the images that ZSE-SBIR's lists name, not all that the folders hold.
+    - ``DATASET.EXTRA_SKETCHES`` (not in ``fg``): more training sketches of seen classes (:mod:`splip.datasets.extra`).
 
     Raises:
         ValueError: a key has another value, a folder or file of the data is missing, or a class has no
@@ -68,6 +72,8 @@ class Benchmark(SBIRDataset):
         target, wanted = _find_target(self.archive, node.TARGET) if cross else (self.archive, split)
         two_copies = not fine and SKETCHY in (self.archive, target)
         reads = ["FILE_LISTS", *(["TARGET"] if cross else []), *(["PHOTOS"] if two_copies else [])]
+        extra = "" if fine else node.EXTRA_SKETCHES
+        reads += ["EXTRA_SKETCHES", "EXTRA_PER_CLASS", *STROKE_KEYS] if extra else []
         setting, rule = read_setting(cfg, name, {key: GALLERIES[key] for key in settings}, reads)
         if node.PHOTOS not in PHOTO_CHOICES:
             raise ValueError(f"DATASET.PHOTOS must be one of {PHOTO_CHOICES}, got {node.PHOTOS!r}")
@@ -82,6 +88,10 @@ class Benchmark(SBIRDataset):
         else:
             items = make_items(read_images(self.archive, split, source, [*split.seen, *unseen], fine), fine)
             parts = split_classes(items, unseen, rule, node.GALLERY_SEED)
+        hold_out = cfg.TEST.FINAL_MODEL == "best_val"
+        if extra:  # after the galleries are drawn: they train, and never ask
+            tested = [*unseen, *(split.pseudo if hold_out else [])]
+            parts["train"] = [*parts["train"], *read_extra(node, self.archive, split.seen, tested)]
         super().__init__(
             **parts,
             seen=split.seen,
@@ -90,7 +100,7 @@ class Benchmark(SBIRDataset):
             gallery_name=name_gallery(rule, node.GALLERY_SEED, node.PHOTOS, node.FILE_LISTS),
             setting=setting,
             pseudo_unseen=split.pseudo,
-            hold_out=cfg.TEST.FINAL_MODEL == "best_val",
+            hold_out=hold_out,
             overlap=rule == "all_unseen",
         )
 
@@ -108,10 +118,11 @@ def read_images(
         ValueError: as `find_archive`, `read_folders`, `find_lists` and `read_lists`; a listed image is
             missing, or one of `classes` is empty.
     """
-    folder = find_archive(archive, source.root, fine)
+    drawn = fine or source.photos == ORIGINAL
+    folder = find_archive(archive, source.root, drawn)
     if source.file_lists:
         lists = find_lists(archive, folder, source.file_lists, split.name)
-        listed = read_lists(archive, folder, lists, split, source.photos, fine)
+        listed = read_lists(archive, folder, lists, split, source.photos, drawn)
         if listed.missing:
             raise ValueError(
                 f"{len(listed.missing)} images of the lists in {lists} are not below {folder}, "
@@ -119,7 +130,7 @@ def read_images(
             )
         class_folders = [*listed.train, *listed.test]
     else:
-        class_folders = read_folders(archive, folder, source.photos, fine)
+        class_folders = read_folders(archive, folder, source.photos, drawn)
     for domain, modality in enumerate(MODALITIES):
         empty = find_empty(class_folders, classes, domain)
         if empty:

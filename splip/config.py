@@ -8,7 +8,6 @@ somebody who re-implemented the method, N third-party note, D our decision.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Dict
 
 LAYERNORMS = ("both", "vision", "text", "none")
 TEXT_CONDITIONINGS = ("batch", "instance")
@@ -159,20 +158,3 @@ TRAINING_ONLY = (
     "logit_scale", "alpha", "beta", "contrastive", "contrastive_temperature", "grid", "permutations", "tiles",
     "jigsaw_layers", "jigsaw_seed",
 )
-# What runs that do not name these settings had: they were written before the settings were there (until 23ad539).
-BEFORE = {
-    "bt_shuffled": False, "bv_layers": 2, "bv_positions": False, "bv_normalize": False, "bvt_states": "eot",
-    "bvt_width": 0, "bvt_activation": "gelu", "distance": "cosine", "same_class_margin": 1.0, "tiles": "resize",
-}
-
-
-def config_from_cfg(cfg: Any) -> SpLIPConfig:
-    """The method's settings out of a yacs config.
-
-    Raises:
-        ValueError: a value is not accepted, or the config was never extended.
-    """
-    if "SPLIP" not in cfg.TRAINER:
-        raise ValueError("cfg.TRAINER.SPLIP is missing: call splip.extend_cfg(cfg) before merging files")
-    node: Dict[str, Any] = cfg.TRAINER.SPLIP
-    return SpLIPConfig(**{field.name: node[field.name.upper()] for field in fields(SpLIPConfig)})

@@ -39,8 +39,7 @@ class PromptedCLIP(RetrievalModel):
         trainable: holds exactly what is trained, and the prototypes; its ``state_dict`` is the checkpoint.
 
     Raises:
-        ValueError: see :func:`splip.models.base.class_tokens`; B_v's template has no words; the CLIP belongs to another
-            model.
+        ValueError: of :func:`splip.models.base.class_tokens`; B_v's template has no words; another model has the CLIP.
     """
 
     def __init__(
@@ -66,24 +65,19 @@ class PromptedCLIP(RetrievalModel):
         if not config.layernorm_shared:
             self._visual["photo"] = with_own_layernorms(clip.visual)
             self.trainable["layernorms_photo"] = nn.ModuleDict(trained_layernorms(self._visual["photo"], "both"))
+        vision, text = dims.vision_width, dims.text_width
         if config.free_prompts > 0:
-            shape = config.free_prompts, dims.vision_width
+            shape = config.free_prompts, vision
             self.trainable["free"] = nn.ParameterDict({m: nn.Parameter(0.02 * torch.randn(shape)) for m in MODALITIES})
         if config.use_bt:
-            self.trainable["b_t"] = VisionToText(
-                dims.vision_width, dims.text_width, config.text_prompts, config.bt_pool
-            )
+            self.trainable["b_t"] = VisionToText(vision, text, config.text_prompts, config.bt_pool)
             if config.text_conditioning == "batch":
-                self.trainable["prototypes"] = Prototypes(dims.text_width, config.prototype_momentum)
+                self.trainable["prototypes"] = Prototypes(text, config.prototype_momentum)
         if config.use_bv:
-            self.trainable["b_v"] = TextToVision(
-                dims.text_width, dims.vision_width, config.bv_layers, config.bv_normalize
-            )
+            self.trainable["b_v"] = TextToVision(text, vision, config.bv_layers, config.bv_normalize)
         if config.use_bvt:
-            self.trainable["b_vt"] = StatesToVision(
-                dims.text_width, dims.vision_width, config.visual_prompts,
-                config.bvt_width or dims.vision_width, config.bvt_activation,
-            )
+            shape = config.visual_prompts, config.bvt_width or vision
+            self.trainable["b_vt"] = StatesToVision(text, vision, *shape, config.bvt_activation)
         self.trainable.to(device)
         self._cache: Dict[str, Tuple[tuple, List[Optional[Tensor]]]] = {}
         # with a set of prompts for each image it is arithmetic that costs, on a GPU, too
@@ -182,13 +176,11 @@ class PromptedCLIP(RetrievalModel):
     def _encode(
         self, modality: str, images: Tensor, anchors: int, labelled: Optional[int] = None
     ) -> Tuple[Tensor, Any]:
-        """Image features (B, d) and class embeddings (C, d), (B, C, d) with instance conditioning, or None without
-        L_class.
+        """Image features (B, d), and class embeddings (C, d), or (B, C, d) for each image, or None without L_class.
 
         Args:
             anchors: only the first so many images speak for the batch.
-            labelled: only the first so many are compared with class embeddings (default: all), which may be made for
-                these alone.
+            labelled: only the first so many (default: all) need class embeddings; later ones may be left out.
         """
         patches = patch_embeddings(self.visual(modality), images)
         text_prompts = None

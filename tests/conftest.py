@@ -43,15 +43,6 @@ def save_clip(clip, path):
     return path
 
 
-def make_rounded_clip_file(path):
-    """The tiny CLIP as runs until 1a4b808 saw it: OpenAI's loader rounds all but LayerNorms and embeddings."""
-    from clip.model import convert_weights
-
-    clip = build_clip()
-    convert_weights(clip)
-    return save_clip(clip, path)
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _own_places(tmp_path_factory):
     """Nothing is kept in the home of whoever runs the tests, nor in the folder for temporary files: what is killed

@@ -11,6 +11,7 @@ import sys
 from typing import List, Optional, Sequence
 
 from splip.common.errors import guarded
+from splip.search.engines import ENGINES
 
 COMMANDS = {
     "app": ("splip.cli.app", "a page to draw on, that finds your photos"),
@@ -45,10 +46,10 @@ def add_model(parser: argparse.ArgumentParser, required: bool = False, default: 
 
 def add_index(parser: argparse.ArgumentParser) -> None:
     """The arguments that name an index and its model."""
-    add_model(parser, default="splip-hybrid")
+    add_model(parser, default="splip-search")
     add = parser.add_argument
     add("--index", default="", metavar="FOLDER", help="where indexes are kept (default: $SPLIP_INDEX or your data)")
-    add("--engine", choices=("faiss", "milvus"), default="faiss", help="what holds the vectors (default: %(default)s)")
+    add("--engine", choices=tuple(ENGINES), default="faiss", help="what holds the vectors (default: %(default)s)")
     add("--uri", default="", help="of milvus: a file, as photos.db, or http://host:19530")
     add("--device", default="cpu", help="where the model computes, as cuda (default: %(default)s)")
 

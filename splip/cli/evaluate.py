@@ -17,11 +17,25 @@ import importlib.util
 import os
 import sys
 from pathlib import Path
+from typing import Any, Dict, NamedTuple, Sequence
 
 import torch
 
+import splip.datasets  # noqa: F401  (registers them)
+from splip import engine
+from splip.data.base import SBIRDataset
+from splip.data.capacity import choose_workers
+from splip.data.transforms import Preprocessing
+from splip.engine import build_dataset, build_trainer, get_cfg_default
+from splip.models import pretrained
+from splip.models.encoders import EncoderModel, Prepared, load_encoder
+from splip.models.hosts import host_images, load_host_weights
+from splip.models.load import load_model, of_saved
 from splip.training.config import extend_cfg
-from splip.training.options import merge_file, merge_options
+from splip.training.evaluator import Evaluator
+from splip.training.options import merge_file, merge_options, read_config
+from splip.training.precision import precision
+from splip.training.run_folder import RunFolder
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +59,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("opts", nargs="*", metavar="KEY VALUE", help="settings, e.g. DATASET.SETTING gzs (or KEY=VALUE)")
 
 
+class Tested(NamedTuple):
+    """What is tested, on what, and what its results say of it."""
+
+    cfg: Any
+    model: Any
+    preprocessing: Any
+    dataset: SBIRDataset
+    device: torch.device
+    precision: str = "fp32"
+    clip: Any = None  # the backbone, if it is one of ours
+    method: Dict[str, Any] = {}  # what it is made with
+    epoch: int = 0
+    seed: int = 0
+    trained: bool = False
+    history: Sequence[Dict[str, float]] = ()
+
+
 def run(args: argparse.Namespace) -> int:
     """Test, and write the results; returns the exit code.
 
@@ -55,42 +86,33 @@ def run(args: argparse.Namespace) -> int:
         args.run = Path(args.model)  # tested with its own settings
     if args.run and os.path.realpath(args.run) == os.path.realpath(args.output_dir):
         raise ValueError(f"--output-dir {args.output_dir} is the run's own folder: its results would be overwritten")
-    if args.host:
-        trainer = _host_trainer(args)
-    else:
-        trainer = _own_trainer(args) if args.run else _tester(args)
-    trainer.is_finished()  # refuses a folder with another run's results
-    if args.host or trainer.trains:
-        trainer.load_model(args.model_dir if args.host else str(args.run), epoch=args.load_epoch)
-    trainer.test()
+    tested = _host(args) if args.host else _run(args) if args.run else _model(args)
+    cfg, data = tested.cfg, tested.dataset
+    how = tested.clip, tested.precision, tested.seed, tested.trained
+    folder = RunFolder(args.output_dir, cfg, tested.method, data, *how)
+    folder.is_finished()  # refuses a folder with another run's results
+    workers = choose_workers(cfg.DATALOADER.NUM_WORKERS, tested.device.type == "cuda")
+    evaluator = Evaluator.from_cfg(
+        cfg, tested.model, data, tested.preprocessing, tested.device, tested.precision, workers
+    )
+    with folder.locked():
+        folder.write_start(tested.model)
+        outcome = evaluator.evaluate(swapped=True)
+        folder.write_results(outcome, tested.preprocessing, tested.epoch, tested.history)
     return 0
 
 
-def _own_trainer(args: argparse.Namespace):
-    import splip.datasets
-    import splip.trainers  # noqa: F401  (both register)
-    from splip.engine import build_trainer
-    from splip.training import checkpoints
-    from splip.training.runs import read_config, take_settings, trainer_class
-
+def _run(args: argparse.Namespace) -> Tested:
+    """Of --run, on its own data set with the settings that are given."""
     if args.trainer or args.model_dir or args.config_file:
         raise ValueError("--trainer, --model-dir and --config-file belong to --host: a run has its own")
-    cfg = read_config(args.run)
-    trainer = trainer_class(cfg.TRAINER.NAME)
-    if trainer.trains:
-        path = checkpoints.find(str(args.run), cfg.TEST.FINAL_MODEL == "best_val", args.load_epoch)
-        take_settings(cfg, trainer, checkpoints.read(path)["fingerprint"], path)
-    return build_trainer(_merged(cfg, args))
+    cfg = _merged(read_config(args.run), args)
+    saved = pretrained.read(args.run, args.load_epoch)
+    return _of_saved(args, cfg, saved, args.backbone or cfg.MODEL.BACKBONE.NAME)
 
 
-def _tester(args: argparse.Namespace):
+def _model(args: argparse.Namespace) -> Tested:
     """Of --model or --encoder, on the data set that is named."""
-    import splip.datasets
-    import splip.trainers  # noqa: F401  (both register)
-    from splip.engine import get_cfg_default
-    from splip.models.encoders import ModelTester, load_encoder
-    from splip.models.load import load_model
-
     if not args.dataset_config_file:
         raise ValueError("--dataset-config-file is needed: which data set is it to be tested on?")
     if args.config_file or args.trainer or args.model_dir:
@@ -99,28 +121,55 @@ def _tester(args: argparse.Namespace):
     extend_cfg(cfg)
     cfg.USE_CUDA = torch.device(args.device).type == "cuda"
     cfg.SEED, cfg.TRAINER.NAME = args.seed, args.encoder or args.model
+    cfg, device = _merged(cfg, args), torch.device(args.device)
     if args.encoder:
-        return ModelTester(_merged(cfg, args), load_encoder(args.encoder, args.device))
-    return ModelTester(_merged(cfg, args), load_model(args.model, args.device, args.backbone))
+        encoder = load_encoder(args.encoder, args.device)
+        return Tested(cfg, EncoderModel(encoder.encode), Prepared(encoder.transform), build_dataset(cfg), device)
+    found = load_model(args.model, args.device, args.backbone)
+    model = found.source or EncoderModel(found.encode, True)
+    return Tested(cfg, model, found.preprocessing, build_dataset(cfg), device, seed=max(args.seed, 0))
 
 
-def _host_trainer(args: argparse.Namespace):
-    import splip.datasets
-    import splip.trainers  # noqa: F401  (both register)
-    from splip.engine import ENGINE, get_cfg_default
-    from splip.models.hosts import HostTrainer
+def _of_saved(args: argparse.Namespace, cfg: Any, saved: pretrained.Saved, backbone: str) -> Tested:
+    cuda = torch.cuda.is_available() and cfg.USE_CUDA
+    device = torch.device("cuda" if cuda else "cpu")
+    model = of_saved(saved, saved.where, str(device), backbone)
+    assert model.source is not None  # of what was saved
+    clip = model.source.clip
+    asked = Preprocessing.from_cfg(cfg, clip)
+    if asked != model.preprocessing:
+        raise ValueError(f"the run's images were made as {model.preprocessing.describe()}, not {asked.describe()}")
+    seed, trained = (max(cfg.SEED, 0), False) if saved.seed is None else (saved.seed, True)
+    return Tested(
+        cfg, model.source, model.preprocessing, build_dataset(cfg), device, precision(cfg, device), clip, _keys(saved),
+        saved.epoch, seed, trained, saved.history,
+    )  # fmt: skip
 
-    if ENGINE == "builtin":
+
+def _keys(saved: pretrained.Saved) -> Dict[str, Any]:
+    """What a model is made with, by the keys of a config."""
+    return {f"TRAINER.{saved.recipe.method.upper()}.{key}": value for key, value in saved.recipe.settings.items()}
+
+
+def _host(args: argparse.Namespace) -> Tested:
+    """Of --host: its trainer builds the model and the data set."""
+    if engine.ENGINE == "builtin":
         raise ValueError("--host needs Dassl, for which its trainers are written: see docs/HOSTS.md")
     if not (args.trainer and args.model_dir):
         raise ValueError("--host needs --trainer and --model-dir")
-    host = _import_host(args.host)
+    module = _import_host(args.host)
     cfg = get_cfg_default()
-    host.extend_cfg(cfg)
+    module.extend_cfg(cfg)
     extend_cfg(cfg)
     cfg.TRAINER.NAME, cfg.SEED = args.trainer, args.seed
     # Dassl's warm-up fails since torch 2.7, and nothing is trained here
-    return HostTrainer(_merged(cfg, args, "OPTIM.WARMUP_EPOCH", -1))
+    cfg = _merged(cfg, args, "OPTIM.WARMUP_EPOCH", -1)
+    preprocessing = Preprocessing.from_cfg(cfg)
+    host = build_trainer(cfg)
+    model = host_images(host, args.trainer)
+    epoch = load_host_weights(host, args.model_dir, args.load_epoch)
+    data, seed = host.dm.dataset, max(cfg.SEED, 0)
+    return Tested(cfg, model, preprocessing, data, host.device, epoch=epoch, seed=seed, trained=True)
 
 
 def _merged(cfg, args: argparse.Namespace, *last):

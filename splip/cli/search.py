@@ -25,7 +25,7 @@ from splip.cli.index import open_index
 from splip.data.images import open_rgb
 from splip.retrieval import contact_sheet
 from splip.retrieval.sheets import is_sheet
-from splip.search.drawings import clean_drawing
+from splip.search.drawings import clean_drawing, open_drawing, split_number
 from splip.search.records import Hit
 
 DRAWN = 40  # photos of a question in the contact sheet, at most
@@ -45,7 +45,7 @@ class Question(NamedTuple):
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``splip search``."""
     add = parser.add_argument
-    add("drawings", nargs="*", metavar="DRAWING", help="picture of a drawing")
+    add("drawings", nargs="*", metavar="DRAWING", help="picture of a drawing, or FILE.ndjson:N, strokes")
     add("--photo", action="append", default=[], help="search with a photo (may be repeated)")
     add("--text", default="", help="words; beside pictures they count as --text-weight")
     add("--text-weight", type=float, default=0.5, help="of the words, from 0 to 1 (default: %(default)s)")
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     if not questions:
         raise ValueError("what is to be searched for? Give a DRAWING, --photo or --text")
     for question in questions:
-        if question.path and not os.path.isfile(os.path.expanduser(question.path)):
+        if question.path and not os.path.isfile(split_number(question.path)[0]):
             raise ValueError(f"no file {question.path!r} (words go with --text)")
     if args.top < 1:
         raise ValueError(f"--top must be at least 1, got {args.top}")
@@ -146,8 +146,10 @@ def _asked(question: Question) -> Image.Image:
     """The question as the model saw it."""
     if not question.path:
         return Image.new("RGB", (224, 224), "white")
-    image = open_rgb(os.path.expanduser(question.path), keep_alpha=question.kind == "sketch")
-    image = clean_drawing(image).image if question.kind == "sketch" else image
+    if question.kind == "sketch":
+        image = clean_drawing(open_drawing(question.path)).image
+    else:
+        image = open_rgb(os.path.expanduser(question.path))
     image.thumbnail((224, 224))
     return image
 

@@ -17,7 +17,6 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 import splip
 import splip.trainers
-from splip.engine import TRAINER_REGISTRY
 from splip.retrieval.metrics import CONVENTIONS
 from splip.training.identity import differences, settings_of, shown
 
@@ -88,14 +87,7 @@ def group(results: List[dict]) -> List[tuple]:
 def _identity(result: dict) -> dict:
     """What seeds of one experiment have in common."""
     found = {key: value for key, value in result.get("identity", {}).items() if key != "seed"}
-    return {**found, "settings": settings_of(result.get("config", {}), node_of(result))}
-
-
-def node_of(result: dict) -> str:
-    """The config's node of a result's method."""
-    known = TRAINER_REGISTRY.registered_names()
-    trainer = TRAINER_REGISTRY.get(result["trainer"]) if result["trainer"] in known else None
-    return getattr(trainer, "node", "") or result["trainer"].upper()
+    return {**found, "settings": settings_of(result.get("config", {}), result.get("method"))}
 
 
 def switches(result: dict) -> str:

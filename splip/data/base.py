@@ -15,6 +15,7 @@ from PIL import Image
 
 from splip.common.modalities import MODALITIES, PHOTO, SKETCH
 from splip.data.images import open_rgb
+from splip.data.strokes import StrokeSpec, draw
 from splip.engine import DatasetBase, Datum
 
 SETTINGS = ("zs", "gzs", "fg", "cross")
@@ -155,8 +156,18 @@ class SBIRDataset(DatasetBase):
             test=[*self.test_queries, *self.test_gallery],
         )
 
+    def lists(self) -> List[Sequence[SBIRDatum]]:
+        """Every list of images: training, test and validation."""
+        return [self.train_x, self.test_queries, self.test_gallery, self.val_queries, self.val_gallery]
+
     def load_image(self, datum: SBIRDatum) -> Image.Image:
-        """The RGB picture of `datum`; ValueError naming the file if it cannot be read."""
+        """The RGB picture of `datum`, drawn where its file holds strokes.
+
+        Raises:
+            ValueError: the file cannot be read; it is named.
+        """
+        if isinstance(datum.spec, StrokeSpec):
+            return draw(datum.impath, datum.spec)
         return open_rgb(datum.impath)
 
 

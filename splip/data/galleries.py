@@ -8,6 +8,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Sequence, Set, Tuple
 
 from splip.common.modalities import PHOTO, SKETCH
 from splip.data.base import SBIRDatum
+from splip.data.strokes import PEN
 
 GALLERIES: Dict[str, Tuple[str, ...]] = {  # of each setting, the default first
     "zs": ("unseen",),
@@ -16,7 +17,10 @@ GALLERIES: Dict[str, Tuple[str, ...]] = {  # of each setting, the default first
     "cross": ("unseen_minus_source", "all_unseen"),
 }
 DRAWN = ("sampled_20", "classes_20", "held_out")  # rules that DATASET.GALLERY_SEED seeds
-BENCHMARK_KEYS = {"PHOTOS": "once", "FILE_LISTS": "", "TARGET": ""}  # of cfg.DATASET, with what leaves them unused
+STROKE_KEYS = {f"STROKE_{name.upper()}": default for name, default in PEN._asdict().items()}
+BENCHMARK_KEYS = {  # of cfg.DATASET, with what leaves them unused
+    "PHOTOS": "once", "FILE_LISTS": "", "TARGET": "", "EXTRA_SKETCHES": "", "EXTRA_PER_CLASS": 0, **STROKE_KEYS,
+}  # fmt: skip
 
 
 def read_setting(
@@ -47,7 +51,7 @@ def read_setting(
 def name_gallery(rule: str, seed: int = 0, photos: str = "once", file_lists: str = "") -> str:
     """The gallery's name in results: its rule, with the seed of a draw and every switch that is not its default."""
     parts = [rule, *([f"seed {seed}"] if rule in DRAWN else [])]
-    parts += [f"{photos} repeats"] if photos != "once" else []
+    parts += {"once": [], "zse": ["zse repeats"], "original": ["original photos"]}[photos]
     return ", ".join([*parts, *(["zse file lists"] if file_lists else [])])
 
 

@@ -20,6 +20,7 @@ from torchvision.transforms import functional as F
 from splip.backbone import backbone_info, clip_dims
 from splip.backbone.layout import CLIP_MEAN, CLIP_STD
 from splip.common.modalities import PHOTO, SKETCH
+from splip.data.drawn import VARIETY
 from splip.data.images import as_rgb
 
 RESIZES = ("crop", "pad", "squash")
@@ -30,8 +31,10 @@ GEOMETRY = ("random_resized_crop", "random_crop", "random_flip")
 # How things look, of one modality alone.
 APPEARANCE = {
     "sketch_redraw": SKETCH, "sketch_elastic": SKETCH, "sketch_erase": SKETCH, "photo_colour": PHOTO,
+    "stroke_width": SKETCH, "stroke_jitter": SKETCH,
 }  # fmt: skip
-TRANSFORMS = (*GEOMETRY, *APPEARANCE, "normalize")  # "normalize" always happens; CoOp's configs name it
+# "stroke_drop" is for drawings of strokes alone; "normalize" always happens, CoOp's configs name it.
+TRANSFORMS = (*GEOMETRY, *APPEARANCE, "stroke_drop", "normalize")
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if self.resize not in RESIZES:
             raise ValueError(f"INPUT.RESIZE must be one of {RESIZES}, got {self.resize!r}")
+        for name in ("mean", "std"):  # lists where they come out of a file
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.interpolation not in INTERPOLATIONS:
             known = tuple(INTERPOLATIONS)
             raise ValueError(f"INPUT.INTERPOLATION must be one of {known}, got {self.interpolation!r}")
@@ -77,8 +82,9 @@ class Preprocessing:
             clip: the backbone; None = one of OpenAI's.
 
         Raises:
-            ValueError: the images are not square; or, without OWN_STATISTICS, are not interpolated as CLIP's are, or
-                are to be normalised as neither OpenAI's CLIPs (what config files have) nor this backbone wants it.
+            ValueError: the images are not square or not of the backbone's size; or, without OWN_STATISTICS, are not
+                interpolated as CLIP's are, or are to be normalised as neither OpenAI's CLIPs (what config files have)
+                nor this backbone wants it.
         """
         node = cfg.INPUT
         if len(node.SIZE) != 2 or node.SIZE[0] != node.SIZE[1]:
@@ -100,6 +106,10 @@ class Preprocessing:
                     f"INPUT.{key} must be CLIP's {wanted}, got {given}; INPUT.OWN_STATISTICS True takes other ones"
                 )
             statistics.append(given if node.OWN_STATISTICS else wanted)
+        side = clip_dims(clip).resolution if clip is not None else node.SIZE[0]
+        if node.SIZE[0] != side:
+            name = cfg.MODEL.BACKBONE.NAME
+            raise ValueError(f"INPUT.SIZE is {tuple(node.SIZE)}, but backbone {name!r} takes {side} x {side} images")
         return cls(node.SIZE[0], node.RESIZE, *statistics, node.INTERPOLATION)
 
     def __call__(self, image: Image.Image) -> Tensor:
@@ -117,10 +127,6 @@ class Preprocessing:
     def resampling(self) -> str:
         """How pixels come about, for what keeps them: "crop", "squash bilinear"."""
         return self.resize if self.interpolation == "bicubic" else f"{self.resize} {self.interpolation}"
-
-    def statistics(self) -> Dict[str, List[float]]:
-        """Mean and deviation under their names in a config."""
-        return {"PIXEL_MEAN": list(self.mean), "PIXEL_STD": list(self.std)}
 
     def pixels(self, image: Image.Image) -> np.ndarray:
         """-> (size, size, 3) uint8."""
@@ -184,7 +190,8 @@ class Augmentation:
     """The training transforms of a config.
 
     Args:
-        names: of TRANSFORMS. Those of GEOMETRY come first, then those of APPEARANCE, each in the order given.
+        names: of TRANSFORMS. Those of GEOMETRY come first, then those of APPEARANCE, each in the order given. A sketch
+            of strokes is drawn anew with `strokes`, those of `splip.data.drawn.VARIETY`, before all of them.
         scale: area range of random_resized_crop (INPUT.RRCROP_SCALE); its aspect is 3/4 to 4/3.
         padding: pixels that random_crop may shift by (INPUT.CROP_PADDING).
         interpolation: of random_resized_crop, as :class:`Preprocessing` has it.
@@ -203,20 +210,22 @@ class Augmentation:
             raise ValueError(f"INPUT.RRCROP_SCALE must be 0 < low <= high <= 1, got {tuple(scale)}")
         self.names, self.scale, self.padding, self.interpolation = tuple(names), tuple(scale), padding, interpolation
         self.geometry: List[Callable] = [getattr(self, name) for name in names if name in GEOMETRY]
+        self.strokes = tuple(name for name in names if name in VARIETY)
 
     def __call__(
-        self, pixels: np.ndarray, domain: int, geometry: random.Random, appearance: random.Random
+        self, pixels: np.ndarray, domain: int, geometry: random.Random, appearance: random.Random, drawn: bool = False
     ) -> np.ndarray:
         """(S, S, 3) uint8 -> the same shape.
 
         Args:
             domain: SKETCH or PHOTO.
             geometry, appearance: of the random numbers of either group.
+            drawn: `pixels` were drawn with `strokes`, which are not applied again.
         """
         for step in self.geometry:
             pixels = step(pixels, geometry)
         for name in self.names:
-            if APPEARANCE.get(name) == domain:
+            if APPEARANCE.get(name) == domain and not (drawn and name in self.strokes):
                 pixels = getattr(self, name)(pixels, appearance)
         return pixels
 
@@ -247,13 +256,10 @@ class Augmentation:
         image, way = Image.fromarray(pixels), rng.choice(("as it is", "as it is", "thinner", "thicker", "hollow"))
         if way == "as it is":
             return pixels
-        if way == "thicker":
-            return np.asarray(image.filter(ImageFilter.MinFilter(3)))
-        eroded = np.asarray(image.filter(ImageFilter.MaxFilter(3 if way == "thinner" else 5)))
-        left = (255 - eroded).sum(dtype=np.int64) / max(1, (255 - pixels).sum(dtype=np.int64))
-        if way == "thinner":
-            return eroded if left > 0.3 else pixels  # a thin line would vanish
-        return 255 - (eroded - pixels) if left > 0.3 else pixels  # there is nothing solid to hollow
+        if way != "hollow":
+            return _other_width(pixels, way)
+        eroded = np.asarray(image.filter(ImageFilter.MaxFilter(5)))
+        return 255 - (eroded - pixels) if _left(eroded, pixels) > 0.3 else pixels  # there is nothing solid to hollow
 
     def sketch_elastic(self, pixels: np.ndarray, rng: random.Random) -> np.ndarray:
         """A smooth warp of up to 6 % of the side: an unsteady hand."""
@@ -273,6 +279,19 @@ class Augmentation:
             out[top : top + side, left : left + side] = 255
         return out
 
+    def stroke_width(self, pixels: np.ndarray, rng: random.Random) -> np.ndarray:
+        """Of a sketch without strokes: lines thinner, as they are or thicker."""
+        way = rng.choice(("as it is", "thinner", "thicker"))
+        return pixels if way == "as it is" else _other_width(pixels, way)
+
+    def stroke_jitter(self, pixels: np.ndarray, rng: random.Random) -> np.ndarray:
+        """Of a sketch without strokes: turned by up to 8 degrees, shifted by up to 4 % of the side; white comes in."""
+        size = len(pixels)
+        shift = round(rng.uniform(-0.04, 0.04) * size), round(rng.uniform(-0.04, 0.04) * size)
+        turn, fill = rng.uniform(-8, 8), (255, 255, 255)
+        image = Image.fromarray(pixels).rotate(turn, Image.Resampling.BICUBIC, translate=shift, fillcolor=fill)
+        return np.asarray(image)
+
     def photo_colour(self, pixels: np.ndarray, rng: random.Random) -> np.ndarray:
         """Other brightness, contrast, saturation and hue."""
         image = Image.fromarray(pixels)
@@ -280,3 +299,17 @@ class Augmentation:
         image = F.adjust_contrast(image, rng.uniform(0.7, 1.3))
         image = F.adjust_saturation(image, rng.uniform(0.3, 1.5))
         return np.asarray(F.adjust_hue(image, rng.uniform(-0.25, 0.25)))
+
+
+def _other_width(pixels: np.ndarray, way: str) -> np.ndarray:
+    """Lines a pixel wider at each side (``thicker``), or narrower where they do not vanish."""
+    image = Image.fromarray(pixels)
+    if way == "thicker":
+        return np.asarray(image.filter(ImageFilter.MinFilter(3)))
+    eroded = np.asarray(image.filter(ImageFilter.MaxFilter(3)))
+    return eroded if _left(eroded, pixels) > 0.3 else pixels
+
+
+def _left(eroded: np.ndarray, pixels: np.ndarray) -> float:
+    """How much of the ink."""
+    return (255 - eroded).sum(dtype=np.int64) / max(1, (255 - pixels).sum(dtype=np.int64))

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import os
 import random
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Any, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from splip.common.modalities import SKETCH
 from splip.data.row_cache import describe
 from splip.data.transforms import Augmentation, to_tensor
-from splip.data.triplets import ImageDataset
+from splip.data.triplets import ImageDataset, Triplets, triplet_loader
 from splip.jigsaw import permutation_bank, shuffle
 
 
@@ -73,12 +73,12 @@ class Views(Dataset):
 
     def pixels(self, position: int, view: int) -> np.ndarray:
         """(S, S, 3) uint8."""
-        item, name = self.images.items[position], self._name(position)
+        name = self._name(position)
         geometry = random.Random(f"{self.seed}/{self._lies(position, view)}/geometry")
         appearance = random.Random(f"{self.seed}/{name}/{view}/appearance")
         if self._last is None or self._last[0] != position:  # rows of one image follow each other: it is read once
             self._last = position, self.images.pixels(position)
-        return self.augmentation(self._last[1], item.domain, geometry, appearance)
+        return self.images.augmented(position, self.augmentation, geometry, appearance, self._last[1])
 
     def permutation(self, position: int, view: int) -> int:
         """By which of the bank's permutations the shuffled copy of a sketch's view is made."""
@@ -112,3 +112,23 @@ class Views(Dataset):
         item = self.images.items[position]
         folder, name = os.path.split(item.impath)
         return f"{item.classname}/{os.path.basename(folder)}/{name}/{item.spec!r}"
+
+
+def training_loader(
+    cfg: Any, images: ImageDataset, num_permutations: int, seed: int, jigsaw: Jigsaw, workers: int
+) -> DataLoader:
+    """Batches of training triplets, as INPUT, DATALOADER and TRAINER.PATCH_CACHE have it; errors as
+    :func:`splip.data.triplets.triplet_loader`.
+
+    Args:
+        images: of ``dataset.train_x``.
+        num_permutations, seed: of :class:`splip.data.triplets.Triplets`.
+        jigsaw: of :class:`Views`.
+    """
+    node = cfg.INPUT
+    augmentation = Augmentation(node.TRANSFORMS, node.RRCROP_SCALE, node.CROP_PADDING, node.INTERPOLATION)
+    triplets = Triplets(images, augmentation, num_permutations, seed)
+    if node.SKETCH_VIEWS:
+        triplets.views = Views(images, augmentation, node.SKETCH_VIEWS, node.PHOTO_VIEWS, jigsaw)
+        triplets.as_rows = bool(cfg.TRAINER.PATCH_CACHE)
+    return triplet_loader(triplets, cfg.DATALOADER.TRAIN_X.BATCH_SIZE, 0 if triplets.as_rows else workers)

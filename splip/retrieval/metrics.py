@@ -20,7 +20,7 @@ from .inputs import (
     pick_device,
     shared_codes,
 )
-from .ranking import ABSENT, TIES, ExactScores, OwnColumns, relevant_ranks
+from .ranking import ABSENT, TIES, ExactScores, OwnColumns, relevant_ranks, tie_step
 
 logger = logging.getLogger(__name__)
 Device = Optional[Union[str, torch.device]]
@@ -211,13 +211,12 @@ def _best_rank(keys: Tensor, columns: np.ndarray, real: np.ndarray, rivals: Opti
     """
     places, counted = (torch.from_numpy(x).to(keys.device) for x in (columns, real))
     own = keys.gather(1, places)
-    best = own.amin(dim=1, keepdim=True)
-    ahead = keys <= best if ties == "pessimistic" else keys < best
+    best = own.amin(dim=1, keepdim=True) + tie_step(ties)
+    ahead = keys < best
     if rivals is not None:
         ahead &= rivals
     rank = 1 + ahead.sum(dim=1, dtype=torch.int32)  # int32 sums a mask five times as fast as int64
-    if ties == "pessimistic":
-        rank -= ((own <= best) & counted).sum(dim=1, dtype=torch.int32)  # own items are not ahead of themselves
+    rank -= ((own < best) & counted).sum(dim=1, dtype=torch.int32)  # own items are not ahead of themselves
     return rank.cpu()
 
 

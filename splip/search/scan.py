@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from splip.common import distributed
 from splip.data.images import describe_skipped, open_rgb, walk_images
-from splip.models.load import ImageModel
+from splip.models.image_model import ImageModel
 from splip.search.records import Entry, Known, Store
 
 LARGEST = 2**30  # bytes of a file

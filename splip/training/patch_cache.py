@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Subset
 
+from splip.backbone import backbone_info
 from splip.backbone.encoders import patch_embeddings
 from splip.data.row_cache import MappedRows, RowCache
 from splip.data.transforms import Preprocessing
@@ -40,23 +41,18 @@ class PatchCache:
     Args:
         where: "memory", or the folder.
         clip: the backbone, whose patch embedding must be frozen.
-        backbone: its fingerprint.
         precision, device: as the run computes.
         batch_size, workers: of the loader.
-
-    Raises:
-        ValueError: the patch embedding is trained.
     """
 
     def __init__(
-        self, where: str, clip: Any, backbone: Dict[str, object], preprocessing: Preprocessing, precision: str,
-        device: torch.device, batch_size: int, workers: int,
+        self, where: str, clip: Any, preprocessing: Preprocessing, precision: str, device: torch.device,
+        batch_size: int, workers: int,
     ) -> None:  # fmt: skip
-        if any(parameter.requires_grad for parameter in clip.visual.conv1.parameters()):
-            raise ValueError("TRAINER.PATCH_CACHE keeps what the patch embedding computes, but this method trains it")
         self.where, self.visual, self.preprocessing = where, clip.visual, preprocessing
         self.precision, self.device, self.batch_size, self.workers = precision, device, batch_size, workers
-        shown = (backbone["weights"], preprocessing.size, preprocessing.mean, preprocessing.std, precision, device.type)
+        weights = backbone_info(clip).fingerprint["weights"]
+        shown = (weights, preprocessing.size, preprocessing.mean, preprocessing.std, precision, device.type)
         self.how = " ".join(map(str, shown))  # what E_0 of a given image depends on
 
     def compute(self, images: Any, lines: Sequence[str], name: str) -> Patches:
@@ -66,7 +62,12 @@ class PatchCache:
             images: a map-style data set of (3, S, S) uint8 tensors, of ``item_bytes`` each.
             lines: what each depends on (`splip.data.row_cache.describe` and more).
             name: of them, to be said.
+
+        Raises:
+            ValueError: the patch embedding is trained.
         """
+        if any(parameter.requires_grad for parameter in self.visual.conv1.parameters()):
+            raise ValueError("TRAINER.PATCH_CACHE keeps what the patch embedding computes, but this method trains it")
         first = self._encode(next(iter(loader(Subset(images, [0]), 1, 0, images.item_bytes))))
         shape, dtype = tuple(first.shape[1:]), first.dtype
         if self.where != MEMORY:

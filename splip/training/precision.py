@@ -13,8 +13,7 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def precision(cfg: Any, device: torch.device) -> str:
-    """``fp32``, ``bf16`` or ``fp16``, as TRAINER.PREC (or its old name TRAINER.SPLIP.PREC) says, for a run on
-    ``device``.
+    """``fp32``, ``bf16`` or ``fp16``, as TRAINER.PREC says, for a run on ``device``.
 
     ``auto`` is bf16 where a matrix product is faster in it, by a timed product on the CPU, else fp32.
 
@@ -27,14 +26,9 @@ def precision(cfg: Any, device: torch.device) -> str:
             "clean_cfg, "
             "which removes it"
         )
-    asked, old = cfg.TRAINER.PREC, cfg.TRAINER.get("SPLIP", {}).get("PREC", "")
-    for key, value in (("TRAINER.PREC", asked), ("TRAINER.SPLIP.PREC", old)):
-        if value and value not in PRECISIONS:
-            raise ValueError(f"{key} must be one of {PRECISIONS}, got {value!r}")
-    if old and old != asked:
-        message = f"TRAINER.SPLIP.PREC {old} is used: it is the old name of TRAINER.PREC, which is {asked}"
-        warnings.warn(message, stacklevel=2)
-    asked = old or asked
+    asked = cfg.TRAINER.PREC
+    if asked not in PRECISIONS:
+        raise ValueError(f"TRAINER.PREC must be one of {PRECISIONS}, got {asked!r}")
     if device.type == "cuda":
         return ("bf16" if torch.cuda.is_bf16_supported() else "fp32") if asked == "auto" else asked
     if asked == "fp16":

@@ -17,6 +17,7 @@ import splip
 from splip.common import distributed
 from splip.data.base import SBIRDataset, SBIRDatum
 from splip.engine import ENGINE
+from splip.models import checkpoints
 from splip.retrieval import (
     contact_sheet,
     instance_accuracy,
@@ -25,7 +26,6 @@ from splip.retrieval import (
     topk,
     training_curve,
 )
-from splip.training import checkpoints
 
 Items = Sequence[SBIRDatum]
 Metrics = Dict[str, Dict[str, float]]  # by convention or gallery, then by name; percent

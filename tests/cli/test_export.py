@@ -51,7 +51,7 @@ def test_the_shipped_model_is_exported_for_any_number_of_images(tmp_path):
     """Its backbone takes large batches in slices, which no exported graph may see."""
     from splip.backbone.hybrid import SLICE
 
-    assert cli.main(["export", "--model", "splip-hybrid", "--output", str(tmp_path), "--format", "pt2"]) == 0
+    assert cli.main(["export", "--model", "splip-search", "--output", str(tmp_path), "--format", "pt2"]) == 0
     model, (encode, _) = splip.load_model(), read_encoder(tmp_path / "photo.pt2")
     images = torch.randn(SLICE + 2, 3, 160, 160)
     expected = model.encode(images, "photo")

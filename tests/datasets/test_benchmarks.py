@@ -279,7 +279,7 @@ REFUSED = {
     "split": ("TUBerlin", {"SPLIT": "sketchy_25_sake"}, "one of tuberlin_30_sake, tuberlin_30_sempcyc for TUBerlin"),
     "setting": ("TUBerlin", {"SETTING": "fg"}, "TUBerlin has the settings zs, gzs, cross, got DATASET.SETTING 'fg'"),
     "gallery": ("Sketchy1", {"SETTING": "gzs", "GALLERY": "unseen"}, "gzs gallery is one of all_seen, sampled_20, "),
-    "photos": ("Sketchy1", {"PHOTOS": "twice"}, r"DATASET.PHOTOS must be one of \('once', 'zse'\), got 'twice'"),
+    "photos": ("Sketchy1", {"PHOTOS": "twice"}, r"PHOTOS must be one of \('once', 'zse', 'original'\), got 'twice'"),
     "repeats of none": ("QuickDraw", {"PHOTOS": "zse"}, "QuickDraw does not read DATASET.PHOTOS in the setting zs"),
     "fine repeats": ("Sketchy1", {"SETTING": "fg", "PHOTOS": "zse"}, "does not read DATASET.PHOTOS in the setting fg"),
     "target": ("Sketchy1", {"TARGET": "quickdraw_30"}, "does not read DATASET.TARGET in the setting zs"),

@@ -527,7 +527,7 @@ def _(world):
 def _(world):
     path = world.run / "splip" / "model.pth.tar-1"
     state = torch.load(path, weights_only=True)
-    state["fingerprint"]["TRAINER.SPLIP"]["NEW_KEY"] = 1
+    state["model"]["settings"]["NEW_KEY"] = 1
     torch.save(state, path)
     return world.train("--eval-only", "--model-dir", world.run)
 

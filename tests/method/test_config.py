@@ -3,7 +3,8 @@ from conftest import CLASSNAMES
 from yacs.config import CfgNode
 
 import splip
-from splip.config import SpLIPConfig, config_from_cfg
+from splip.config import SpLIPConfig
+from splip.trainers.splip import SpLIP
 
 
 def host_cfg():
@@ -11,6 +12,10 @@ def host_cfg():
     cfg = CfgNode({name: {} for name in ("TRAINER", "DATASET", "OPTIM", "INPUT")})
     splip.extend_cfg(cfg)
     return cfg
+
+
+def config_from_cfg(cfg):
+    return SpLIP.model_class.config_of(SpLIP.method_settings(cfg))
 
 
 def test_yacs_and_dataclass_agree_on_names_and_defaults():

@@ -1,17 +1,14 @@
 """SpLIP as a whole: what moves, what stays, what each switch changes."""
 
 import copy
-from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import CLASSNAMES, build_clip, make_batch, make_rounded_clip_file
-from PIL import Image
+from conftest import CLASSNAMES, build_clip, make_batch
 
 from splip import SpLIP, SpLIPConfig
 from splip.backbone import tokenize
-from splip.config import BEFORE
 from splip.model import RATE_OF
 from splip.tuning import param_groups as groups_of
 
@@ -411,26 +408,6 @@ def test_staged_rates_are_dassls(tiny_clip):
     for names in ((), ("b_t", "head")):
         with pytest.raises(ValueError, match=r"OPTIM.NEW_LAYERS must name some of .* with STAGED_LR, got \["):
             param_groups(model, cfg_of(STAGED_LR=True, NEW_LAYERS=names))
-
-
-def test_weights_of_23ad539_embed_as_they_did(tmp_path):
-    from tiny_sbir import UNSEEN, write_images
-
-    from splip.backbone import load_clip
-    from splip.data.transforms import normalize, to_pixels, to_tensor
-
-    clip = load_clip(make_rounded_clip_file(tmp_path / "clip.pt"))
-    folder = Path(__file__).parents[1] / "fixtures/run_23ad539"
-    state = torch.load(folder / "splip/model.pth.tar-2", weights_only=True)
-    method = {name.lower(): value for name, value in state["fingerprint"]["TRAINER.SPLIP"].items()}
-    model = SpLIP(clip, state["fingerprint"]["classes"], SpLIPConfig(**{**BEFORE, **method})).eval()
-    model.trainable.load_state_dict(state["state_dict"])
-    wanted = torch.load(folder / "embeddings.pt", weights_only=True)
-    for modality, part in (("sketch", "query"), ("photo", "gallery")):
-        paths = sorted(write_images(tmp_path).glob(f"*_{modality}.png"))
-        pictures = [Image.open(path) for path in paths if path.stem.split("_")[0] in UNSEEN]
-        images = normalize(torch.stack([to_tensor(to_pixels(picture, 48)) for picture in pictures]))
-        torch.testing.assert_close(model.encode(images, modality), wanted[part], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("fine_grained", [False, True])

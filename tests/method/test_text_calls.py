@@ -1,12 +1,12 @@
 """The text encoder runs only where something reads what it computes; the margins have a prompt of their own."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.nn.functional as F
 from conftest import CLASSNAMES, build_clip, make_batch
-from yacs.config import CfgNode
 
 import splip.prompted
 from splip import SpLIP, SpLIPConfig
@@ -14,7 +14,7 @@ from splip.backbone.encoders import encode_text, patch_embeddings
 from splip.config import TRAINING_ONLY
 from splip.trainers.clip_prompt import ClipPromptModel
 
-NODE = CfgNode({"PROMPTS": 2, "MARGIN": 0.3, "CLASS_WEIGHT": 0.5, "LOGIT_SCALE": 4.6})
+NODE = SimpleNamespace(**ClipPromptModel.settings)
 INSTANCE = {"text_conditioning": "instance"}
 
 

@@ -87,7 +87,6 @@ STEPS = {
     "LayerNormCLIP": ["TRAINER.NAME", "LayerNormCLIP"],
     "micro batch": ["TRAINER.MICRO_BATCH", 2],
     "precision by the machine": ["TRAINER.PREC", "auto"],
-    "old names": ["TRAINER.SPLIP.PREC", "bf16", "TRAINER.SPLIP.RECOMPUTE", True],
     "rates by step": ["OPTIM.BY_STEP", True, "OPTIM.WARMUP_STEPS", 2],
     "clipped gradients": ["OPTIM.GRAD_CLIP", 0.1],
     "averaged weights": ["OPTIM.AVERAGE_EPOCHS", 1],
@@ -216,15 +215,8 @@ def test_auto_takes_the_precision_that_is_faster(config, monkeypatch, no_drawing
     assert trainer.precision == chosen == saved(trainer)["precision"]
 
 
-def test_the_old_name_of_the_precision_is_read_aloud(config):
-    message = r"TRAINER.SPLIP.PREC fp32 is used: .* old name of TRAINER.PREC, which is bf16"
-    with pytest.warns(UserWarning, match=message):
-        trainer = build(config("TRAINER.PREC", "bf16", "TRAINER.SPLIP.PREC", "fp32"))
-    assert trainer.precision == "fp32"
-
-
-def test_a_method_on_top_of_splip_says_where_its_settings_go():
-    with pytest.raises(TypeError, match=r"Mine is built on a trainer that reads TRAINER.SPLIP: settings"):
+def test_settings_of_a_trainer_are_its_models():
+    with pytest.raises(TypeError, match=r"Mine: settings belong to the model's class \(model_class\)"):
         type("Mine", (TRAINER_REGISTRY.get("SpLIP"),), {"settings": {"X": 1}})
 
 
@@ -345,7 +337,7 @@ def test_results_hold_what_tables_need(config, tmp_path):
     left = saved(trainer)
     assert list(left) == [
         "trainer", "dataset", "setting", "split", "gallery", "backbone", "seed", "epoch", "num_queries",
-        "num_gallery", "metrics", "selection", "precision", "preprocessing", "versions", "identity", "config",
+        "num_gallery", "metrics", "selection", "precision", "preprocessing", "method", "versions", "identity", "config",
         "seconds", "prompt_cosines", "swapped",
     ]  # fmt: skip
     wanted = ("SpLIP", "TinySBIR", "zs", "unseen", 1, 2, 8, 8, "last")
@@ -371,9 +363,8 @@ def test_swapping_the_modality_is_measured(config, no_drawings, capsys, setting)
     assert left["prompt_cosines"] == model.prompt_cosines() and set(left["prompt_cosines"]) == {"V^tg", "V^ms"}
     assert "prompts of sketches and photos at the start: V^tg" in out and "photos after 1 epochs: V^tg" in out
     query, gallery = trainer.dataset.test_queries, trainer.dataset.test_gallery
-    own, as_photos, as_sketches = trainer.encode(query), trainer.encode(query, None, "photo"), trainer.encode(
-        gallery, None, "sketch"
-    )
+    encode = trainer.evaluator.encode
+    own, as_photos, as_sketches = encode(query), encode(query, None, "photo"), encode(gallery, None, "sketch")
     again, _ = results.score(as_photos, as_sketches, query, gallery, setting)
     assert left["swapped"] == again
     assert (own * as_photos).sum(dim=1).max() < 0.9999, "the trained model does not know the modality"
@@ -478,17 +469,18 @@ def test_every_shipped_config_is_accepted(path):
 
 def test_a_finished_run_is_known_again_and_another_refused(config, tmp_path):
     trainer = run(config("OPTIM.MAX_EPOCH", 1))
-    assert trainer.is_finished() and build_trainer(config("OPTIM.MAX_EPOCH", 1)).is_finished()
-    assert build_trainer(config("OPTIM.MAX_EPOCH", 1, "DATALOADER.NUM_WORKERS", 1)).is_finished(), "how, not what"
+    assert trainer.folder.is_finished() and build_trainer(config("OPTIM.MAX_EPOCH", 1)).folder.is_finished()
+    another_way = build_trainer(config("OPTIM.MAX_EPOCH", 1, "DATALOADER.NUM_WORKERS", 1))
+    assert another_way.folder.is_finished(), "how, not what"
     for opts, message in (
         (["OPTIM.MAX_EPOCH", 2], "OPTIM.MAX_EPOCH 1 then, 2 now"),
         (["OPTIM.MAX_EPOCH", 1, "SEED", 7], "seed 1 then, 7 now"),
         (["OPTIM.MAX_EPOCH", 1, "TRAINER.SPLIP.ALPHA", 0.25], r"TRAINER.SPLIP.ALPHA 1.0 then, 0.25 now"),
     ):
         with pytest.raises(ValueError, match=rf"holds the results of another run \({message}"):
-            build_trainer(config(*opts)).is_finished()
+            build_trainer(config(*opts)).folder.is_finished()
     (tmp_path / "run" / "results.json").write_text("")
-    assert not build_trainer(config("OPTIM.MAX_EPOCH", 1)).is_finished(), "it was cut short: to be made again"
+    assert not build_trainer(config("OPTIM.MAX_EPOCH", 1)).folder.is_finished(), "it was cut short: to be made again"
 
 
 def test_images_that_changed_make_another_run(config, tmp_path):
@@ -497,7 +489,7 @@ def test_images_that_changed_make_another_run(config, tmp_path):
     shutil.copy(extra, extra.with_name(extra.name.replace("_0_", "_9_")))
     try:
         with pytest.raises(ValueError, match=r"another run \(data [0-9a-f]+ then, [0-9a-f]+ now"):
-            build_trainer(config("OPTIM.MAX_EPOCH", 1)).is_finished()
+            build_trainer(config("OPTIM.MAX_EPOCH", 1)).folder.is_finished()
         with pytest.raises(ValueError, match=r"data: checkpoint [0-9a-f]+, here [0-9a-f]+"):
             build_trainer(config("OPTIM.MAX_EPOCH", 1)).train()
     finally:
@@ -506,7 +498,7 @@ def test_images_that_changed_make_another_run(config, tmp_path):
 
 def test_one_run_at_a_time_writes_a_folder(config):
     first, second = build_trainer(config("OPTIM.MAX_EPOCH", 1)), build_trainer(config("OPTIM.MAX_EPOCH", 1))
-    with first.alone(), pytest.raises(ValueError, match="another run is writing into"):
+    with first.folder.locked(), pytest.raises(ValueError, match="another run is writing into"):
         second.train()
 
 
