@@ -115,7 +115,11 @@ class PromptedCLIP(RetrievalModel):
 
     def _text_features(self, tokens: Tensor) -> Tensor:
         """With the T that photos' class names get."""
-        return encode_text(self.clip, tokens, self._prototype_prompts("photo"), self.config.text_depth)[0]
+        return encode_text(self.clip, tokens, self._by_text_layer(self._prototype_prompts("photo")))[0]
+
+    def _by_text_layer(self, text_prompts: Optional[Tensor]) -> List[Optional[Tensor]]:
+        """T for each text layer that takes it."""
+        return [text_prompts] * min(self.config.text_depth, self.dims.text_layers)
 
     def visual(self, modality: str) -> nn.Module:
         """CLIP's visual tower for ``modality``: one for both, or with LAYERNORM_SHARED False two that share weights.
@@ -236,12 +240,14 @@ class PromptedCLIP(RetrievalModel):
     ) -> Tuple[List[Dict[str, Tensor]], Optional[Tensor]]:
         """:meth:`_prompts` before the prompts of a layer are joined: by name ``V^tg``, ``free``, ``V^ms``."""
         config = self.config
+        if config.text_depth == 0:  # no text layer takes T: one set of class texts serves all images
+            text_prompts = None
         texts: Optional[Tensor] = None
         states: List[Tensor] = []
         fixed: Dict[str, Tensor] = {}
         if config.use_bvt or config.alpha > 0:  # nothing else reads them
             texts, states = encode_text(
-                self.clip, self._layout(modality), text_prompts, config.text_depth,
+                self.clip, self._layout(modality), self._by_text_layer(text_prompts),
                 grad_checkpointing=self.grad_checkpointing, all_states=config.use_bvt and config.bvt_states == "all",
             )
         if config.use_bv:
