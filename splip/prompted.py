@@ -48,14 +48,11 @@ class PromptedCLIP(RetrievalModel):
     ) -> None:  # fmt: skip
         tokens, dims = _template_tokens(config, classnames), clip_dims(clip)
         super().__init__(clip)  # from here on the CLIP is taken: what can be refused was refused before
-        self.dims = dims
-        self.config = config
+        self.dims, self.config, self.classnames = dims, config, list(classnames)
         self.knows_modality = config.knows_modality
         self.grad_checkpointing, self.micro_batch = grad_checkpointing, micro_batch
-        self.classnames = list(classnames)
-        device = self.device
         for name, value in tokens.items():
-            self.register_buffer(name, value.to(device), persistent=False)
+            self.register_buffer(name, value.to(self.device), persistent=False)
         layernorms = trained_layernorms(clip, config.layernorm)
         if layernorms:
             self.trainable["layernorms"] = nn.ModuleDict(layernorms).requires_grad_(True)
@@ -78,7 +75,7 @@ class PromptedCLIP(RetrievalModel):
         if config.use_bvt:
             shape = config.visual_prompts, config.bvt_width or vision
             self.trainable["b_vt"] = StatesToVision(text, vision, *shape, config.bvt_activation)
-        self.trainable.to(device)
+        self.trainable.to(self.device)
         self._cache: Dict[str, Tuple[tuple, List[Optional[Tensor]]]] = {}
         # with a set of prompts for each image it is arithmetic that costs, on a GPU, too
         self._share_prefix = True if self._per_image else None
@@ -104,7 +101,11 @@ class PromptedCLIP(RetrievalModel):
 
     def _text_features(self, tokens: Tensor) -> Tensor:
         """With the T that photos' class names get."""
-        return encode_text(self.clip, tokens, self._prototype_prompts("photo"), self.config.text_depth)[0]
+        return encode_text(self.clip, tokens, self._by_text_layer(self._prototype_prompts("photo")))[0]
+
+    def _by_text_layer(self, text_prompts: Optional[Tensor]) -> List[Optional[Tensor]]:
+        """T for each text layer that takes it."""
+        return [text_prompts] * min(self.config.text_depth, self.dims.text_layers)
 
     def visual(self, modality: str) -> nn.Module:
         """CLIP's visual tower for ``modality``: one for both, or with LAYERNORM_SHARED False two that share weights.
@@ -196,10 +197,8 @@ class PromptedCLIP(RetrievalModel):
                     prototypes.update(modality, pooled)
                 text_prompts = b_t(pooled)  # (m, Dt)
         prompts, texts = self._prompts(modality, text_prompts, for_loss=self.config.alpha > 0)
-        features = encode_patches(
-            self.visual(modality), patches, prompts, self.grad_checkpointing, self.micro_batch
-        )
-        return features, texts
+        visual, memory = self.visual(modality), (self.grad_checkpointing, self.micro_batch)
+        return encode_patches(visual, patches, prompts, *memory), texts
 
     def _pool(self, patches: Tensor) -> Tensor:
         """B_t's pooled state of each image: E_0 (B, N, Dv) -> (B, Dt)."""
@@ -237,12 +236,14 @@ class PromptedCLIP(RetrievalModel):
     ) -> Tuple[List[Dict[str, Tensor]], Optional[Tensor]]:
         """:meth:`_prompts` before the prompts of a layer are joined: by name ``V^tg``, ``free``, ``V^ms``."""
         config = self.config
+        if config.text_depth == 0:  # no text layer takes T: one set of class texts serves all images
+            text_prompts = None
         texts: Optional[Tensor] = None
         states: List[Tensor] = []
         fixed: Dict[str, Tensor] = {}
         if config.texts_reach_images or for_loss:  # nothing else reads them
             texts, states = encode_text(
-                self.clip, self._layout(modality), text_prompts, config.text_depth,
+                self.clip, self._layout(modality), self._by_text_layer(text_prompts),
                 grad_checkpointing=self.grad_checkpointing, all_states=config.use_bvt and config.bvt_states == "all",
             )
         if config.use_bv:
@@ -250,8 +251,8 @@ class PromptedCLIP(RetrievalModel):
         if config.free_prompts > 0:
             free: Any = self.trainable["free"]
             fixed["free"] = free[modality]
-        if config.texts_reach_images and text_prompts is not None and text_prompts.dim() == 3:
-            fixed = {name: prompts.expand(len(text_prompts), -1, -1) for name, prompts in fixed.items()}
+        if config.texts_reach_images and states[0].dim() == 3:  # each image has its own V^ms
+            fixed = {name: prompts.expand(len(states[0]), -1, -1) for name, prompts in fixed.items()}
         vision_layers, layers = len(self.clip.visual.transformer.resblocks), []
         for layer in range(min(config.vision_depth, vision_layers)):
             parts = dict(fixed)

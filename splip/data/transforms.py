@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
@@ -62,21 +62,17 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if self.resize not in RESIZES:
             raise ValueError(f"INPUT.RESIZE must be one of {RESIZES}, got {self.resize!r}")
-        for name in ("mean", "std"):  # lists where they come out of a file
-            object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.interpolation not in INTERPOLATIONS:
-            known = tuple(INTERPOLATIONS)
-            raise ValueError(f"INPUT.INTERPOLATION must be one of {known}, got {self.interpolation!r}")
-        if not all(map(math.isfinite, self.mean)):
-            raise ValueError(f"INPUT.PIXEL_MEAN must be finite, got {self.mean}")
-        if not all(0 < value < math.inf for value in self.std):
-            raise ValueError(f"INPUT.PIXEL_STD must be above 0 and finite, got {self.std}")
+            raise ValueError(f"INPUT.INTERPOLATION must be one of {tuple(INTERPOLATIONS)}, got {self.interpolation!r}")
+        for name, least in (("mean", -math.inf), ("std", 0.0)):
+            values = tuple(getattr(self, name))  # a list where it comes out of a file
+            if not all(least < value < math.inf for value in values):
+                raise ValueError(f"INPUT.PIXEL_{name.upper()} must be finite, a deviation above 0, got {values}")
+            object.__setattr__(self, name, values)
 
     @classmethod
     def from_cfg(cls, cfg: Any, clip: Any = None) -> Preprocessing:
-        """INPUT's, with the colours that the backbone was trained with unless INPUT.OWN_STATISTICS has others.
-
-        Only with that key another interpolation is taken, too: a config without a method's file has Dassl's, bilinear.
+        """INPUT's: bicubic, with the colours that the backbone was trained with, unless OWN_STATISTICS has others.
 
         Args:
             clip: the backbone; None = one of OpenAI's.
@@ -90,12 +86,9 @@ class Preprocessing:
         if len(node.SIZE) != 2 or node.SIZE[0] != node.SIZE[1]:
             raise ValueError(f"INPUT.SIZE must be two equal sides, got {tuple(node.SIZE)}")
         if node.INTERPOLATION != "bicubic" and not node.OWN_STATISTICS:
-            hint = ""
-            if node.INTERPOLATION == "bilinear":
-                hint = ", Dassl's default: was a method's file (--config-file) given?"
             raise ValueError(
-                f"INPUT.INTERPOLATION must be 'bicubic', as CLIP has it, got {node.INTERPOLATION!r}{hint}; "
-                "INPUT.OWN_STATISTICS True takes it"
+                f"INPUT.INTERPOLATION must be 'bicubic', as CLIP has it, got {node.INTERPOLATION!r} (bilinear is "
+                "Dassl's default: was a method's file (--config-file) given?); INPUT.OWN_STATISTICS True takes it"
             )
         statistics, info = [], backbone_info(clip)
         for key, openai, wanted in (("PIXEL_MEAN", CLIP_MEAN, info.mean), ("PIXEL_STD", CLIP_STD, info.std)):
@@ -118,10 +111,7 @@ class Preprocessing:
 
     def describe(self) -> Dict[str, Any]:
         """As plain values."""
-        return {
-            "size": self.size, "resize": self.resize, "interpolation": self.interpolation, "mean": list(self.mean),
-            "std": list(self.std),
-        }  # fmt: skip
+        return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
 
     @property
     def resampling(self) -> str:
@@ -152,12 +142,10 @@ def to_pixels(image: Image.Image, size: int, resize: str = "crop", interpolation
     Of an image more than LONGEST times as long as it is short, the ends, which the crop would drop, are cut off first:
     a line of 60,000 pixels would else become 60,000 * size * size of them.
     """
-    if image.mode != "RGB":
-        image = image.convert("RGB")
-    if resize == "squash":
-        return np.array(image.resize((size, size), INTERPOLATIONS[interpolation]))
-    if resize == "pad":
-        return np.array(ImageOps.pad(image, (size, size), INTERPOLATIONS[interpolation]))
+    image = image if image.mode == "RGB" else image.convert("RGB")
+    if resize != "crop":
+        how = (size, size), INTERPOLATIONS[interpolation]
+        return np.array(image.resize(*how) if resize == "squash" else ImageOps.pad(image, *how))
     short, long = sorted(image.size)
     if long > LONGEST * short:
         kept = LONGEST * short + (long - LONGEST * short) % 2  # as much off one end as off the other
@@ -200,9 +188,7 @@ class Augmentation:
         ValueError: an unknown name, or a scale outside (0, 1].
     """
 
-    def __init__(
-        self, names: Sequence[str], scale=(0.08, 1.0), padding: int = 4, interpolation: str = "bicubic"
-    ) -> None:
+    def __init__(self, names: Sequence[str], scale=(0.08, 1.0), padding: int = 4, interpolation="bicubic") -> None:
         unknown = [name for name in names if name not in TRANSFORMS]
         if unknown:
             raise ValueError(f"INPUT.TRANSFORMS must be of {TRANSFORMS}, got {unknown}")
@@ -267,8 +253,7 @@ class Augmentation:
         size = (len(pixels), len(pixels))
         field = torch.nn.functional.interpolate(cells, size, mode="bicubic", align_corners=True)  # (1, 2, S, S)
         shift = rng.uniform(0, 0.12) * field.permute(0, 2, 3, 1)  # of a side of 2
-        image = to_tensor(pixels)
-        return F.elastic_transform(image, shift, fill=[255.0] * 3).permute(1, 2, 0).numpy()
+        return F.elastic_transform(to_tensor(pixels), shift, fill=[255.0] * 3).permute(1, 2, 0).numpy()
 
     def sketch_erase(self, pixels: np.ndarray, rng: random.Random) -> np.ndarray:
         """Up to three small patches of white: strokes that were left out."""
