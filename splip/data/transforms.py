@@ -103,7 +103,7 @@ class Preprocessing:
         if node.SIZE[0] != side:
             name = cfg.MODEL.BACKBONE.NAME
             raise ValueError(f"INPUT.SIZE is {tuple(node.SIZE)}, but backbone {name!r} takes {side} x {side} images")
-        return cls(node.SIZE[0], node.RESIZE, *statistics, node.INTERPOLATION)
+        return cls(node.SIZE[0], node.RESIZE, statistics[0], statistics[1], node.INTERPOLATION)
 
     def __call__(self, image: Image.Image) -> Tensor:
         """One picture -> what a model takes, (3, size, size) float32; transparent parts become white."""
