@@ -103,7 +103,7 @@ class SBIRTrainer(TrainerX):
         """
         cuda = torch.cuda.is_available() and cfg.USE_CUDA
         chosen = precision(cfg, torch.device("cuda" if cuda else "cpu"))
-        # of process 0: `auto` times the processor, and processes may differ
+        # of process 0: `auto` asks the processor, and machines may differ
         self.precision = PRECISIONS[distributed.broadcast(PRECISIONS.index(chosen))]
         check_cfg(cfg, self.model_class, type(self).__name__)
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = cfg.TRAINER.TF32

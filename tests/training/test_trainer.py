@@ -154,12 +154,14 @@ def test_gradient_scaling_changes_no_step_and_is_resumed(config, no_drawings):
     assert again.scaler.get_scale() == 1024.0
 
 
-@pytest.mark.parametrize(("slowdown", "warns"), [(25.0, True), (0.4, False)])
-def test_bf16_on_a_cpu_that_is_slow_at_it_is_warned_of(config, monkeypatch, recwarn, slowdown, warns):
-    monkeypatch.setattr(precisions, "bf16_slowdown", lambda: slowdown)
-    build(config("TRAINER.PREC", "bf16"))
-    said = [str(w.message) for w in recwarn if "PREC bf16" in str(w.message)]
-    assert len(said) == warns and all("25 times as slowly in bf16 as in fp32. Use fp32" in line for line in said), said
+def test_bf16_on_a_cpu_without_units_for_it_is_warned_of(config, monkeypatch, recwarn):
+    for has, asked in ((True, "bf16"), (False, "bf16"), (False, "auto"), (False, "fp32")):
+        monkeypatch.setattr(precisions, "has_bf16_units", lambda has=has: has)
+        recwarn.clear()
+        build(config("TRAINER.PREC", asked))
+        said = [str(w.message) for w in recwarn if "PREC bf16" in str(w.message)]
+        assert len(said) == (not has and asked == "bf16"), (has, asked, said)
+        assert all("has no units for bf16 (AVX512_BF16, AMX" in line and "Use fp32 or auto" in line for line in said)
 
 
 REFUSED = {
@@ -204,11 +206,58 @@ def test_what_cannot_run_is_refused_before_training(config, case):
         build(config(*opts))
 
 
-@pytest.mark.parametrize(("slowdown", "chosen"), [(0.3, "bf16"), (1.0, "fp32"), (25.0, "fp32")])
-def test_auto_takes_the_precision_that_is_faster(config, monkeypatch, no_drawings, slowdown, chosen):
-    monkeypatch.setattr(precisions, "bf16_slowdown", lambda: slowdown)
-    trainer = run(config("TRAINER.PREC", "auto"))
-    assert trainer.precision == chosen == saved(trainer)["precision"]
+@pytest.mark.parametrize(
+    ("machine", "units", "chosen"),
+    [("x86_64", (), "fp32"), ("x86_64", ("avx512_bf16",), "bf16"), ("AMD64", ("amx_tile",), "bf16"),
+     ("aarch64", ("arm",), "bf16"), ("aarch64", (), "fp32"), ("x86_64", ("arm",), "fp32")],
+)  # fmt: skip
+def test_auto_is_bf16_where_the_processor_has_units_for_it(config, monkeypatch, machine, units, chosen):
+    monkeypatch.setattr(precisions.platform, "machine", lambda: machine)
+    for name in ("avx512_bf16", "amx_tile"):
+        monkeypatch.setattr(torch.cpu, f"_is_{name}_supported", lambda name=name: name in units, raising=False)
+    # torch's own answer for ARM; on x86 it is True wherever there is AVX512, which is no reason to use bf16
+    monkeypatch.setattr(precisions, "mkldnn_has_bf16", lambda: "arm" in units)
+    monkeypatch.setattr(torch, "mm", lambda *args: pytest.fail("a product is timed"))
+    assert build(config("TRAINER.PREC", "auto")).precision == chosen
+
+
+def test_torchs_answer_about_arm_can_be_asked_for():
+    assert precisions.mkldnn_has_bf16() in (True, False)
+    assert precisions.has_bf16_units() in (True, False)
+
+
+def test_auto_on_a_gpu_is_bf16_where_it_is_not_emulated(config, monkeypatch):
+    for has in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True, has=has:
+                            has or including_emulation)  # fmt: skip
+        chosen = precisions.precision(config("TRAINER.PREC", "auto"), torch.device("cuda"))
+        assert chosen == ("bf16" if has else "fp32")
+
+
+@pytest.mark.parametrize(("first", "then"), [(True, False), (False, True)])
+@pytest.mark.parametrize("name", ["SpLIP", "FrozenCLIP"])
+def test_auto_is_what_the_runs_folder_says(config, monkeypatch, no_drawings, first, then, name):
+    """Another processor, or another load of the same one, makes no other run of it."""
+    opts = ["TRAINER.PREC", "auto", "TRAINER.NAME", name, "OPTIM.MAX_EPOCH", 2]
+    monkeypatch.setattr(precisions, "has_bf16_units", lambda: first)
+    trainer = build(config(*opts))
+    if trainer.trains:
+        monkeypatch.setattr(trainer, "before_epoch", lambda: trainer.epoch and pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception, match="killed"):
+            trainer.train()
+    else:
+        trainer.train()
+    monkeypatch.setattr(precisions, "has_bf16_units", lambda: then)
+    resumed = run(config(*opts))
+    left = saved(resumed)
+    assert left["precision"] == resumed.precision == trainer.precision == ("bf16" if first else "fp32")
+    assert left["epoch"] == 2 * resumed.trains and build(config(*opts)).is_finished()
+    assert build(config(*opts, out="new")).precision != resumed.precision, "a new folder has no say"
+    if trainer.trains:
+        moved = build(config(*opts, "RESUME", resumed.output_dir, out="moved"))
+        assert moved.precision == resumed.precision, "the folder that is resumed"
+        (Path(resumed.output_dir) / "results.json").write_text("{")
+        assert build(config(*opts)).precision == resumed.precision, "damaged results are made again, as they were"
 
 
 def test_settings_of_a_trainer_are_its_models():
