@@ -35,7 +35,7 @@ def extend_cfg(cfg: Any) -> None:
     cfg.OPTIM.GRAD_CLIP = 0.0  # gradients longer than this are shortened to it (norm over all trained parts); 0 = never
     cfg.OPTIM.AVERAGE_EPOCHS = 0  # test the mean of the weights after the last so many epochs; 0 = the last weights
     cfg.INPUT.RESIZE = "crop"  # crop | pad | squash
-    cfg.INPUT.SKETCH_VIEWS = 0  # fixed views of each training sketch, the same in every epoch and run; 0 = always new
+    cfg.INPUT.SKETCH_VIEWS = 0  # fixed views of each training sketch, its seed's in every epoch; 0 = always new
     cfg.INPUT.PHOTO_VIEWS = 0  # and of each photo; either both or none
     cfg.TRAINER.PATCH_CACHE = ""  # keep the patch embeddings of views and test images: memory, or a folder; empty = no
     cfg.INPUT.OWN_STATISTICS = False  # normalise by PIXEL_MEAN and PIXEL_STD even where they are not the backbone's

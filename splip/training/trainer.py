@@ -277,7 +277,10 @@ class SBIRTrainer(TrainerX):
         if state is None:
             return 0
         resume.restore(self, state)
-        self.train_loader_x.sampler.seed = self.train_loader_x.dataset.seed = self.folder.seed = state["seed"]
+        data = self.train_loader_x.dataset
+        self.train_loader_x.sampler.seed = data.seed = self.folder.seed = state["seed"]
+        if data.views is not None:
+            data.views.seed = state["seed"]
         if distributed.is_main():
             resume.copy_best(directory, self.output_dir)
         return state["epoch"]

@@ -1,4 +1,4 @@
-"""Fixed views: a function of image and number alone, shared by all runs, and their patch embeddings kept exactly."""
+"""Fixed views: a function of image, number and seed, and their patch embeddings kept exactly."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,10 @@ from conftest import make_tiny_clip_file
 from tiny_sbir import tiny_cfg, write_images
 
 from splip.common.modalities import SKETCH
-from splip.data.views import Jigsaw, Views
+from splip.data.views import Jigsaw
 from splip.engine import build_trainer, set_random_seed
 from splip.training import results
+from splip.training.patch_cache import PatchCache
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def build(files, tmp_path, monkeypatch):
     def make(out, *opts, seed=1):
         views = "INPUT.SKETCH_VIEWS", 3, "INPUT.PHOTO_VIEWS", 2, "TRAINER.PREC", "fp32"  # runs are compared to rounding
         cfg = tiny_cfg(*files, tmp_path / out, *views, "SEED", seed, *opts)
-        set_random_seed(seed)
+        set_random_seed(max(seed, 0))
         return build_trainer(cfg)
 
     return make
@@ -43,15 +44,32 @@ def test_rows_and_views(build):
     assert len(set(lines)) == len(lines), "two views would be taken for each other"
 
 
-def test_views_depend_on_image_and_number_alone(build):
-    one, other = (build(f"{s}", seed=s).train_loader_x.dataset.views for s in (1, 2))
-    for row in range(0, len(one), 7):
-        assert torch.equal(one[row], other[row]), "the run's seed moved a view"
+def test_each_seed_has_views_of_its_own(build):
+    """Else a deviation over seeds would leave the augmentation out."""
+    one, again, other = (build(n, seed=s).train_loader_x.dataset.views for n, s in (("a", 1), ("b", 1), ("c", 2)))
+    assert all(torch.equal(one[row], again[row]) for row in range(0, len(one), 7)), "two runs of one seed"
+    assert [one.line(row) for row in range(len(one))] == [again.line(row) for row in range(len(one))]
+    moved = sum(not torch.equal(one[row], other[row]) for row in range(len(one)))
+    tiles = sum(one.permutation(p, v) != other.permutation(p, v) for p, v, shuffled in one.rows if shuffled)
+    print(f"{moved} of {len(one)} views and {tiles} permutations differ between seeds 1 and 2")
+    assert moved > 0.9 * len(one) and tiles
+    shared = {one.line(row) for row in range(len(one))} & {other.line(row) for row in range(len(one))}
+    assert not shared, "in a folder, views of one seed would be taken for those of another"
     position = one.rows[0][0]
     assert any((one.pixels(position, 0) != one.pixels(position, v)).any() for v in (1, 2))
     assert not torch.equal(one[one.row(position, 0)], one[one.row(position, 0, shuffled=True)])
-    again = Views(one.images, one.augmentation, 3, 2, one.jigsaw, seed=5)
-    assert any(not torch.equal(again[row], one[row]) for row in range(6)), "the views' seed moves nothing"
+
+
+def test_a_resumed_run_has_its_own_views_though_it_was_not_seeded(build, tmp_path):
+    first = build("run", "OPTIM.MAX_EPOCH", 2, seed=-1)
+    first.before_epoch = lambda: first.epoch and pytest.fail("killed")
+    with pytest.raises(pytest.fail.Exception, match="killed"):
+        first.train()
+    resumed = build("run", "OPTIM.MAX_EPOCH", 2, "RESUME", str(tmp_path / "run"), seed=-1)
+    assert resumed.seed != first.seed
+    resumed.train()
+    ours, theirs = (trainer.train_loader_x.dataset.views for trainer in (resumed, first))
+    assert resumed.seed == first.seed and all(torch.equal(ours[row], theirs[row]) for row in range(0, len(ours), 5))
 
 
 def test_a_shuffled_view_has_the_tiles_of_its_permutation(build):
@@ -99,12 +117,14 @@ def test_kept_patch_embeddings_make_the_same_run(build, tmp_path, where):
     losses = [[epoch["loss"] for epoch in trainer.history] for trainer in (plain, kept)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     if where == "folder":
-        calls = []
-        again = build("again", "TRAINER.PATCH_CACHE", place, seed=2)
-        visual = again.clip.visual.conv1
-        visual.register_forward_hook(lambda *args: calls.append(1))
-        again.train()
-        assert len(calls) <= 3, f"{len(calls)} batches were computed although all views were kept"
+        batches = {}
+        for name, seed in (("again", 1), ("another", 2), ("both are kept", 1)):
+            trainer, calls = build(name, "TRAINER.PATCH_CACHE", place, seed=seed), []
+            trainer.clip.visual.conv1.register_forward_hook(lambda *args, calls=calls: calls.append(1))
+            trainer.train()
+            batches[name] = len(calls)
+        print(f"batches whose patch embeddings were computed: {batches}")
+        assert batches["again"] == batches["both are kept"] <= 3 < batches["another"], batches
 
 
 def test_what_goes_together(build):
@@ -115,7 +135,7 @@ def test_what_goes_together(build):
     trainer = build("c", "TRAINER.PATCH_CACHE", "memory")
     trainer.clip.visual.conv1.requires_grad_(True)
     with pytest.raises(ValueError, match="this method trains it"):
-        trainer.train()
+        PatchCache("memory", trainer.clip, trainer.preprocessing, "fp32", trainer.device, 8, 0)
 
 
 def test_no_jigsaw_no_shuffled_views(build):
