@@ -80,15 +80,20 @@ def free_memory() -> int:
     return max(0, min(found)) if found else 2**62
 
 
-def require_memory(count: int, item_bytes: int, what: str) -> None:
+def require_memory(count: int, item_bytes: int, what: str, key: str, on_disk: str) -> None:
     """Stop before the system does where arrays do not fit into memory.
 
+    Args:
+        count, item_bytes: of the arrays; each process of this machine has its own.
+        what: they are, with their number, to be said.
+        key: the setting that asked for them. on_disk: the one that keeps them in a folder instead.
+
     Raises:
-        ValueError: ``count`` arrays of ``item_bytes`` need more than there is; it says how much.
+        ValueError: they need more than there is; it says how much.
     """
-    need, free = count * item_bytes * processes_here(), free_memory()  # each process has its own copy
+    need, free = count * item_bytes * processes_here(), free_memory()
     if need > free:
         raise ValueError(
-            f"DATASET.CACHE: {count:,} {what} need {need / 1e9:.1f} GB of memory, of which {free / 1e9:.1f} GB are "
-            "free. DATASET.PIXEL_CACHE FOLDER keeps them on disk (memory-mapped, shared by processes and runs)"
+            f"{key}: {what} need {need / 1e9:.1f} GB of memory, of which {free / 1e9:.1f} GB are free. {on_disk} "
+            "FOLDER keeps them on disk (memory-mapped, shared by processes and runs)"
         )

@@ -74,21 +74,27 @@ class ImageDataset(Dataset):
             pixels = self.pixels(index)
         return augmentation(pixels, item.domain, geometry, appearance, drawn)
 
-    def preload(self, num_workers: int = 0, folder: str = "", name: str = "") -> None:
+    def preload(self, num_workers: int = 0, folder: str = "", name: str = "", later: int = 0) -> None:
         """Read every image once, now, and serve it from memory from then on.
 
         Args:
             folder: keep the images there instead (`pixel_cache`), and read only those that it lacks.
             name: of them, to be said; "" = nothing is said.
+            later: validation images that will be kept beside them: memory must have room for these, too.
+
+        Raises:
+            ValueError: memory has not; no image is read.
         """
         if self.memory is not None:
             return
+        if not folder:
+            what = f"{len(self):,} images" + (f" and {later:,} of validation" if later else "")
+            capacity.require_memory(len(self) + later, self.item_bytes, what, "DATASET.CACHE", "DATASET.PIXEL_CACHE")
         if name:
             print(f"Reading {len(self):,} {name} into {folder or 'memory'}", flush=True)
         if folder:
             self.memory = pixel_cache(folder, self.size).fill(self.lines(), partial(self._read, num_workers))
             return
-        capacity.require_memory(len(self), self.item_bytes, "images")
         memory = np.empty((len(self), self.size, self.size, 3), dtype=np.uint8)
         done = 0
         for batch in self._read(num_workers, range(len(self))):

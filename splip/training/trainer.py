@@ -183,11 +183,12 @@ class SBIRTrainer(TrainerX):
             check_images(item.impath for items in self.dataset.lists() for item in items)
         distributed.require_same(self.start_epoch, "the number of epochs done, as the output folder shows it,")
         patches, keep, views = self.evaluator.patches, self.evaluator.keep, self.train_loader_x.dataset.views
+        later = self.evaluator.will_keep()
         if self.start_epoch < self.max_epoch and patches is not None:
             lines = [views.line(row) for row in range(len(views))]
-            self.patches = patches.compute(views, lines, "training views")
+            self.patches = patches.compute(views, lines, "training views", later)
         elif self.start_epoch < self.max_epoch and keep is not None:
-            self.images.preload(self.workers, keep, "training images")
+            self.images.preload(self.workers, keep, "training images", later)
         batches = len(self.train_loader_x)
         self.progress = Progress(self.start_epoch, self.max_epoch, batches, self.cfg.TRAIN.PRINT_FREQ)
 

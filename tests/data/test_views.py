@@ -1,5 +1,7 @@
 """Fixed views: a function of image, number and seed, and their patch embeddings kept exactly."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,10 @@ from conftest import make_tiny_clip_file
 from tiny_sbir import tiny_cfg, write_images
 
 from splip.common.modalities import SKETCH
+from splip.data import capacity
 from splip.data.views import Jigsaw
 from splip.engine import build_trainer, set_random_seed
 from splip.training import results
-from splip.training.patch_cache import PatchCache
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +129,60 @@ def test_kept_patch_embeddings_make_the_same_run(build, tmp_path, where):
         assert batches["again"] == batches["both are kept"] <= 3 < batches["another"], batches
 
 
+ROW = (48 // 16) ** 2 * 128 * 4  # bytes of the tiny CLIP's E_0 of one image
+
+
+def test_patch_embeddings_are_kept_once_while_they_are_made(build, monkeypatch):
+    trainer = build("a", "DATALOADER.TEST.BATCH_SIZE", 8, "TRAINER.PATCH_CACHE", "memory")
+    views, cache = trainer.train_loader_x.dataset.views, trainer.evaluator.patches
+    made = []
+    plain = cache._batches
+
+    def batches(images, positions):
+        for batch in plain(images, positions):
+            alive = sum(seen() is not None for seen in made)
+            assert alive <= 1, f"{alive} batches are held beside what is kept"
+            made.append(weakref.ref(batch))
+            yield batch
+
+    monkeypatch.setattr(cache, "_batches", batches)
+    kept = cache.compute(views, [""] * len(views), "views")
+    assert len(made) == len(views) / 8 == 16 and kept.rows.nbytes == len(views) * ROW
+    row = torch.tensor([37])
+    torch.testing.assert_close(kept.take(row, trainer.device)[0], cache._encode(views[37][None])[0])
+
+
+@pytest.mark.parametrize("selection", ["last_step", "best_val"])
+def test_patch_embeddings_that_do_not_fit_are_refused_before_they_are_made(build, monkeypatch, tmp_path, selection):
+    """With those of the images that are validated and tested on: a run shall not stop at its end."""
+    opts = ["TRAINER.PATCH_CACHE", "memory", "TEST.FINAL_MODEL", selection]
+    trainer, calls = build("a", *opts), []
+    data, views = trainer.dataset, len(trainer.train_loader_x.dataset.views)
+    later = sum(map(len, (data.val_queries, data.val_gallery, data.test_queries, data.test_gallery)))
+    assert later == (16 if selection == "last_step" else 24)
+    monkeypatch.setattr(capacity, "free_memory", lambda: (views + later) * ROW - 1)
+    trainer.clip.visual.conv1.register_forward_hook(lambda module, given, out: calls.append(len(out)))
+    with pytest.raises(ValueError, match=(
+        rf"TRAINER.PATCH_CACHE memory: {views} training views and {later} images of validation and test need 0.0 GB of "
+        rf"memory, of which 0.0 GB are free. TRAINER.PATCH_CACHE FOLDER keeps them on disk"
+    )):  # fmt: skip
+        trainer.train()
+    assert calls == [1] and not trainer.history, "the size of one is all that is computed"
+    build("b", "TRAINER.PATCH_CACHE", str(tmp_path / "kept"), "TEST.FINAL_MODEL", selection).train()
+    monkeypatch.setattr(capacity, "free_memory", lambda: (views + later) * ROW)
+    enough = build("c", *opts, "DATASET.CACHE", True)
+    enough.train()
+    assert all(images.memory is None for images in enough.evaluator._val_images), "kept as E_0 and as pixels, too"
+
+
+def test_validation_images_that_do_not_fit_are_refused_before_training(build, monkeypatch):
+    trainer = build("a", "DATASET.CACHE", True, "TEST.FINAL_MODEL", "best_val")
+    monkeypatch.setattr(capacity, "free_memory", lambda: (len(trainer.images) + 8) * 3 * 48 * 48 - 1)
+    with pytest.raises(ValueError, match=rf"DATASET.CACHE: {len(trainer.images)} images and 8 of validation need"):
+        trainer.train()
+    assert not trainer.history
+
+
 def test_what_goes_together(build):
     with pytest.raises(ValueError, match=r"SKETCH_VIEWS and INPUT.PHOTO_VIEWS go together, got \(3, 0\)"):
         build("a", "INPUT.PHOTO_VIEWS", 0)
@@ -135,7 +191,7 @@ def test_what_goes_together(build):
     trainer = build("c", "TRAINER.PATCH_CACHE", "memory")
     trainer.clip.visual.conv1.requires_grad_(True)
     with pytest.raises(ValueError, match="this method trains it"):
-        PatchCache("memory", trainer.clip, trainer.preprocessing, "fp32", trainer.device, 8, 0)
+        trainer.train()
 
 
 def test_no_jigsaw_no_shuffled_views(build):
