@@ -176,6 +176,7 @@ class SBIRTrainer(TrainerX):
                 self.test()
 
     def before_train(self) -> None:
+        self.epoch_began = time.time()  # what is read and computed before the first epoch counts as its time
         os.makedirs(self.output_dir, exist_ok=True)
         super().before_train()
         self.folder.write_start(self.model, "best" if self.cfg.TEST.FINAL_MODEL == "best_val" else "last")
@@ -194,7 +195,7 @@ class SBIRTrainer(TrainerX):
 
     def run_epoch(self) -> None:
         self.set_model_mode("train")
-        losses, began = Losses(self), time.time()
+        losses = Losses(self)
         self.num_batches = len(self.train_loader_x)
         self.train_loader_x.sampler.epoch = self.epoch
         for batch_idx, batch in enumerate(self.train_loader_x):
@@ -205,7 +206,7 @@ class SBIRTrainer(TrainerX):
                 losses.fetch()
             self.progress.step(self.epoch, batch_idx, losses.meter, lr)
         means = losses.fetch()
-        self.history.append({"epoch": self.epoch + 1, **means, "lr": lr, "seconds": time.time() - began})
+        self.history.append({"epoch": self.epoch + 1, **means, "lr": lr, "seconds": 0.0})  # until `after_epoch`
 
     def forward_backward(self, batch: Dict[str, Tensor]) -> Dict[str, Tensor]:
         """One step; returns the loss and its unweighted terms, on the device: nothing here waits for it."""
@@ -235,9 +236,12 @@ class SBIRTrainer(TrainerX):
             done["val"] = self.test(split="val")
             is_best = done["val"] > self.best_result
             self.best_result = max(self.best_result, done["val"])
+        done["seconds"] = time.time() - self.epoch_began
         if distributed.is_main():
             self.save_model(self.epoch, self.output_dir, is_best=is_best, val_result=done.get("val"))
+            done["seconds"] = time.time() - self.epoch_began  # the checkpoint's own, too
             results.write_json(os.path.join(self.output_dir, "history.json"), self.history)
+        self.epoch_began = time.time()
         distributed.barrier()  # all may read it next
         shown = " ".join(f"{name} {value:.4g}" for name, value in done.items() if name != "epoch")
         self.progress.say(f"epoch [{self.epoch + 1}/{self.max_epoch}] done: {shown}")
@@ -268,7 +272,9 @@ class SBIRTrainer(TrainerX):
         """
         state = resume.read_to_test(self, directory, epoch)
         pretrained.load_weights(self.model, checkpoints.weights(state))
-        self.tested_epoch, self.history, self.folder.seed = state["epoch"], state["history"], state["seed"]
+        self.tested_epoch, self.folder.seed = state["epoch"], state["seed"]
+        if not self.history or directory != self.output_dir:  # a run that selects its model has trained on after it
+            self.history = state["history"]
 
     def resume_model_if_exist(self, directory: str) -> int:
         """Continue the run in `directory` -> number of epochs done; errors as

@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ import splip.datasets
 import splip.trainers  # registers them, whichever tests run first
 from splip.backbone import EMBEDDED, clip_dims, load_clip
 from splip.data.transforms import normalize, to_pixels, to_tensor
+from splip.data.triplets import ImageDataset
 from splip.engine import (
     DATASET_REGISTRY,
     TRAINER_REGISTRY,
@@ -26,6 +28,7 @@ from splip.engine import (
 )
 from splip.training import precision as precisions
 from splip.training import progress, results
+from splip.training import trainer as trainer_file
 
 METRICS = {"mAP@all", "mAP@100", "mAP@200", "P@100", "P@200"}
 
@@ -251,7 +254,7 @@ def test_auto_is_what_the_runs_folder_says(config, monkeypatch, no_drawings, fir
     resumed = run(config(*opts))
     left = saved(resumed)
     assert left["precision"] == resumed.precision == trainer.precision == ("bf16" if first else "fp32")
-    assert left["epoch"] == 2 * resumed.trains and build(config(*opts)).is_finished()
+    assert left["epoch"] == 2 * resumed.trains and build(config(*opts)).folder.is_finished()
     assert build(config(*opts, out="new")).precision != resumed.precision, "a new folder has no say"
     if trainer.trains:
         moved = build(config(*opts, "RESUME", resumed.output_dir, out="moved"))
@@ -398,6 +401,50 @@ def test_results_hold_what_tables_need(config, tmp_path):
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert {"history.json", "training_curve.png", "retrieval.png", "tensorboard", "splip"} <= names
     assert [entry["epoch"] for entry in saved(trainer, "history.json")] == [1, 2]
+
+
+def test_training_seconds_are_all_that_was_waited_for_before_the_test(config, no_drawings, monkeypatch):
+    """Reading images, steps, validation, checkpoints; a run that is resumed counts those of its epochs."""
+    opts = ["OPTIM.MAX_EPOCH", 3, "TEST.FINAL_MODEL", "best_val", "DATASET.CACHE", True]
+    tested = []
+
+    def slow(trainer):
+        for where, name in ((trainer_file, "check_images"), (ImageDataset, "preload"), (trainer, "save_model"),
+                            (trainer.evaluator, "encode")):  # fmt: skip
+            plain = getattr(where, name)
+            monkeypatch.setattr(where, name, lambda *a, plain=plain, **k: time.sleep(0.05) or plain(*a, **k))
+        plain_test = trainer.test
+
+        def test(split=None):
+            if split is None:
+                tested.append(time.time())
+            return plain_test(split)
+
+        monkeypatch.setattr(trainer, "test", test)
+        return trainer
+
+    trainer = slow(build(config(*opts)))
+    began = time.time()
+    trainer.train()
+    spent, said = tested[0] - began, saved(trainer)["seconds"]["train"]
+    epochs = [epoch["seconds"] for epoch in saved(trainer, "history.json")]
+    print(f"{spent:.2f} s from the call to the test, {said:.2f} s written, by epoch {epochs}")
+    slept = 0.05 * (1 + 1 + 2 + 3 + 3 * 2)  # images looked at, read, those of validation; checkpoints; validation
+    assert slept < said <= spent and said == pytest.approx(spent, abs=0.25) == pytest.approx(sum(epochs), abs=0.25)
+
+    broken = slow(build(config(*opts, out="broken")))
+    monkeypatch.setattr(broken, "before_epoch", lambda: broken.epoch == 2 and pytest.fail("killed"))
+    began = time.time()
+    with pytest.raises(pytest.fail.Exception, match="killed"):
+        broken.train()
+    spent, tested[:] = time.time() - began, []
+    resumed = slow(build(config(*opts, out="broken")))
+    began = time.time()
+    resumed.train()
+    spent += tested[0] - began
+    said = saved(resumed)["seconds"]["train"]
+    print(f"{spent:.2f} s in two parts, {said:.2f} s written")
+    assert said == pytest.approx(spent, abs=0.3)
 
 
 @pytest.mark.parametrize("setting", ["zs", "fg"])
