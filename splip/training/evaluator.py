@@ -117,7 +117,7 @@ class Evaluator:
         Args:
             split: "test", unseen classes, or "val", the pseudo-unseen ones.
             swapped: measure a model that knows the modality with it swapped, too: sketches embedded as photos and
-                photos as sketches. The less that costs, the less the model makes of it.
+                photos as sketches. The less that costs, the less the model makes of it. False: the outcome says "off".
 
         Raises:
             ValueError: another split, or the data set has no such images.
@@ -136,7 +136,9 @@ class Evaluator:
         extra: Dict[str, Any] = {}
         if split == "test":
             extra = self.model.describe()
-            if swapped and self.model.knows_modality:
+            if self.model.knows_modality and not swapped:
+                extra["swapped"] = "off"
+            elif self.model.knows_modality:
                 query_as, gallery_as = (self.encode(some, None, other) for some, other in zip(sets, MODALITIES[::-1]))
                 extra["swapped"], _ = results.score(query_as, gallery_as, *sets, data.setting, self.device)
         return Outcome(metrics, (group, column), query, gallery, extra, time.time() - began)

@@ -302,7 +302,7 @@ class SBIRTrainer(TrainerX):
             mAP@all, or Acc@1 within the category where fine-grained, in percent.
         """
         split = split or "test"
-        outcome = self.evaluator.evaluate(split, swapped=True)
+        outcome = self.evaluator.evaluate(split, self.cfg.TEST.SWAPPED)
         for name, value in outcome.metrics[outcome.headline[0]].items():
             self.write_scalar(f"{split}/{name}", value, self.tested_epoch)
         if split == "test":

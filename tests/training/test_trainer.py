@@ -5,8 +5,8 @@ import math
 import os
 import shutil
 import sys
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -341,7 +341,7 @@ def test_clip_prompt_trains_its_own_copies_and_reads_the_first_prompt(config, fi
     assert moved and all("ln_" in name or name == "proj" for name in moved) and "proj" in moved
     own = model.towers["sketch"].state_dict()
     assert any(not torch.equal(own[name], photo[name]) for name in moved), "the modalities share what they train"
-    assert saved(trainer)["swapped"]
+    assert saved(trainer)["swapped"] == "off", "it knows the modality"
 
 
 def test_a_loss_that_is_not_finite_names_its_terms(config):
@@ -404,52 +404,49 @@ def test_results_hold_what_tables_need(config, tmp_path):
 
 
 def test_training_seconds_are_all_that_was_waited_for_before_the_test(config, no_drawings, monkeypatch):
-    """Reading images, steps, validation, checkpoints; a run that is resumed counts those of its epochs."""
-    opts = ["OPTIM.MAX_EPOCH", 3, "TEST.FINAL_MODEL", "best_val", "DATASET.CACHE", True]
-    tested = []
+    """Images that are looked at and read, steps, validation, checkpoints; of a resumed run those of its epochs."""
+    clock = [0]
+    monkeypatch.setattr(trainer_file, "time", SimpleNamespace(time=lambda: clock[0]))
 
-    def slow(trainer):
-        for where, name in ((trainer_file, "check_images"), (ImageDataset, "preload"), (trainer, "save_model"),
-                            (trainer.evaluator, "encode")):  # fmt: skip
-            plain = getattr(where, name)
-            monkeypatch.setattr(where, name, lambda *a, plain=plain, **k: time.sleep(0.05) or plain(*a, **k))
-        plain_test = trainer.test
+    def takes(seconds, plain):
+        def slow(*args, **options):
+            clock[0] += seconds
+            return plain(*args, **options)
 
-        def test(split=None):
-            if split is None:
-                tested.append(time.time())
-            return plain_test(split)
+        return slow
 
-        monkeypatch.setattr(trainer, "test", test)
+    for where, name, seconds in ((trainer_file, "check_images", 1), (ImageDataset, "preload", 10)):
+        monkeypatch.setattr(where, name, takes(seconds, getattr(where, name)))
+
+    def build_slow(out):
+        cfg = config("OPTIM.MAX_EPOCH", 3, "TEST.FINAL_MODEL", "best_val", "DATASET.CACHE", True, out=out)
+        trainer = build(cfg)
+        trainer.save_model = takes(100, trainer.save_model)
+        trainer.evaluator.encode = takes(1000, trainer.evaluator.encode)
+        trainer.run_epoch = takes(10_000, trainer.run_epoch)
         return trainer
 
-    trainer = slow(build(config(*opts)))
-    began = time.time()
+    trainer = build_slow("whole")
     trainer.train()
-    spent, said = tested[0] - began, saved(trainer)["seconds"]["train"]
     epochs = [epoch["seconds"] for epoch in saved(trainer, "history.json")]
-    print(f"{spent:.2f} s from the call to the test, {said:.2f} s written, by epoch {epochs}")
-    slept = 0.05 * (1 + 1 + 2 + 3 + 3 * 2)  # images looked at, read, those of validation; checkpoints; validation
-    assert slept < said <= spent and said == pytest.approx(spent, abs=0.25) == pytest.approx(sum(epochs), abs=0.25)
+    assert epochs == [1 + 10 + 20 + 12_100, 12_100, 12_100]  # validation is two sets, read in the first epoch
+    assert saved(trainer)["seconds"]["train"] == sum(epochs), "the best model may be of an earlier epoch"
 
-    broken = slow(build(config(*opts, out="broken")))
+    broken = build_slow("broken")
     monkeypatch.setattr(broken, "before_epoch", lambda: broken.epoch == 2 and pytest.fail("killed"))
-    began = time.time()
     with pytest.raises(pytest.fail.Exception, match="killed"):
         broken.train()
-    spent, tested[:] = time.time() - began, []
-    resumed = slow(build(config(*opts, out="broken")))
-    began = time.time()
+    clock[0] += 10**9
+    resumed = build_slow("broken")
     resumed.train()
-    spent += tested[0] - began
-    said = saved(resumed)["seconds"]["train"]
-    print(f"{spent:.2f} s in two parts, {said:.2f} s written")
-    assert said == pytest.approx(spent, abs=0.3)
+    epochs = [epoch["seconds"] for epoch in saved(resumed, "history.json")]
+    assert epochs == [12_131, 12_000, 12_131], "a checkpoint knows all but the time of its own writing"
+    assert saved(resumed)["seconds"]["train"] == sum(epochs)
 
 
 @pytest.mark.parametrize("setting", ["zs", "fg"])
 def test_swapping_the_modality_is_measured(config, no_drawings, capsys, setting):
-    trainer = run(config("DATASET.SETTING", setting, "OPTIM.LR", 0.01))
+    trainer = run(config("DATASET.SETTING", setting, "OPTIM.LR", 0.01, "TEST.SWAPPED", True))
     left, out, model = saved(trainer), capsys.readouterr().out, trainer.model
     assert left["swapped"].keys() == left["metrics"].keys() and "modality swapped, percent:" in out
     assert left["prompt_cosines"] == model.prompt_cosines() and set(left["prompt_cosines"]) == {"V^tg", "V^ms"}
@@ -462,9 +459,38 @@ def test_swapping_the_modality_is_measured(config, no_drawings, capsys, setting)
     assert (own * as_photos).sum(dim=1).max() < 0.9999, "the trained model does not know the modality"
 
 
+@pytest.mark.parametrize(("swapped", "test", "said"), [(False, 2, "off"), (True, 4, "min_r_k")])
+def test_swapping_is_asked_for_and_never_of_validation(config, no_drawings, capsys, swapped, test, said):
+    trainer, encoded = build(config("TEST.FINAL_MODEL", "best_val", "TEST.SWAPPED", swapped)), []
+    plain = trainer.evaluator.encode
+    trainer.evaluator.encode = lambda items, *rest: encoded.append(len(items)) or plain(items, *rest)
+    trainer.train()
+    data = trainer.dataset
+    validated = [len(data.val_queries), len(data.val_gallery)]
+    assert encoded == validated + [len(data.test_queries), len(data.test_gallery)] * (test // 2), encoded
+    assert said in saved(trainer)["swapped"]
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("modality swapped")]
+    assert lines == ["modality swapped, percent:" if swapped else "modality swapped: off (TEST.SWAPPED False)"]
+
+
+def test_a_finished_run_that_was_not_swapped_is_tested_again_and_not_trained(config, no_drawings):
+    first = saved(run(config()))
+    assert first["swapped"] == "off" and build(config()).folder.is_finished()
+    asked = build(config("TEST.SWAPPED", True))
+    assert not asked.folder.is_finished(), "what was asked for is not there"
+    asked.run_epoch = lambda: pytest.fail("trained again")
+    asked.train()
+    then = saved(asked)
+    assert then["swapped"].keys() == first["metrics"].keys() and then["metrics"] == first["metrics"]
+    assert build(config("TEST.SWAPPED", True)).folder.is_finished() and build(config()).folder.is_finished()
+    frozen = ["TRAINER.NAME", "FrozenCLIP"]
+    run(config(*frozen, out="frozen"))
+    assert build(config(*frozen, "TEST.SWAPPED", True, out="frozen")).folder.is_finished(), "it has nothing to swap"
+
+
 @pytest.mark.parametrize("name", ["LayerNormCLIP", "FrozenCLIP"])
 def test_what_knows_no_modality_is_not_swapped(config, no_drawings, capsys, name):
-    left = saved(run(config("TRAINER.NAME", name)))
+    left = saved(run(config("TRAINER.NAME", name, "TEST.SWAPPED", True)))
     assert "swapped" not in left and "swapped" not in capsys.readouterr().out
 
 
