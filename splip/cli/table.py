@@ -13,7 +13,7 @@ import json
 import statistics
 from collections import defaultdict
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import splip
 import splip.trainers
@@ -110,17 +110,17 @@ def summarise(results: List[dict], convention: str) -> List[Dict[str, str]]:
         metrics = [select(run["metrics"], convention) for run in runs]
         row = {**names, **{name: spread([values[name] for values in metrics]) for name in metrics[0]}}
         first = next((name for name in HEADLINES if name in metrics[0]), "")
-        other = swapped(runs, lambda found, name=first: select(found, convention)[name])
+        other = swapped(runs, convention, first)
         rows.append({**row, f"{first}, swapped": other} if other else row)
     return rows
 
 
-def swapped(runs: List[dict], value: Callable[[dict], float]) -> str:
-    """What ``value`` takes from the runs' metrics with the modality swapped, as :func:`spread` shows it; "off" where
-    they were not measured (TEST.SWAPPED), empty for a method that knows no modality.
+def swapped(runs: List[dict], scope: str, metric: str) -> str:
+    """A metric with the modality swapped, as :func:`spread` shows it: "off" where it was not measured (TEST.SWAPPED),
+    empty for a method that knows no modality.
     """
     found = [run["swapped"] for run in runs if "swapped" in run]
-    values = [value(metrics) for metrics in found if metrics != "off"]
+    values = [select(metrics, scope)[metric] for metrics in found if metrics != "off"]
     part = f" ({len(values)} of {len(runs)} seeds)" if len(values) < len(runs) else ""
     return spread(values) + part if values else "off" if found else ""
 
@@ -148,7 +148,7 @@ def compare(results: List[dict], convention: Optional[str]) -> List[Dict[str, st
                 if scope in CONVENTIONS and convention not in (None, scope):
                     continue
                 values = [run["metrics"][scope][metric] for run in runs]
-                other = swapped(runs, lambda found, scope=scope, metric=metric: found[scope][metric])
+                other = swapped(runs, scope, metric)
                 rows.append({
                     **names,
                     "metric": metric,

@@ -133,3 +133,12 @@ def training_loader(
         triplets.views = Views(images, augmentation, node.SKETCH_VIEWS, node.PHOTO_VIEWS, jigsaw, seed)
         triplets.as_rows = bool(cfg.TRAINER.PATCH_CACHE)
     return triplet_loader(triplets, cfg.DATALOADER.TRAIN_X.BATCH_SIZE, 0 if triplets.as_rows else workers)
+
+
+def reseed(batches: DataLoader, seed: int) -> None:
+    """Give a :func:`training_loader` another seed, as if it had been built with it; before its first batch."""
+    sampler: Any = batches.sampler
+    triplets: Any = batches.dataset
+    for part in (sampler, triplets, triplets.views):
+        if part is not None:
+            part.seed = seed

@@ -184,14 +184,12 @@ class SBIRTrainer(TrainerX):
             check_images(item.impath for items in self.dataset.lists() for item in items)
         distributed.require_same(self.start_epoch, "the number of epochs done, as the output folder shows it,")
         patches, keep, views = self.evaluator.patches, self.evaluator.keep, self.train_loader_x.dataset.views
-        later = self.evaluator.will_keep()
         if self.start_epoch < self.max_epoch and patches is not None:
             lines = [views.line(row) for row in range(len(views))]
-            self.patches = patches.compute(views, lines, "training views", later)
+            self.patches = patches.compute(views, lines, "training views", self.evaluator.will_keep())
         elif self.start_epoch < self.max_epoch and keep is not None:
-            self.images.preload(self.workers, keep, "training images", later)
-        batches = len(self.train_loader_x)
-        self.progress = Progress(self.start_epoch, self.max_epoch, batches, self.cfg.TRAIN.PRINT_FREQ)
+            self.images.preload(self.workers, keep, "training images", self.evaluator.will_keep())
+        self.progress = Progress(self.start_epoch, self.max_epoch, len(self.train_loader_x), self.cfg.TRAIN.PRINT_FREQ)
 
     def run_epoch(self) -> None:
         self.set_model_mode("train")
@@ -228,20 +226,17 @@ class SBIRTrainer(TrainerX):
     def after_epoch(self) -> None:
         done, is_best = self.history[-1], False
         self.tested_epoch = self.epoch + 1
-        left = self.max_epoch - self.cfg.OPTIM.AVERAGE_EPOCHS
-        if self.epoch >= left:
-            weights = self.model.trainable.state_dict()
-            self.average = checkpoints.running_mean(self.average, weights, self.epoch - left + 1)
+        averaged = self.epoch + 1 - (self.max_epoch - self.cfg.OPTIM.AVERAGE_EPOCHS)
+        if averaged > 0:
+            self.average = checkpoints.running_mean(self.average, self.model.trainable.state_dict(), averaged)
         if self.cfg.TEST.FINAL_MODEL == "best_val":
             done["val"] = self.test(split="val")
             is_best = done["val"] > self.best_result
             self.best_result = max(self.best_result, done["val"])
-        done["seconds"] = time.time() - self.epoch_began
+        done["seconds"], self.epoch_began = time.time() - self.epoch_began, time.time()  # with the checkpoint before
         if distributed.is_main():
             self.save_model(self.epoch, self.output_dir, is_best=is_best, val_result=done.get("val"))
-            done["seconds"] = time.time() - self.epoch_began  # the checkpoint's own, too
             results.write_json(os.path.join(self.output_dir, "history.json"), self.history)
-        self.epoch_began = time.time()
         distributed.barrier()  # all may read it next
         shown = " ".join(f"{name} {value:.4g}" for name, value in done.items() if name != "epoch")
         self.progress.say(f"epoch [{self.epoch + 1}/{self.max_epoch}] done: {shown}")
@@ -249,8 +244,7 @@ class SBIRTrainer(TrainerX):
     def after_train(self) -> None:
         self.progress.close()
         if self.history and distributed.is_main():
-            title = f"{type(self).__name__} on {self.cfg.DATASET.NAME}"
-            path = os.path.join(self.output_dir, "training_curve.png")
+            title, path = f"{type(self).__name__} on {self.cfg.DATASET.NAME}", self.folder.file("training_curve.png")
             results.draw_curve(self.history, path, title, self.dataset.setting == "fg", self.model.loss_weights)
         if self.average is not None:
             self.model.trainable.load_state_dict(self.average)
@@ -284,10 +278,6 @@ class SBIRTrainer(TrainerX):
         if state is None:
             return 0
         resume.restore(self, state)
-        data = self.train_loader_x.dataset
-        self.train_loader_x.sampler.seed = data.seed = self.folder.seed = state["seed"]
-        if data.views is not None:
-            data.views.seed = state["seed"]
         if distributed.is_main():
             resume.copy_best(directory, self.output_dir)
         return state["epoch"]
