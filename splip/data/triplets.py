@@ -80,23 +80,18 @@ class ImageDataset(Dataset):
         Args:
             folder: keep the images there instead (`pixel_cache`), and read only those that it lacks.
             name: of them, to be said; "" = nothing is said.
-            later: validation images that will be kept beside them: memory must have room for these, too.
-
-        Raises:
-            ValueError: memory has not; no image is read.
+            later: validation images that will be kept beside them. ValueError where memory has no room for all.
         """
         if self.memory is not None:
             return
-        if not folder:
-            what = f"{len(self):,} images" + (f" and {later:,} of validation" if later else "")
-            capacity.require_memory(len(self) + later, self.item_bytes, what, "DATASET.CACHE", "DATASET.PIXEL_CACHE")
         if name:
             print(f"Reading {len(self):,} {name} into {folder or 'memory'}", flush=True)
         if folder:
             self.memory = pixel_cache(folder, self.size).fill(self.lines(), partial(self._read, num_workers))
             return
-        memory = np.empty((len(self), self.size, self.size, 3), dtype=np.uint8)
-        done = 0
+        counts = {"images": len(self), "of validation": later}
+        capacity.require_memory(counts, self.item_bytes, "DATASET.CACHE", "DATASET.PIXEL_CACHE")
+        memory, done = np.empty((len(self), self.size, self.size, 3), dtype=np.uint8), 0
         for batch in self._read(num_workers, range(len(self))):
             memory[done : done + len(batch)] = batch
             done += len(batch)
@@ -286,8 +281,7 @@ def triplet_loader(triplets: Triplets, batch_size: int, num_workers: int) -> Dat
     """
     if len(triplets) < batch_size:
         raise ValueError(
-            f"DATALOADER.TRAIN_X.BATCH_SIZE is {batch_size}, but there are only {len(triplets)} "
-            "training sketches"
+            f"DATALOADER.TRAIN_X.BATCH_SIZE is {batch_size}, but there are only {len(triplets)} training sketches"
         )
     if batch_size % distributed.world():
         raise ValueError(

@@ -66,7 +66,7 @@ class PatchCache:
             later: images of validation and test that will be kept beside them: memory must have room for these, too.
 
         Raises:
-            ValueError: the patch embedding is trained, or memory has no room; E_0 of one image is all that was computed.
+            ValueError: the patch embedding is trained; memory has no room (E_0 of one image is all that was computed).
         """
         if any(parameter.requires_grad for parameter in self.visual.conv1.parameters()):
             raise ValueError("TRAINER.PATCH_CACHE keeps what the patch embedding computes, but this method trains it")
@@ -80,9 +80,8 @@ class PatchCache:
             if missing:
                 print(f"Computing the patch embeddings of {missing:,} {name} into {self.where}", flush=True)
             return Patches(cache.fill(keyed, lambda positions: self._batches(images, positions)), dtype)
-        what = f"{len(lines):,} {name}" + (f" and {later:,} images of validation and test" if later else "")
-        key, row_bytes = "TRAINER.PATCH_CACHE", first[0].numel() * first.element_size()
-        capacity.require_memory(len(lines) + later, row_bytes, what, f"{key} {MEMORY}", key)
+        counts, key = {name: len(lines), "images of validation and test": later}, "TRAINER.PATCH_CACHE"
+        capacity.require_memory(counts, first[0].numel() * first.element_size(), f"{key} {MEMORY}", key)
         print(f"Computing the patch embeddings of {len(lines):,} {name}", flush=True)
         rows, done = np.empty((len(lines), *shape), STORED[dtype]), 0
         for batch in self._batches(images, range(len(lines))):

@@ -66,7 +66,7 @@ def test_processes_share_what_a_machine_has(monkeypatch, tmp_path, images):
     assert capacity.fit_shared_memory(9, 10**6, str(tmp_path)) == (9, 1)
     monkeypatch.setattr(capacity, "free_memory", lambda: 4 * 8 * images.item_bytes - 1)
     with pytest.raises(ValueError, match="DATASET"):
-        capacity.require_memory(8, images.item_bytes, "8 images", "DATASET.CACHE", "DATASET.PIXEL_CACHE")
+        capacity.require_memory({"images": 8}, images.item_bytes, "DATASET.CACHE", "DATASET.PIXEL_CACHE")
 
 
 def test_a_system_without_shared_memory_is_left_alone(tmp_path):
