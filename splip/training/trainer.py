@@ -42,7 +42,7 @@ class SBIRTrainer(TrainerX):
         model_class: of the model that it trains. Its ``settings`` are keys of the method's node ``cfg.TRAINER.<NODE>``.
         node: that node's name; default the trainer's name in capitals, as Dassl has it.
         fixed: settings that this trainer gives its model whatever the config says.
-        evaluator: tests. folder: what the run leaves.
+        tester: an `Evaluator`, not Dassl's ``evaluator``. folder: what the run leaves.
     """
 
     model_class: Type[RetrievalModel]
@@ -139,7 +139,7 @@ class SBIRTrainer(TrainerX):
         for key in self.model_class.memory_keys:
             setattr(self.model, key.lower(), cfg.TRAINER[key])
         how = self.preprocessing, self.device, self.precision, self.workers
-        self.evaluator = Evaluator.from_cfg(cfg, self.model, self.dataset, *how)
+        self.tester = Evaluator.from_cfg(cfg, self.model, self.dataset, *how)
         if not self.trains:
             return
         self.loss_of = torch.compile(self.model, fullgraph=True) if cfg.TRAINER.COMPILE else self.model
@@ -183,12 +183,12 @@ class SBIRTrainer(TrainerX):
         if distributed.is_main():
             check_images(item.impath for items in self.dataset.lists() for item in items)
         distributed.require_same(self.start_epoch, "the number of epochs done, as the output folder shows it,")
-        patches, keep, views = self.evaluator.patches, self.evaluator.keep, self.train_loader_x.dataset.views
+        patches, keep, views = self.tester.patches, self.tester.keep, self.train_loader_x.dataset.views
         if self.start_epoch < self.max_epoch and patches is not None:
             lines = [views.line(row) for row in range(len(views))]
-            self.patches = patches.compute(views, lines, "training views", self.evaluator.will_keep())
+            self.patches = patches.compute(views, lines, "training views", self.tester.will_keep())
         elif self.start_epoch < self.max_epoch and keep is not None:
-            self.images.preload(self.workers, keep, "training images", self.evaluator.will_keep())
+            self.images.preload(self.workers, keep, "training images", self.tester.will_keep())
         self.progress = Progress(self.start_epoch, self.max_epoch, len(self.train_loader_x), self.cfg.TRAIN.PRINT_FREQ)
 
     def run_epoch(self) -> None:
@@ -292,7 +292,7 @@ class SBIRTrainer(TrainerX):
             mAP@all, or Acc@1 within the category where fine-grained, in percent.
         """
         split = split or "test"
-        outcome = self.evaluator.evaluate(split, self.cfg.TEST.SWAPPED)
+        outcome = self.tester.evaluate(split, self.cfg.TEST.SWAPPED)
         for name, value in outcome.metrics[outcome.headline[0]].items():
             self.write_scalar(f"{split}/{name}", value, self.tested_epoch)
         if split == "test":

@@ -134,7 +134,7 @@ ROW = (48 // 16) ** 2 * 128 * 4  # bytes of the tiny CLIP's E_0 of one image
 
 def test_patch_embeddings_are_kept_once_while_they_are_made(build, monkeypatch):
     trainer = build("a", "DATALOADER.TEST.BATCH_SIZE", 8, "TRAINER.PATCH_CACHE", "memory")
-    views, cache = trainer.train_loader_x.dataset.views, trainer.evaluator.patches
+    views, cache = trainer.train_loader_x.dataset.views, trainer.tester.patches
     made = []
     plain = cache._batches
 
@@ -172,7 +172,7 @@ def test_patch_embeddings_that_do_not_fit_are_refused_before_they_are_made(build
     monkeypatch.setattr(capacity, "free_memory", lambda: (views + later) * ROW)
     enough = build("c", *opts, "DATASET.CACHE", True)
     enough.train()
-    assert all(images.memory is None for images in enough.evaluator._val_images), "kept as E_0 and as pixels, too"
+    assert all(images.memory is None for images in enough.tester._val_images), "kept as E_0 and as pixels, too"
 
 
 def test_validation_images_that_do_not_fit_are_refused_before_training(build, monkeypatch):

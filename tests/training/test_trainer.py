@@ -422,7 +422,7 @@ def test_training_seconds_are_all_that_was_waited_for_before_the_test(config, no
         cfg = config("OPTIM.MAX_EPOCH", 3, "TEST.FINAL_MODEL", "best_val", "DATASET.CACHE", True, out=out)
         trainer = build(cfg)
         trainer.save_model = takes(100, trainer.save_model)
-        trainer.evaluator.encode = takes(1000, trainer.evaluator.encode)
+        trainer.tester.encode = takes(1000, trainer.tester.encode)
         trainer.run_epoch = takes(10_000, trainer.run_epoch)
         return trainer
 
@@ -452,7 +452,7 @@ def test_swapping_the_modality_is_measured(config, no_drawings, capsys, setting)
     assert left["prompt_cosines"] == model.prompt_cosines() and set(left["prompt_cosines"]) == {"V^tg", "V^ms"}
     assert "prompts of sketches and photos at the start: V^tg" in out and "photos after 1 epochs: V^tg" in out
     query, gallery = trainer.dataset.test_queries, trainer.dataset.test_gallery
-    encode = trainer.evaluator.encode
+    encode = trainer.tester.encode
     own, as_photos, as_sketches = encode(query), encode(query, None, "photo"), encode(gallery, None, "sketch")
     again, _ = results.score(as_photos, as_sketches, query, gallery, setting)
     assert left["swapped"] == again
@@ -462,8 +462,8 @@ def test_swapping_the_modality_is_measured(config, no_drawings, capsys, setting)
 @pytest.mark.parametrize(("swapped", "test", "said"), [(False, 2, "off"), (True, 4, "min_r_k")])
 def test_swapping_is_asked_for_and_never_of_validation(config, no_drawings, capsys, swapped, test, said):
     trainer, encoded = build(config("TEST.FINAL_MODEL", "best_val", "TEST.SWAPPED", swapped)), []
-    plain = trainer.evaluator.encode
-    trainer.evaluator.encode = lambda items, *rest: encoded.append(len(items)) or plain(items, *rest)
+    plain = trainer.tester.encode
+    trainer.tester.encode = lambda items, *rest: encoded.append(len(items)) or plain(items, *rest)
     trainer.train()
     data = trainer.dataset
     validated = [len(data.val_queries), len(data.val_gallery)]
