@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 import shutil
 import tempfile
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -41,6 +43,16 @@ def save_clip(clip, path):
     sizes = {"input_resolution": clip.visual.input_resolution, "context_length": 77, "vocab_size": 49408}
     torch.save({**clip.state_dict(), **{name: torch.tensor(size) for name, size in sizes.items()}}, path)
     return path
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What this machine could not show: skipped tests alone are easily overlooked."""
+    missing = [] if find_spec("dassl") else ["Dassl (not installed)"]
+    if not os.environ.get("SPLIP_HOSTS"):
+        missing.append("CoOp, MaPLe, PromptSRC (SPLIP_HOSTS is not set)")
+    if missing:
+        line = f"NOT TESTED: {'; '.join(missing)}. bash scripts/hosts.sh FOLDER does it (docs/HOSTS.md)"
+        terminalreporter.write_line(line, yellow=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

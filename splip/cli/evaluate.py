@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     )
     with folder.locked():
         folder.write_start(tested.model)
-        outcome = evaluator.evaluate(swapped=True)
+        outcome = evaluator.evaluate(swapped=cfg.TEST.SWAPPED)
         folder.write_results(outcome, tested.preprocessing, tested.epoch, tested.history)
     return 0
 

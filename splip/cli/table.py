@@ -29,6 +29,7 @@ BEYOND = {  # of TRAINER.SPLIP beyond the paper, with the value that is off
     "CONTRASTIVE": 0, "TRAIN_PROJ": False, "LAYERNORM_SHARED": True, "FREE_PROMPTS": 0, "NEGATIVES": "random"
 }  # fmt: skip
 WEIGHTS = ("ALPHA", "BETA")  # of losses, likewise: off where they are 0
+HEADLINES = ("mAP@all", "category Acc@1")
 PAPER = Path(splip.__file__).parent / "assets" / "paper_results.csv"
 PAPER_BACKBONE = "ViT-B/32"
 
@@ -102,12 +103,26 @@ def switches(result: dict) -> str:
 
 
 def summarise(results: List[dict], convention: str) -> List[Dict[str, str]]:
-    """One row for each group of seeds: its names, the seeds, and "mean ± std" of each metric in percent."""
+    """One row for each group of seeds: its names, the seeds, and "mean ± std" of each metric in percent, of the first
+    one also with the modality swapped."""
     rows = []
     for names, runs in group(results):
         metrics = [select(run["metrics"], convention) for run in runs]
-        rows.append({**names, **{name: spread([values[name] for values in metrics]) for name in metrics[0]}})
+        row = {**names, **{name: spread([values[name] for values in metrics]) for name in metrics[0]}}
+        first = next((name for name in HEADLINES if name in metrics[0]), "")
+        other = swapped(runs, convention, first)
+        rows.append({**row, f"{first}, swapped": other} if other else row)
     return rows
+
+
+def swapped(runs: List[dict], scope: str, metric: str) -> str:
+    """A metric with the modality swapped, as :func:`spread` shows it: "off" where it was not measured (TEST.SWAPPED),
+    empty for a method that knows no modality.
+    """
+    found = [run["swapped"] for run in runs if "swapped" in run]
+    values = [select(metrics, scope)[metric] for metrics in found if metrics != "off"]
+    part = f" ({len(values)} of {len(runs)} seeds)" if len(values) < len(runs) else ""
+    return spread(values) + part if values else "off" if found else ""
 
 
 def compare(results: List[dict], convention: Optional[str]) -> List[Dict[str, str]]:
@@ -133,6 +148,7 @@ def compare(results: List[dict], convention: Optional[str]) -> List[Dict[str, st
                 if scope in CONVENTIONS and convention not in (None, scope):
                     continue
                 values = [run["metrics"][scope][metric] for run in runs]
+                other = swapped(runs, scope, metric)
                 rows.append({
                     **names,
                     "metric": metric,
@@ -142,6 +158,7 @@ def compare(results: List[dict], convention: Optional[str]) -> List[Dict[str, st
                     "gap": f"{statistics.mean(values) - float(theirs['percent']):+.2f}" if theirs else "",
                     "table": f"{theirs['table']} ({theirs['sure']})" if theirs else "",
                     "best earlier": f"{best['percent']} ({best['method']})" if best else "",
+                    **({"swapped": other} if other else {}),
                 })
     return rows
 

@@ -23,7 +23,8 @@ def extend_cfg(cfg: Any) -> None:
     """
     from yacs.config import CfgNode
 
-    cfg.TRAINER.PREC = "fp32"  # fp32 | bf16 | fp16 (with gradient scaling, CUDA only) | auto (bf16 where it is faster)
+    # fp32 | bf16 | fp16 (with gradient scaling, CUDA only) | auto (bf16 where the processor or GPU has units for it)
+    cfg.TRAINER.PREC = "fp32"
     cfg.TRAINER.TF32 = False  # on GPUs: float32 products in TF32, faster and less exact
     cfg.TRAINER.COMPILE = False  # run the loss through torch.compile: faster steps on GPUs after minutes of compiling
     cfg.TRAINER.GRAD_CHECKPOINTING = False  # run blocks again in the backward pass: less memory, one more forward pass
@@ -34,9 +35,10 @@ def extend_cfg(cfg: Any) -> None:
     cfg.OPTIM.GRAD_CLIP = 0.0  # gradients longer than this are shortened to it (norm over all trained parts); 0 = never
     cfg.OPTIM.AVERAGE_EPOCHS = 0  # test the mean of the weights after the last so many epochs; 0 = the last weights
     cfg.INPUT.RESIZE = "crop"  # crop | pad | squash
-    cfg.INPUT.SKETCH_VIEWS = 0  # fixed views of each training sketch, the same in every epoch and run; 0 = always new
+    cfg.INPUT.SKETCH_VIEWS = 0  # fixed views of each training sketch, its seed's in every epoch; 0 = always new
     cfg.INPUT.PHOTO_VIEWS = 0  # and of each photo; either both or none
     cfg.TRAINER.PATCH_CACHE = ""  # keep the patch embeddings of views and test images: memory, or a folder; empty = no
+    cfg.TEST.SWAPPED = False  # test a second time, sketches embedded as photos and photos as sketches
     cfg.INPUT.OWN_STATISTICS = False  # normalise by PIXEL_MEAN and PIXEL_STD even where they are not the backbone's
     cfg.DATASET.SETTING = "zs"  # zs | gzs | fg | cross
     cfg.DATASET.SPLIT = ""  # name of the class split; empty = the data set's default

@@ -85,7 +85,7 @@ class Evaluator:
             ValueError: PATCH_CACHE for a model without CLIP's patch embedding, or one that trains it.
         """
         batch_size, data, place = cfg.DATALOADER.TEST.BATCH_SIZE, cfg.DATASET, cfg.TRAINER.PATCH_CACHE
-        keep = data.PIXEL_CACHE if data.PIXEL_CACHE or data.CACHE else None
+        keep = data.PIXEL_CACHE or ("" if data.CACHE and not place else None)  # patches are kept instead of pixels
         patches = None
         if place:
             if not isinstance(model, RetrievalModel):
@@ -117,7 +117,7 @@ class Evaluator:
         Args:
             split: "test", unseen classes, or "val", the pseudo-unseen ones.
             swapped: measure a model that knows the modality with it swapped, too: sketches embedded as photos and
-                photos as sketches. The less that costs, the less the model makes of it.
+                photos as sketches. The less that costs, the less the model makes of it. False: the outcome says "off".
 
         Raises:
             ValueError: another split, or the data set has no such images.
@@ -136,10 +136,20 @@ class Evaluator:
         extra: Dict[str, Any] = {}
         if split == "test":
             extra = self.model.describe()
-            if swapped and self.model.knows_modality:
+            if self.model.knows_modality and not swapped:
+                extra["swapped"] = "off"
+            elif self.model.knows_modality:
                 query_as, gallery_as = (self.encode(some, None, other) for some, other in zip(sets, MODALITIES[::-1]))
                 extra["swapped"], _ = results.score(query_as, gallery_as, *sets, data.setting, self.device)
         return Outcome(metrics, (group, column), query, gallery, extra, time.time() - began)
+
+    def will_keep(self) -> int:
+        """How many images it keeps, of this process's share: those of validation; with ``patches`` of the test, too."""
+        data = self.dataset
+        sets = [data.val_queries, data.val_gallery]
+        if self.patches is not None:
+            sets += [data.test_queries, data.test_gallery]
+        return sum(len(distributed.shard(items, self.batch_size)) for items in sets)
 
     # ----------------------------------------------------------------- internals
 

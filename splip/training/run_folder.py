@@ -71,7 +71,7 @@ class RunFolder:
         return {**found, "seed": self.seed} if self.trains else found
 
     def is_finished(self) -> bool:
-        """Whether it holds this run's results.
+        """Whether it holds this run's results, with TEST.SWAPPED also those that it asks for.
 
         Raises:
             ValueError: it holds another run's.
@@ -92,7 +92,7 @@ class RunFolder:
                 f"{self.path} holds the results of another run ({shown(lines)}): give another --output-dir, or "
                 "remove it"
             )
-        return True
+        return not (self.cfg.TEST.SWAPPED and result.get("swapped") == "off")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -168,6 +168,8 @@ class RunFolder:
             })
         print(f"{name} on {cfg.DATASET.NAME} ({data.setting}, {count['num_queries']} queries, {count['num_gallery']} "
               f"photos, epoch {epoch}), percent:\n{results.table(outcome.metrics)}")
-        if "swapped" in outcome.extra:
+        if outcome.extra.get("swapped") == "off":
+            print("modality swapped: off (TEST.SWAPPED False)")
+        elif "swapped" in outcome.extra:
             print(f"modality swapped, percent:\n{results.table(outcome.extra['swapped'])}")
         print(f"In {self.path}: {results.describe_files(self.path)}")
