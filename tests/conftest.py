@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -55,6 +57,31 @@ def _own_places(tmp_path_factory):
         patch.setattr(tempfile, "tempdir", place)
         yield
     shutil.rmtree(place, ignore_errors=True)
+
+
+REAL = Path(os.environ.get("SPLIP_REAL") or Path(__file__).parents[2] / "shared" / "real")  # not part of the project
+NO_REAL = f"no real sketches: there is no {REAL / 'sketchy25'} (docs/DATASETS.md#sketchy25; SPLIP_REAL is its parent)"
+
+
+def pytest_report_header():
+    there = (REAL / "sketchy25").is_dir()
+    return f"real sketches: {REAL / 'sketchy25'}" if there else f"{NO_REAL}: their tests are skipped"
+
+
+@pytest.fixture(scope="session")
+def real_root():
+    """The folder that holds sketchy25; to be read only. Nothing of it may enter the repository."""
+    if not (REAL / "sketchy25").is_dir():
+        pytest.skip(NO_REAL)
+    return REAL
+
+
+@pytest.fixture(scope="session")
+def sketchy25_root(tmp_path_factory):
+    """All files that the list names, a few pixels each, as the folder sketchy25 has them; to be read only."""
+    from tiny_benchmarks import make_sketchy25
+
+    return make_sketchy25(tmp_path_factory.mktemp("sketchy25"))
 
 
 @pytest.fixture(scope="session")
