@@ -28,5 +28,5 @@ show_rows() {
         [ -z "$PLUS" ] || folders+=("$OUTPUT/$name/SpLIP/$PLUS")
     done
     echo
-    "$PYTHON" -m splip table "${folders[@]}" --csv "$OUTPUT/$1.csv"
+    "$PYTHON" -m splip table "${folders[@]}" --intervals --csv "$OUTPUT/$1.csv"
 }

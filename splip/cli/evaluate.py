@@ -7,7 +7,7 @@
         --dataset-config-file configs/datasets/sketchy2.yaml --output-dir output/maple \\
         --config-file ~/MaPLe/configs/trainers/MaPLe/vit_b16_c2_ep5_batch4_2ctx.yaml
 
-All leave results.json, retrieval.json and retrieval.png in the output folder (docs/HOSTS.md).
+All leave results.json, per_query.npz, retrieval.json and retrieval.png in the output folder (docs/HOSTS.md).
 """
 
 from __future__ import annotations

@@ -65,5 +65,5 @@ def test_what_a_script_of_sketchy25_runs_and_shows(small, tmp_path, script):  # 
         cfg = "hybrid" if names[0].startswith("sketchmoji") else "sketchy25"
         rows = [f"FrozenCLIP/{cfg}", f"LayerNormCLIP/{cfg}", f"SpLIP/{cfg}", f"SpLIP/{cfg}_plus"]
         folders = [f"{out}/{name}/{row}" for name in names for row in rows]
-        assert call == ["-m", "splip", "table", *folders, "--csv", f"{out}/{names[0]}.csv"]
+        assert call == ["-m", "splip", "table", *folders, "--intervals", "--csv", f"{out}/{names[0]}.csv"]
     assert len(tables) == len(shown)
