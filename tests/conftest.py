@@ -63,9 +63,10 @@ REAL = Path(os.environ.get("SPLIP_REAL") or Path(__file__).parents[2] / "shared"
 NO_REAL = f"no real sketches: there is no {REAL / 'sketchy25'} (docs/DATASETS.md#sketchy25; SPLIP_REAL is its parent)"
 
 
-def pytest_report_header():
+def pytest_terminal_summary(terminalreporter):
     there = (REAL / "sketchy25").is_dir()
-    return f"real sketches: {REAL / 'sketchy25'}" if there else f"{NO_REAL}: their tests are skipped"
+    said = f"real sketches: those in {REAL / 'sketchy25'} are tested with" if there else f"{NO_REAL}: tests skipped"
+    terminalreporter.write_line(said)
 
 
 @pytest.fixture(scope="session")
