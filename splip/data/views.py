@@ -1,4 +1,5 @@
-"""Fixed views of training images: the same few augmented versions of each, in every epoch and every run.
+"""Fixed views of training images: the same few augmented versions of each, in every epoch (and, unless each seed has
+its own, in every run).
 
 What is frozen and comes before every prompt, a backbone's patch embedding, can then be computed once for each view and
 kept (`splip.training.patch_cache`).
@@ -40,7 +41,7 @@ class Views(Dataset):
     Args:
         images: of `dataset.train_x`.
         sketches, photos: views of each image of either modality.
-        seed: of the views; not of a run, so that runs of several seeds share them.
+        seed: of the views; 0 for runs of several seeds that share them.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class Views(Dataset):
 
     def _name(self, position: int) -> str:
         item = self.images.items[position]
-        folder, name = os.path.split(item.impath)
+        folder, name = os.path.split(item.place or item.impath)
         return f"{item.classname}/{os.path.basename(folder)}/{name}/{item.spec!r}"
 
 
@@ -129,6 +130,7 @@ def training_loader(
     augmentation = Augmentation(node.TRANSFORMS, node.RRCROP_SCALE, node.CROP_PADDING)
     triplets = Triplets(images, augmentation, num_permutations, seed)
     if node.SKETCH_VIEWS:
-        triplets.views = Views(images, augmentation, node.SKETCH_VIEWS, node.PHOTO_VIEWS, jigsaw)
+        views = node.SKETCH_VIEWS, node.PHOTO_VIEWS
+        triplets.views = Views(images, augmentation, *views, jigsaw, seed if node.OWN_VIEWS else 0)
         triplets.as_rows = bool(cfg.TRAINER.PATCH_CACHE)
     return triplet_loader(triplets, cfg.DATALOADER.TRAIN_X.BATCH_SIZE, 0 if triplets.as_rows else workers)

@@ -34,7 +34,8 @@ def extend_cfg(cfg: Any) -> None:
     cfg.OPTIM.GRAD_CLIP = 0.0  # gradients longer than this are shortened to it (norm over all trained parts); 0 = never
     cfg.OPTIM.AVERAGE_EPOCHS = 0  # test the mean of the weights after the last so many epochs; 0 = the last weights
     cfg.INPUT.RESIZE = "crop"  # crop | pad | squash
-    cfg.INPUT.SKETCH_VIEWS = 0  # fixed views of each training sketch, the same in every epoch and run; 0 = always new
+    cfg.INPUT.SKETCH_VIEWS = 0  # fixed views of each training sketch, the same in every epoch; 0 = always new
+    cfg.INPUT.OWN_VIEWS = False  # the views are drawn by the run's seed, so that seeds differ in them, too
     cfg.INPUT.PHOTO_VIEWS = 0  # and of each photo; either both or none
     cfg.TRAINER.PATCH_CACHE = ""  # keep the patch embeddings of views and test images: memory, or a folder; empty = no
     cfg.INPUT.OWN_STATISTICS = False  # normalise by PIXEL_MEAN and PIXEL_STD even where they are not the backbone's
@@ -105,6 +106,8 @@ def check_cfg(cfg: Any, model_class: Type[RetrievalModel], name: str = "") -> No
     views = cfg.INPUT.SKETCH_VIEWS, cfg.INPUT.PHOTO_VIEWS
     if (0 in views) != (views == (0, 0)):
         raise ValueError(f"INPUT.SKETCH_VIEWS and INPUT.PHOTO_VIEWS go together, got {views}")
+    if cfg.INPUT.OWN_VIEWS and 0 in views and trains:
+        raise ValueError("INPUT.OWN_VIEWS True needs fixed views: set INPUT.SKETCH_VIEWS and PHOTO_VIEWS")
     if cfg.TRAINER.PATCH_CACHE and trains and 0 in views:
         raise ValueError(
             "TRAINER.PATCH_CACHE keeps the patch embeddings of fixed views: set INPUT.SKETCH_VIEWS and PHOTO_VIEWS, "

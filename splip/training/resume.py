@@ -20,7 +20,7 @@ from splip.models.registry import complete
 if TYPE_CHECKING:
     from splip.training.trainer import SBIRTrainer
 
-IMAGES = ("TRANSFORMS", "RRCROP_SCALE", "CROP_PADDING", "SKETCH_VIEWS", "PHOTO_VIEWS")  # keys of INPUT
+IMAGES = ("TRANSFORMS", "RRCROP_SCALE", "CROP_PADDING", "SKETCH_VIEWS", "PHOTO_VIEWS", "OWN_VIEWS")  # keys of INPUT
 
 
 def run_settings(trainer: SBIRTrainer) -> Dict[str, Any]:

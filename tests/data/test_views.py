@@ -54,6 +54,16 @@ def test_views_depend_on_image_and_number_alone(build):
     assert any(not torch.equal(again[row], one[row]) for row in range(6)), "the views' seed moves nothing"
 
 
+def test_each_seed_may_have_views_of_its_own(build):
+    own = "INPUT.OWN_VIEWS", True
+    one, other = (build(f"{s}", *own, seed=s).train_loader_x.dataset.views for s in (1, 2))
+    lines = [[views.line(row) for row in range(len(views))] for views in (one, other)]
+    assert not set(lines[0]) & set(lines[1]), "kept patch embeddings of one would be taken for the other's"
+    moved = [not torch.equal(one[row], other[row]) for row in range(0, len(one), 7)]
+    print(f"{sum(moved)} of {len(moved)} views differ")
+    assert sum(moved) > len(moved) / 2
+
+
 def test_a_shuffled_view_has_the_tiles_of_its_permutation(build):
     data = build("a").train_loader_x.dataset
     views = data.views
@@ -112,6 +122,8 @@ def test_what_goes_together(build):
         build("a", "INPUT.PHOTO_VIEWS", 0)
     with pytest.raises(ValueError, match="PATCH_CACHE keeps the patch embeddings of fixed views"):
         build("b", "INPUT.SKETCH_VIEWS", 0, "INPUT.PHOTO_VIEWS", 0, "TRAINER.PATCH_CACHE", "memory")
+    with pytest.raises(ValueError, match=r"OWN_VIEWS True needs fixed views"):
+        build("b", "INPUT.SKETCH_VIEWS", 0, "INPUT.PHOTO_VIEWS", 0, "INPUT.OWN_VIEWS", True)
     trainer = build("c", "TRAINER.PATCH_CACHE", "memory")
     trainer.clip.visual.conv1.requires_grad_(True)
     with pytest.raises(ValueError, match="this method trains it"):
