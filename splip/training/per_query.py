@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
@@ -21,7 +22,7 @@ CUTOFFS = (1, 5)  # of Acc@k
 class PerQuery(NamedTuple):
     """Of one run, sorted by query."""
 
-    query: np.ndarray  # (Q,) str: class folder and file, or artist and file; the same in every layout
+    query: np.ndarray  # (Q,) str: class folder and file (or artist and file), # and number in a file of strokes
     classname: np.ndarray  # (Q,) str
     values: Dict[str, np.ndarray]  # by metric, (Q,) float64, percent
 
@@ -43,7 +44,12 @@ def write(folder: str, queries: Sequence[SBIRDatum], columns: Mapping[str, np.nd
     Args:
         queries: in the order of the columns (Q,).
     """
-    names = ["/".join(item.impath.split(os.sep)[-2:]) for item in queries]
+    seen: Counter = Counter()
+    names = []
+    for item in queries:
+        name = "/".join(item.impath.split(os.sep)[-2:])
+        names.append(f"{name}#{seen[name]:06}" if item.spec else name)  # drawings of one file, in its order
+        seen[name] += 1
     with whole_file(os.path.join(folder, NAME)) as file:
         np.savez_compressed(
             file, query=np.array(names), classname=np.array([item.classname for item in queries]), **columns

@@ -18,7 +18,7 @@ FILES = [f"data/{name}/{i:02}.png" for i, name in enumerate(CLASSES)]
 def write_run(folder, trainer, seed, values, swapped=None, order=None, ranks=None, **change):
     """values, swapped: AP of each query, fractions; ranks: of each, fine-grained."""
     order = np.arange(len(CLASSES)) if order is None else order
-    items = [SimpleNamespace(impath=FILES[i], classname=CLASSES[i]) for i in order]
+    items = [SimpleNamespace(impath=FILES[i], classname=CLASSES[i], spec=None) for i in order]
     if ranks is None:
         columns, metrics = {"mAP@all": values, "P@100": values / 2}, {
             "min_r_k": {"mAP@all": 100 * values.mean(), "P@100": 50 * values.mean()}
@@ -101,6 +101,15 @@ def test_another_metric_and_fine_grained_ranks(runs, tmp_path, capsys):
     assert title.startswith("category Acc@1, fg") and rows["SpLIP"]["category Acc@1"] == "12.50"
     _, _, rows = table(capsys, fine, "--intervals", "--metric", "all Acc@5")
     assert rows["SpLIP"]["all Acc@5"] == "87.50"
+
+
+def test_drawings_of_one_file_are_told_apart(tmp_path):
+    items = [SimpleNamespace(impath=f"a/{name}.ndjson", classname=name, spec="s") for name in ("bat", "bat", "ant")]
+    values = np.array([0.1, 0.2, 0.3])
+    per_query.write(str(tmp_path), items, {"mAP@all": values})
+    kept = per_query.read(tmp_path, {"metrics": {"min_r_k": {"mAP@all": 20.0}}, "num_queries": 3})
+    assert kept.query.tolist() == ["a/ant.ndjson#000000", "a/bat.ndjson#000000", "a/bat.ndjson#000001"]
+    assert kept.values["mAP@all"].tolist() == pytest.approx([30, 10, 20])
 
 
 def test_seeds_are_paired_with_their_own(tmp_path, capsys):
