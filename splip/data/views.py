@@ -110,7 +110,7 @@ class Views(Dataset):
 
     def _name(self, position: int) -> str:
         item = self.images.items[position]
-        folder, name = os.path.split(item.impath)
+        folder, name = os.path.split(item.place or item.impath)
         return f"{item.classname}/{os.path.basename(folder)}/{name}/{item.spec!r}"
 
 

@@ -47,6 +47,8 @@ def extend_cfg(cfg: Any) -> None:
     cfg.DATASET.TARGET = ""  # cross: the class list, and with it the data set, that is tested on
     # once | zse: Sketchy's original photos twice, as in ZSE-SBIR's lists | original: without the photos added to them
     cfg.DATASET.PHOTOS = "once"
+    cfg.DATASET.SUBSET = ""  # sketchy25: the part of Sketchy that this shipped list names; empty = all of it
+    cfg.DATASET.TEST_CLASSES = "unseen"  # unseen | seen (as many, trained on) | pseudo_unseen (they leave training)
     cfg.DATASET.FILE_LISTS = ""  # empty = read folders; zse = ZSE-SBIR's lists below ROOT; else the folder of them
     cfg.DATASET.EXTRA_SKETCHES = ""  # more training sketches of seen classes: <class>.ndjson (strokes) or <class>/*
     cfg.DATASET.EXTRA_PER_CLASS = 0  # at most so many of each class, the first; 0 = all

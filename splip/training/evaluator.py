@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Dict, Iterable, Iterator, NamedTuple, Optional, Sequence, Tuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from splip.data.base import SBIRDataset, SBIRDatum
 from splip.data.transforms import Preprocessing
 from splip.data.triplets import ImageDataset, loader
 from splip.models.base import RetrievalModel
-from splip.training import results
+from splip.training import per_query, results
 from splip.training.patch_cache import PatchCache
 from splip.training.precision import autocast
 
@@ -36,6 +37,7 @@ class Outcome(NamedTuple):
     headline: Tuple[str, str]  # (group, column) of `metrics` that speaks for it
     query: Tensor  # embeddings (Q, d) and (G, d)
     gallery: Tensor
+    per_query: Dict[str, np.ndarray]  # by column of per_query.npz, (Q,)
     extra: Dict[str, Any]  # of results.json: what the model says of itself, metrics with the modality swapped
     seconds: float
 
@@ -130,7 +132,7 @@ class Evaluator:
             raise ValueError(f"data set {type(data).__name__!r} holds no {split} images")
         images = self._kept_images(sets) if split == "val" else (None, None)
         query, gallery = (self.encode(items, held) for items, held in zip(sets, images))
-        metrics, (group, column) = results.score(query, gallery, *sets, data.setting, self.device)
+        metrics, (group, column), own = results.score(query, gallery, *sets, data.setting, self.device)
         if self.speaks in metrics:  # fine-grained galleries are measured together
             group = self.speaks
         extra: Dict[str, Any] = {}
@@ -140,8 +142,10 @@ class Evaluator:
                 extra["swapped"] = "off"
             elif self.model.knows_modality:
                 query_as, gallery_as = (self.encode(some, None, other) for some, other in zip(sets, MODALITIES[::-1]))
-                extra["swapped"], _ = results.score(query_as, gallery_as, *sets, data.setting, self.device)
-        return Outcome(metrics, (group, column), query, gallery, extra, time.time() - began)
+                found = results.score(query_as, gallery_as, *sets, data.setting, self.device)
+                extra["swapped"] = found.metrics
+                own.update({f"{per_query.SWAPPED}{name}": values for name, values in found.per_query.items()})
+        return Outcome(metrics, (group, column), query, gallery, own, extra, time.time() - began)
 
     def will_keep(self) -> int:
         """How many images it keeps, of this process's share: those of validation; with ``patches`` of the test, too."""

@@ -44,7 +44,7 @@ def data_digest(dataset: SBIRDataset) -> str:
         for item in items:
             if item.impath not in sizes:
                 sizes[item.impath] = os.stat(item.impath).st_size
-            place = "/".join(item.impath.split(os.sep)[-3:])
+            place = item.place or "/".join(item.impath.split(os.sep)[-3:])
             said = [place, sizes[item.impath], item.domain, item.classname, item.instance, repr(item.spec)]
             digest.update(json.dumps(said).encode())
         digest.update(b"|")

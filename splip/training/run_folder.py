@@ -15,7 +15,7 @@ from splip.data.base import SBIRDataset
 from splip.engine import ENGINE
 from splip.models import checkpoints, pretrained
 from splip.models.base import RetrievalModel
-from splip.training import results
+from splip.training import per_query, results
 from splip.training.evaluator import Outcome
 from splip.training.identity import data_digest, differences, settings_of, shown
 
@@ -131,7 +131,7 @@ class RunFolder:
     def write_results(
         self, outcome: Outcome, preprocessing: Any, epoch: int = 0, history: Sequence[Dict[str, float]] = ()
     ) -> None:
-        """results.json, retrieval.json and retrieval.png of a test, by process 0; and a table of it in the log.
+        """Of a test, by process 0: results.json, per_query.npz, retrieval.json and retrieval.png; a table in the log.
 
         Args:
             preprocessing: of its images. epoch: the model is of. history: of its training.
@@ -145,6 +145,7 @@ class RunFolder:
             where = f"{name}, {cfg.DATASET.NAME} ({data.setting})"
             heading = f"{where}: a query and the nearest of {len(outcome.gallery)} photos"
             results.draw_sheet(data, outcome.query, outcome.gallery, self.path, heading)
+            per_query.write(self.path, data.test_queries, outcome.per_query)
             results.write_json(self.file("results.json"), {  # last: who finds it finds a finished run
                 "trainer": name,
                 "dataset": cfg.DATASET.NAME,

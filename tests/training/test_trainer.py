@@ -454,8 +454,8 @@ def test_swapping_the_modality_is_measured(config, no_drawings, capsys, setting)
     query, gallery = trainer.dataset.test_queries, trainer.dataset.test_gallery
     encode = trainer.tester.encode
     own, as_photos, as_sketches = encode(query), encode(query, None, "photo"), encode(gallery, None, "sketch")
-    again, _ = results.score(as_photos, as_sketches, query, gallery, setting)
-    assert left["swapped"] == again
+    again = results.score(as_photos, as_sketches, query, gallery, setting)
+    assert left["swapped"] == again.metrics
     assert (own * as_photos).sum(dim=1).max() < 0.9999, "the trained model does not know the modality"
 
 
