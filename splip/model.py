@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from splip.backbone.encoders import encode_text
+from splip.backbone.texts import PackedTexts
 from splip.common import distributed
 from splip.config import TRAINING_ONLY, SpLIPConfig
 from splip.jigsaw import JigsawSolver, conditional_jigsaw_loss
 from splip.losses import batch_triplet_loss, class_loss, class_similarity, contrastive_loss, triplet_loss
 from splip.models import pretrained
-from splip.models.base import Recipe
+from splip.models.base import Recipe, class_tokens
 from splip.models.registry import register_model
 from splip.prompted import PromptedCLIP
 
@@ -39,13 +40,13 @@ class SpLIP(PromptedCLIP):
     parts = tuple(RATE_OF)
     training_only = ("jigsaw",)
     memory_keys = ("GRAD_CHECKPOINTING", "MICRO_BATCH")
-    photo_class_tokens: Tensor
     class_similarity: Tensor
 
     def __init__(
         self, clip: Any, classnames: Sequence[str], config: SpLIPConfig = SpLIPConfig(), *,
         grad_checkpointing: bool = False, micro_batch: int = 0,
     ) -> None:  # fmt: skip
+        names = class_tokens(config.margin_template, classnames)
         super().__init__(
             clip, classnames, config, grad_checkpointing=grad_checkpointing, micro_batch=micro_batch
         )
@@ -53,9 +54,8 @@ class SpLIP(PromptedCLIP):
         settings = {name.upper(): value for name, value in asdict(config).items()}
         self.recipe = Recipe("SpLIP", settings, list(classnames), {})
         self.rates = {part: getattr(config, rate) for part, rate in RATE_OF.items()}
-        # mu comes from the untouched text encoder: no LayerNorm has moved yet
-        with torch.no_grad():
-            features, _ = encode_text(clip, self.photo_class_tokens)
+        with torch.no_grad():  # mu comes from the untouched text encoder: no LayerNorm has moved yet
+            features, _ = encode_text(clip, PackedTexts(names.to(self.device)))
         self.register_buffer("class_similarity", class_similarity(features), persistent=False)
 
         if config.beta > 0:
@@ -112,7 +112,7 @@ class SpLIP(PromptedCLIP):
         size = len(label)
         sketches = [batch["sketch"], batch["shuffled"]] if config.beta > 0 else [batch["sketch"]]
         anchors = len(sketches) * size if config.bt_shuffled else size
-        sketch_features, sketch_texts = self._encode("sketch", torch.cat(sketches), anchors)
+        sketch_features, sketch_texts = self._encode("sketch", torch.cat(sketches), anchors, labelled=size)
         photos = torch.cat([batch["positive"], batch["negative"]])
         photo_features, photo_texts = self._encode("photo", photos, 2 * size)
 

@@ -14,12 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from splip.backbone import clip_dims, tokenize
+from splip.backbone import clip_dims
 from splip.backbone.encoders import encode_text, patch_embeddings
+from splip.backbone.texts import PackedTexts
 from splip.common.modalities import MODALITIES, check_modality
 from splip.engine import TRAINER_REGISTRY
 from splip.losses import triplet_loss
-from splip.models.base import RetrievalModel
+from splip.models.base import RetrievalModel, class_tokens
 from splip.training.trainer import SBIRTrainer
 from splip.tuning import trained_layernorms, with_own_layernorms
 
@@ -32,11 +33,11 @@ class ClipPromptModel(RetrievalModel):
     texts: Tensor
 
     def __init__(self, clip: Any, classnames: Sequence[str], settings: Any) -> None:
+        tokens = class_tokens("a photo of a", classnames)
         super().__init__(clip)
         self.margin, self.weight, self.scale = settings.MARGIN, settings.CLASS_WEIGHT, settings.LOGIT_SCALE
-        tokens = tokenize([f"a photo of a {name.replace('_', ' ')}" for name in classnames]).to(self.device)
         with torch.no_grad():
-            texts, _ = encode_text(clip, tokens)
+            texts, _ = encode_text(clip, PackedTexts(tokens.to(self.device)))
         self.register_buffer("texts", F.normalize(texts.float(), dim=-1), persistent=False)  # (C, d)
         self.towers = {"sketch": clip.visual, "photo": with_own_layernorms(clip.visual, proj=True)}  # registers nothing
         shape = settings.PROMPTS, clip_dims(clip).vision_width

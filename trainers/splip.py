@@ -26,8 +26,8 @@ class SpLIP(SBIRTrainer):
         super().check_cfg(cfg)
         if not self.method.learns:
             raise ValueError(
-                "TRAINER.SPLIP leaves nothing to train: switch on a prompt mapper or LAYERNORM, and a loss "
-                "(TRIPLET, ALPHA, BETA or CONTRASTIVE); TRAINER.NAME FrozenCLIP tests the backbone as it is"
+                "TRAINER.SPLIP leaves nothing to train: switch on a prompt mapper (and its depth) or LAYERNORM; "
+                "TRAINER.NAME FrozenCLIP tests the backbone as it is"
             )
         method = self.method
         self.num_permutations = method.permutations

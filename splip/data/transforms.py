@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
@@ -24,6 +24,7 @@ from splip.data.drawn import VARIETY
 from splip.data.images import as_rgb
 
 RESIZES = ("crop", "pad", "squash")
+INTERPOLATIONS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 LONGEST = 16  # sides of a picture, long : short, up to which it is resized whole
 # Where in the image things lie: a sketch and the photo that it was drawn from take these together.
 GEOMETRY = ("random_resized_crop", "random_crop", "random_flip")
@@ -46,43 +47,48 @@ class Preprocessing:
             which changes the proportions (C: ClipPrompt). ``pad``: the longer side, black around (C: Sketch_LVM's
             ``ImageOps.pad``).
         mean, std: of colours in [0, 1].
+        interpolation: ``bicubic`` (CLIP) or ``bilinear`` (C: ClipPrompt).
 
     Raises:
-        ValueError: another ``resize``.
+        ValueError: another ``resize`` or ``interpolation``, or colours cannot be normalised so.
     """
 
     size: int
     resize: str = "crop"
     mean: Tuple[float, ...] = CLIP_MEAN
     std: Tuple[float, ...] = CLIP_STD
+    interpolation: str = "bicubic"
 
     def __post_init__(self) -> None:
         if self.resize not in RESIZES:
             raise ValueError(f"INPUT.RESIZE must be one of {RESIZES}, got {self.resize!r}")
-        for name in ("mean", "std"):  # lists where they come out of a file
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.interpolation not in INTERPOLATIONS:
+            raise ValueError(f"INPUT.INTERPOLATION must be one of {tuple(INTERPOLATIONS)}, got {self.interpolation!r}")
+        for name, least in (("mean", -math.inf), ("std", 0.0)):
+            values = tuple(getattr(self, name))  # a list where it comes out of a file
+            if not all(least < value < math.inf for value in values):
+                raise ValueError(f"INPUT.PIXEL_{name.upper()} must be finite, a deviation above 0, got {values}")
+            object.__setattr__(self, name, values)
 
     @classmethod
     def from_cfg(cls, cfg: Any, clip: Any = None) -> Preprocessing:
-        """INPUT's, with the colours that the backbone was trained with unless INPUT.OWN_STATISTICS has others.
+        """INPUT's: bicubic, with the colours that the backbone was trained with, unless OWN_STATISTICS has others.
 
         Args:
             clip: the backbone; None = one of OpenAI's.
 
         Raises:
-            ValueError: the images are not square or not of the backbone's size, are not interpolated as CLIP's are,
-                or are to be normalised as neither OpenAI's CLIPs (what config files have) nor this backbone wants it,
-                without OWN_STATISTICS.
+            ValueError: the images are not square or not of the backbone's size; or, without OWN_STATISTICS, are not
+                interpolated as CLIP's are, or are to be normalised as neither OpenAI's CLIPs (what config files have)
+                nor this backbone wants it.
         """
         node = cfg.INPUT
         if len(node.SIZE) != 2 or node.SIZE[0] != node.SIZE[1]:
             raise ValueError(f"INPUT.SIZE must be two equal sides, got {tuple(node.SIZE)}")
-        if node.INTERPOLATION != "bicubic":
-            hint = ""
-            if node.INTERPOLATION == "bilinear":
-                hint = ", Dassl's default: was a method's file (--config-file) given?"
+        if node.INTERPOLATION != "bicubic" and not node.OWN_STATISTICS:
             raise ValueError(
-                f"INPUT.INTERPOLATION must be 'bicubic', as CLIP has it, got {node.INTERPOLATION!r}{hint}"
+                f"INPUT.INTERPOLATION must be 'bicubic', as CLIP has it, got {node.INTERPOLATION!r} (bilinear is "
+                "Dassl's default: was a method's file (--config-file) given?); INPUT.OWN_STATISTICS True takes it"
             )
         statistics, info = [], backbone_info(clip)
         for key, openai, wanted in (("PIXEL_MEAN", CLIP_MEAN, info.mean), ("PIXEL_STD", CLIP_STD, info.std)):
@@ -97,7 +103,7 @@ class Preprocessing:
         if node.SIZE[0] != side:
             name = cfg.MODEL.BACKBONE.NAME
             raise ValueError(f"INPUT.SIZE is {tuple(node.SIZE)}, but backbone {name!r} takes {side} x {side} images")
-        return cls(node.SIZE[0], node.RESIZE, *statistics)
+        return cls(node.SIZE[0], node.RESIZE, *statistics, node.INTERPOLATION)
 
     def __call__(self, image: Image.Image) -> Tensor:
         """One picture -> what a model takes, (3, size, size) float32; transparent parts become white."""
@@ -105,11 +111,16 @@ class Preprocessing:
 
     def describe(self) -> Dict[str, Any]:
         """As plain values."""
-        return {"size": self.size, "resize": self.resize, "mean": list(self.mean), "std": list(self.std)}
+        return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+
+    @property
+    def resampling(self) -> str:
+        """How pixels come about, for what keeps them: "crop", "squash bilinear"."""
+        return self.resize if self.interpolation == "bicubic" else f"{self.resize} {self.interpolation}"
 
     def pixels(self, image: Image.Image) -> np.ndarray:
         """-> (size, size, 3) uint8."""
-        return to_pixels(image, self.size, self.resize)
+        return to_pixels(image, self.size, self.resize, self.interpolation)
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) uint8 -> float32 with this mean and deviation, on the same device."""
@@ -125,25 +136,23 @@ def preprocess(clip: Any) -> Preprocessing:
     return Preprocessing(clip_dims(clip).resolution, mean=info.mean, std=info.std)
 
 
-def to_pixels(image: Image.Image, size: int, resize: str = "crop") -> np.ndarray:
-    """An image as :class:`Preprocessing` says, (size, size, 3) uint8, resized bicubically.
+def to_pixels(image: Image.Image, size: int, resize: str = "crop", interpolation: str = "bicubic") -> np.ndarray:
+    """An image as :class:`Preprocessing` says, (size, size, 3) uint8.
 
     Of an image more than LONGEST times as long as it is short, the ends, which the crop would drop, are cut off first:
     a line of 60,000 pixels would else become 60,000 * size * size of them.
     """
-    if image.mode != "RGB":
-        image = image.convert("RGB")
-    if resize == "squash":
-        return np.array(image.resize((size, size), Image.Resampling.BICUBIC))
-    if resize == "pad":
-        return np.array(ImageOps.pad(image, (size, size), Image.Resampling.BICUBIC))
+    image = image if image.mode == "RGB" else image.convert("RGB")
+    if resize != "crop":
+        how = (size, size), INTERPOLATIONS[interpolation]
+        return np.array(image.resize(*how) if resize == "squash" else ImageOps.pad(image, *how))
     short, long = sorted(image.size)
     if long > LONGEST * short:
         kept = LONGEST * short + (long - LONGEST * short) % 2  # as much off one end as off the other
         before = (long - kept) // 2
         across = image.width > image.height
         image = image.crop((before, 0, before + kept, short) if across else (0, before, short, before + kept))
-    image = F.resize(image, size, F.InterpolationMode.BICUBIC)
+    image = F.resize(image, size, F.InterpolationMode(interpolation))
     return np.array(F.center_crop(image, size))
 
 
@@ -173,18 +182,19 @@ class Augmentation:
             of strokes is drawn anew with `strokes`, those of `splip.data.drawn.VARIETY`, before all of them.
         scale: area range of random_resized_crop (INPUT.RRCROP_SCALE); its aspect is 3/4 to 4/3.
         padding: pixels that random_crop may shift by (INPUT.CROP_PADDING).
+        interpolation: of random_resized_crop, as :class:`Preprocessing` has it.
 
     Raises:
         ValueError: an unknown name, or a scale outside (0, 1].
     """
 
-    def __init__(self, names: Sequence[str], scale=(0.08, 1.0), padding: int = 4) -> None:
+    def __init__(self, names: Sequence[str], scale=(0.08, 1.0), padding: int = 4, interpolation="bicubic") -> None:
         unknown = [name for name in names if name not in TRANSFORMS]
         if unknown:
             raise ValueError(f"INPUT.TRANSFORMS must be of {TRANSFORMS}, got {unknown}")
         if not 0 < scale[0] <= scale[1] <= 1:
             raise ValueError(f"INPUT.RRCROP_SCALE must be 0 < low <= high <= 1, got {tuple(scale)}")
-        self.names, self.scale, self.padding = tuple(names), tuple(scale), padding
+        self.names, self.scale, self.padding, self.interpolation = tuple(names), tuple(scale), padding, interpolation
         self.geometry: List[Callable] = [getattr(self, name) for name in names if name in GEOMETRY]
         self.strokes = tuple(name for name in names if name in VARIETY)
 
@@ -214,7 +224,7 @@ class Augmentation:
         width, height = (min(size, math.sqrt(area * ratio)) for ratio in (aspect, 1 / aspect))
         left, top = rng.uniform(0, size - width), rng.uniform(0, size - height)
         box = (left, top, left + width, top + height)
-        return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC, box=box))
+        return np.asarray(Image.fromarray(pixels).resize((size, size), INTERPOLATIONS[self.interpolation], box=box))
 
     def random_crop(self, pixels: np.ndarray, rng: random.Random) -> np.ndarray:
         size, pad = len(pixels), self.padding
@@ -243,8 +253,7 @@ class Augmentation:
         size = (len(pixels), len(pixels))
         field = torch.nn.functional.interpolate(cells, size, mode="bicubic", align_corners=True)  # (1, 2, S, S)
         shift = rng.uniform(0, 0.12) * field.permute(0, 2, 3, 1)  # of a side of 2
-        image = to_tensor(pixels)
-        return F.elastic_transform(image, shift, fill=[255.0] * 3).permute(1, 2, 0).numpy()
+        return F.elastic_transform(to_tensor(pixels), shift, fill=[255.0] * 3).permute(1, 2, 0).numpy()
 
     def sketch_erase(self, pixels: np.ndarray, rng: random.Random) -> np.ndarray:
         """Up to three small patches of white: strokes that were left out."""

@@ -99,7 +99,7 @@ class ImageDataset(Dataset):
 
     def lines(self) -> List[str]:
         """What each image depends on, as text (`splip.data.row_cache.describe`)."""
-        kind, how = type(self.dataset).__name__, self.preprocessing.resize
+        kind, how = type(self.dataset).__name__, self.preprocessing.resampling
         return [describe(kind, item.impath, item.spec, how) for item in self.items]
 
     def _read(self, num_workers: int, positions: Sequence[int]) -> Iterator[np.ndarray]:

@@ -96,8 +96,8 @@ class Views(Dataset):
     def line(self, row: int) -> str:
         """What a view depends on, as text: the image's file as it is now, and everything that makes the view of it."""
         position, view, shuffled = self.rows[row]
-        item, how = self.images.items[position], self.augmentation
-        image = describe(type(self.images.dataset).__name__, item.impath, item.spec, self.images.preprocessing.resize)
+        item, how, pixels = self.images.items[position], self.augmentation, self.images.preprocessing.resampling
+        image = describe(type(self.images.dataset).__name__, item.impath, item.spec, pixels)
         made = f"{how.names} {how.scale} {how.padding} {self.seed} {view} {self._lies(position, view)}"
         return f"{image} {made} {tuple(self.jigsaw) if shuffled else ''}"
 
@@ -127,7 +127,7 @@ def training_loader(
         jigsaw: of the views.
     """
     node = cfg.INPUT
-    augmentation = Augmentation(node.TRANSFORMS, node.RRCROP_SCALE, node.CROP_PADDING)
+    augmentation = Augmentation(node.TRANSFORMS, node.RRCROP_SCALE, node.CROP_PADDING, node.INTERPOLATION)
     triplets = Triplets(images, augmentation, num_permutations, seed)
     if node.SKETCH_VIEWS:
         triplets.views = Views(images, augmentation, node.SKETCH_VIEWS, node.PHOTO_VIEWS, jigsaw, seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type, Union
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from splip.backbone import tokenize
 from splip.backbone.encoders import encode_patches, encode_text, patch_embeddings
 from splip.common.modalities import check_modality
+
+FROZEN = "frozen model"  # owner of a CLIP that nothing trains
 
 
 class Recipe(NamedTuple):
@@ -32,7 +34,7 @@ class RetrievalModel(nn.Module):
 
     Args:
         clip: float32, OpenAI's layout (``splip.load_clip``). All its parameters are frozen here; a method may free
-            some again.
+            some again. The model takes it over for good (:func:`take_over`).
 
     Attributes:
         settings: of the class: what the method is configured with, in capitals, with defaults of plain values.
@@ -60,6 +62,7 @@ class RetrievalModel(nn.Module):
 
     def __init__(self, clip: Any) -> None:
         super().__init__()
+        take_over(clip, type(self))
         self.clip = clip.eval().requires_grad_(False)
         self.trainable = nn.ModuleDict()
 
@@ -162,6 +165,27 @@ class RetrievalModel(nn.Module):
         return {}
 
 
+def take_over(clip: Any, model: Type[RetrievalModel]) -> None:
+    """Mark ``clip`` as belonging to a model.
+
+    A model trains parts of its CLIP in place, and reads others while they are untouched. So a CLIP belongs to the first
+    model that is made around it, also when that model is gone; so does whatever is copied from it, since a copy does
+    not say whether it was trained by then. Only models whose class has neither an ``__init__`` nor a loss of its own
+    share one: they move nothing.
+
+    Raises:
+        ValueError: it belongs to another model.
+    """
+    frozen = model.__init__ is RetrievalModel.__init__ and not model.trains()
+    before, owner = getattr(clip, "splip_owner", None), FROZEN if frozen else model.__name__
+    if before is not None and not before == owner == FROZEN:
+        raise ValueError(
+            f"this CLIP already belongs to a {before}, which may train parts of it in place. For a {owner} call "
+            "splip.load_clip again, or give it copy.deepcopy(clip), taken before the first model is made"
+        )
+    clip.splip_owner = owner
+
+
 class _Encode(nn.Module):
     def __init__(self, model: RetrievalModel, modality: str) -> None:
         super().__init__()
@@ -169,6 +193,24 @@ class _Encode(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.model.encode(images, self.modality)
+
+
+def class_tokens(template: str, classnames: Sequence[str]) -> Tensor:
+    """CLIP's tokens of ``template`` before each class name, (C, longest); "wine_bottle" is read as "wine bottle".
+
+    Raises:
+        ValueError: ``classnames`` is no list of at least one class name, a text is too long, or two are the same.
+    """
+    named = not isinstance(classnames, str) and all(isinstance(name, str) and name.strip() for name in classnames)
+    if not named or not classnames:
+        raise ValueError(f"classnames must be a list of at least one class name, got {classnames!r}")
+    tokens = tokens_of([f"{template} {name.replace('_', ' ')}" for name in classnames])
+    first: Dict[tuple, str] = {}
+    for name, text in zip(classnames, map(tuple, tokens.tolist())):
+        if text in first:
+            raise ValueError(f"classnames {first[text]!r} and {name!r} read alike to CLIP: two classes, one name")
+        first[text] = name
+    return tokens
 
 
 def tokens_of(texts: Sequence[str]) -> Tensor:

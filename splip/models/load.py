@@ -86,11 +86,12 @@ def _exported(folder: str, device: str) -> ImageModel:
         raise ValueError(f"{paths['sketch']} can run code when it is read: {trust}")
     encoders: Dict[str, Any] = {modality: read_encoder(path) for modality, path in paths.items()}
     (_, about), (_, other) = (encoders[modality] for modality in MODALITIES)
-    keys = ("resolution", "resize", "mean", "std", "backbone", "embed_dim")
+    keys = ("resolution", "resize", "interpolation", "mean", "std", "backbone", "embed_dim")
     differ = [key for key in keys if about[key] != other[key]]
     if differ:
         raise ValueError(f"the encoders in {folder!r} do not belong together: they differ in {', '.join(differ)}")
-    preprocessing = Preprocessing(about["resolution"], about["resize"], tuple(about["mean"]), tuple(about["std"]))
+    statistics = tuple(about["mean"]), tuple(about["std"])
+    preprocessing = Preprocessing(about["resolution"], about["resize"], *statistics, about["interpolation"])
     identity = hashlib.blake2b(" ".join(map(sha256, paths.values())).encode(), digest_size=16).hexdigest()
     return ImageModel(partial(_encode_exported, encoders), preprocessing, folder, identity)
 

@@ -39,7 +39,7 @@ def extend_cfg(cfg: Any) -> None:
     cfg.INPUT.PHOTO_VIEWS = 0  # and of each photo; either both or none
     cfg.TRAINER.PATCH_CACHE = ""  # keep the patch embeddings of views and test images: memory, or a folder; empty = no
     cfg.TEST.SWAPPED = False  # test a second time, sketches embedded as photos and photos as sketches
-    cfg.INPUT.OWN_STATISTICS = False  # normalise by PIXEL_MEAN and PIXEL_STD even where they are not the backbone's
+    cfg.INPUT.OWN_STATISTICS = False  # take INPUT's PIXEL_MEAN, PIXEL_STD, INTERPOLATION even if they are not CLIP's
     cfg.DATASET.SETTING = "zs"  # zs | gzs | fg | cross
     cfg.DATASET.SPLIT = ""  # name of the class split; empty = the data set's default
     cfg.DATASET.GALLERY = ""  # gallery rule of the setting; empty = its default

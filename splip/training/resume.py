@@ -135,11 +135,11 @@ def _by_key(trainer: SBIRTrainer, model: Dict[str, Any], where: str, inference: 
         where: it is from. inference: only what embeddings depend on.
     """
     settings, images = complete(trainer.model_class, model["settings"], where), model["preprocessing"]
-    keys = {"size": "SIZE", "resize": "RESIZE", "mean": "PIXEL_MEAN", "std": "PIXEL_STD"}
+    keys = {"mean": "PIXEL_MEAN", "std": "PIXEL_STD"}  # the others have their own names
     return {
         **{name: model[name] for name in ("method", "classes", "backbone")},
         f"TRAINER.{trainer.node}": trainer.model.inference_settings(settings) if inference else settings,
-        "INPUT": {keys[name]: value for name, value in images.items()},
+        "INPUT": {keys.get(name, name.upper()): value for name, value in images.items()},
     }
 
 

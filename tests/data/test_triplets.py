@@ -201,6 +201,10 @@ def test_images_are_normalised_as_asked():
     assert not torch.allclose(normalize(pixels), wanted)
     with pytest.raises(ValueError, match=r"INPUT.RESIZE must be one of .*'stretch'"):
         Preprocessing(2, "stretch")
+    nan, inf = float("nan"), float("inf")
+    for key, value in (("std", 0.0), ("std", -0.5), ("std", nan), ("std", inf), ("mean", inf), ("mean", nan)):
+        with pytest.raises(ValueError, match=rf"INPUT.PIXEL_{key.upper()} must be .*, got \(0.5, {value}, 0.5\)"):
+            Preprocessing(2, **{key: (0.5, value, 0.5)})
 
 
 def test_a_broken_training_image_is_named(build, files, tmp_path):

@@ -12,6 +12,7 @@ from splip.common.modalities import SKETCH
 from splip.data import capacity
 from splip.data.views import Jigsaw
 from splip.engine import build_trainer, set_random_seed
+from splip.jigsaw import _bank
 from splip.training import results
 
 
@@ -44,6 +45,14 @@ def test_rows_and_views(build):
         assert views.row(position, view, shuffled) == row
     lines = [views.line(row) for row in range(len(views))]
     assert len(set(lines)) == len(lines), "two views would be taken for each other"
+
+
+def test_views_and_training_share_one_bank(build):
+    made = _bank.cache_info().misses
+    trainer = build("a", "TRAINER.SPLIP.JIGSAW_SEED", 77)
+    made = _bank.cache_info().misses - made
+    print(f"banks made: {made}")
+    assert made == 1 and torch.equal(trainer.bank.cpu(), trainer.train_loader_x.dataset.views.bank)
 
 
 def test_each_seed_has_views_of_its_own(build):

@@ -57,8 +57,9 @@ def test_exactly_the_whitelisted_parameters_move(tiny_clip, tiny_batch, towers):
 
 
 def test_trainable_names_are_the_documented_ones(tiny_clip):
-    assert set(build(tiny_clip).trainable) == {"layernorms", "b_t", "prototypes", "b_v", "b_vt", "jigsaw"}
-    bare = build(copy.deepcopy(tiny_clip), **OFF, layernorm="none", beta=0.0)
+    full = build(copy.deepcopy(tiny_clip))
+    assert set(full.trainable) == {"layernorms", "b_t", "prototypes", "b_v", "b_vt", "jigsaw"}
+    bare = build(tiny_clip, **OFF, layernorm="none", beta=0.0)
     assert not list(bare.trainable.parameters()) and not bare.config.learns
 
 
@@ -165,7 +166,7 @@ CHANGES = [
     {"vision_depth": 2}, {"text_conditioning": "instance"}, {"sketch_template": "a drawing of the"},
     {"photo_template": "a"}, {"alpha": 0.0}, {"alpha": 2.0}, {"beta": 0.0}, {"beta": 0.5}, {"triplet": False},
     {"margin": "fixed"}, {"margin": "fixed", "fixed_margin": 0.5}, {"margin_scale": 0.5}, {"margin_shift": 0.1},
-    {"logit_scale": 50.0}, {"jigsaw_layers": 1}, {"permutations": 12},
+    {"margin_template": "a"}, {"logit_scale": 50.0}, {"jigsaw_layers": 1}, {"permutations": 12},
     {"bt_pool": "mean"}, {"bt_pool": "attention"}, {"bt_positions": True}, {"bt_shuffled": False}, {"bv_layers": 2},
     {"bv_positions": False}, {"bv_normalize": False}, {"bvt_states": "eot"}, {"bvt_width": 0}, {"bvt_width": 32},
     {"bvt_activation": "gelu"}, {"free_prompts": 2}, {"distance": "cosine"}, {"contrastive": 1.0},
@@ -208,8 +209,9 @@ def test_the_margin_is_the_cosine_of_untouched_class_names(tiny_clip, tiny_batch
 
 def test_the_margin_of_a_pair_in_one_class_is_a_setting(tiny_clip):
     same = torch.tensor([0, 1, 2])
-    assert build(tiny_clip, same_class_margin=0.25).margin(same, same).tolist() == [0.25] * 3
-    mixed = build(copy.deepcopy(tiny_clip), same_class_margin=0.25).margin(same, torch.tensor([0, 2, 2]))
+    model = build(tiny_clip, same_class_margin=0.25)
+    assert model.margin(same, same).tolist() == [0.25] * 3
+    mixed = model.margin(same, torch.tensor([0, 2, 2]))
     assert mixed[0] == mixed[2] == 0.25 != mixed[1]
 
 
@@ -322,10 +324,10 @@ def test_positions_tell_the_two_words_a_of_a_template_apart(tiny_clip):
 def test_positions_make_the_modalities_prompts_differ(tiny_clip):
     before = {"bv_positions": False, "bv_normalize": False, "bv_layers": 2, "bvt_states": "eot"}
     old = build(copy.deepcopy(tiny_clip), **before).prompt_cosines()
-    new = build(tiny_clip).prompt_cosines()
+    new = build(copy.deepcopy(tiny_clip)).prompt_cosines()
     assert set(old) == {"V^tg", "V^ms"} and new["V^tg"] < old["V^tg"] < 1, (old, new)
     assert build(copy.deepcopy(tiny_clip), **OFF).prompt_cosines() == {}
-    assert set(build(copy.deepcopy(tiny_clip), use_bv=False, text_conditioning="instance").prompt_cosines()) == {"V^ms"}
+    assert set(build(tiny_clip, use_bv=False, text_conditioning="instance").prompt_cosines()) == {"V^ms"}
 
 
 def test_after_training_the_modality_matters(tiny_clip, tiny_batch):

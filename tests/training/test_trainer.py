@@ -195,8 +195,12 @@ REFUSED = {
     "batch": (["DATALOADER.TRAIN_X.BATCH_SIZE", 17], "BATCH_SIZE is 17, but there are only 16"),
     "backbone": (["MODEL.BACKBONE.NAME", "ViT-Z"], "'ViT-Z' is neither a file nor one of"),
     "nothing to train": (
-        ["TRAINER.SPLIP.TRIPLET", False, "TRAINER.SPLIP.ALPHA", 0.0, "TRAINER.SPLIP.BETA", 0.0],
+        ["TRAINER.SPLIP.LAYERNORM", "none", "TRAINER.SPLIP.VISION_DEPTH", 0, "TRAINER.SPLIP.TEXT_DEPTH", 0],
         "leaves nothing to train",
+    ),
+    "no loss": (
+        ["TRAINER.SPLIP.TRIPLET", False, "TRAINER.SPLIP.ALPHA", 0.0, "TRAINER.SPLIP.BETA", 0.0],
+        "TRAINER.SPLIP has no loss",
     ),
     "setting": (["DATASET.SETTING", "few"], "SETTING must be one of"),
 }
