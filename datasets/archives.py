@@ -88,6 +88,7 @@ class ClassFolder(NamedTuple):
     classname: str
     path: str  # the folder on disk, in its own spelling
     names: List[str]
+    place: str = ""  # what it is called in every layout, where there are several
 
 
 def find_split(archive: Archive, wanted: str) -> Split:
@@ -148,19 +149,32 @@ def read_folders(archive: Archive, folder: Path, photos: str = "once", fine: boo
     Raises:
         ValueError: two folders of one place are the same class.
     """
-    known = set(read_shipped(archive.classes))
-    class_folders = []
-    for domain, place in archive.places(fine):
-        spelt: Dict[str, str] = {}
-        for name, files in list_classes(folder / place).items():
-            classname = normalise(name)
-            if classname not in known:
-                continue
-            if classname in spelt:
-                raise ValueError(f"{folder / place}: {spelt[classname]!r} and {name!r} are both class {classname!r}")
-            spelt[classname] = name
-            class_folders.append(ClassFolder(domain, classname, str(folder / place / name), files.images))
+    known = read_shipped(archive.classes)
+    class_folders = [
+        ClassFolder(domain, classname, str(folder / place / name), images)
+        for domain, place in archive.places(fine)
+        for classname, (name, images) in by_class(folder / place, known).items()
+    ]
     return class_folders if photos == "zse" else drop_repeats(class_folders)
+
+
+def by_class(folder: Path, known: Iterable[str]) -> Dict[str, Tuple[str, List[str]]]:
+    """{class: (name on disk, images)} of the class folders directly below ``folder``, sorted by that name.
+
+    Args:
+        known: the classes; folders of others are left out.
+
+    Raises:
+        ValueError: two folders are the same class.
+    """
+    classes, found = set(known), {}
+    for name, files in list_classes(folder).items():
+        classname = normalise(name)
+        if classname in found:
+            raise ValueError(f"{folder}: {found[classname][0]!r} and {name!r} are both class {classname!r}")
+        if classname in classes:
+            found[classname] = name, files.images
+    return found
 
 
 def drop_repeats(class_folders: Iterable[ClassFolder]) -> List[ClassFolder]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import os
 import shutil
 import tempfile
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
@@ -43,6 +46,18 @@ def save_clip(clip, path):
     return path
 
 
+def pytest_terminal_summary(terminalreporter):
+    """What this machine could not show: skipped tests alone are easily overlooked."""
+    missing = [] if find_spec("dassl") else ["Dassl (not installed)"]
+    if not os.environ.get("SPLIP_HOSTS"):
+        missing.append("CoOp, MaPLe, PromptSRC (SPLIP_HOSTS is not set)")
+    if not (REAL / "sketchy25").is_dir():
+        terminalreporter.write_line(f"NOT TESTED: {NO_REAL}", yellow=True)
+    if missing:
+        line = f"NOT TESTED: {'; '.join(missing)}. bash scripts/hosts.sh FOLDER does it (docs/HOSTS.md)"
+        terminalreporter.write_line(line, yellow=True)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_places(tmp_path_factory):
     """Nothing is kept in the home of whoever runs the tests, nor in the folder for temporary files: what is killed
@@ -55,6 +70,26 @@ def _own_places(tmp_path_factory):
         patch.setattr(tempfile, "tempdir", place)
         yield
     shutil.rmtree(place, ignore_errors=True)
+
+
+REAL = Path(os.environ.get("SPLIP_REAL") or Path(__file__).parents[2] / "shared" / "real")  # not part of the project
+NO_REAL = f"no real sketches: there is no {REAL / 'sketchy25'} (docs/DATASETS.md#sketchy25; SPLIP_REAL is its parent)"
+
+
+@pytest.fixture(scope="session")
+def real_root():
+    """The folder that holds sketchy25; to be read only. Nothing of it may enter the repository."""
+    if not (REAL / "sketchy25").is_dir():
+        pytest.skip(NO_REAL)
+    return REAL
+
+
+@pytest.fixture(scope="session")
+def sketchy25_root(tmp_path_factory):
+    """All files that the list names, a few pixels each, as the folder sketchy25 has them; to be read only."""
+    from tiny_benchmarks import make_sketchy25
+
+    return make_sketchy25(tmp_path_factory.mktemp("sketchy25"))
 
 
 @pytest.fixture(scope="session")

@@ -67,7 +67,7 @@ def run(folder, train):
         for name in ("draw_sheet", "draw_curve"):
             patch.setattr(results, name, lambda *args, **kwargs: None)
         out = folder / "mine"
-        train.main([*words(folder, out), "TRAINER.MINE.TEMPERATURE", "0.05"])
+        train.main([*words(folder, out), "TRAINER.MINE.TEMPERATURE", "0.05", "TEST.SWAPPED", "True"])
     return out
 
 

@@ -64,6 +64,15 @@ def test_installed(how, foreign, tmp_path):
     assert found == [str(inside / room / "__init__.py") for room in ("trainers", "datasets")]
 
 
+def test_a_clone_that_was_pulled_over_an_older_layout(tmp_path):
+    """git leaves `splip/trainers/` where files in it were ignored: an empty folder is no package, and hides none."""
+    source = copy_of_checkout(tmp_path / "source")
+    for room in ("trainers", "datasets"):
+        (source / "splip" / room / "__pycache__").mkdir(parents=True)
+    found = python("-c", SHOWN, cwd=source)
+    assert found == [str(source / room / "__init__.py") for room in ("trainers", "datasets")]
+
+
 def copy_of_checkout(target):
     """The files that an installation reads, without the large ones."""
     skipped = shutil.ignore_patterns("__pycache__", "sketchmoji", "hybrid", "search", "*.pt")

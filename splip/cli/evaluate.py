@@ -7,7 +7,7 @@
         --dataset-config-file configs/datasets/sketchy2.yaml --output-dir output/maple \\
         --config-file ~/MaPLe/configs/trainers/MaPLe/vit_b16_c2_ep5_batch4_2ctx.yaml
 
-All leave results.json, retrieval.json and retrieval.png in the output folder (docs/HOSTS.md).
+All leave results.json, per_query.npz, retrieval.json and retrieval.png in the output folder (docs/HOSTS.md).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import importlib.util
 import os
 import sys
 from pathlib import Path
-from typing import Any, Dict, NamedTuple, Sequence
+from typing import Any, Dict, List, NamedTuple, Sequence, Set
 
 import torch
 
@@ -25,6 +25,7 @@ import splip.datasets  # noqa: F401  (registers them)
 from splip import engine
 from splip.data.base import SBIRDataset
 from splip.data.capacity import choose_workers
+from splip.data.classes import normalise, some
 from splip.data.transforms import Preprocessing
 from splip.engine import build_dataset, build_trainer, get_cfg_default
 from splip.models import pretrained
@@ -74,20 +75,39 @@ class Tested(NamedTuple):
     seed: int = 0
     trained: bool = False
     history: Sequence[Dict[str, float]] = ()
+    classes: Sequence[str] = ()  # that it was trained on, where that is known
+
+    def trained_on(self) -> List[str]:
+        """Classes that the data set tests as unseen, though the model was trained on classes of these names."""
+        own = set(map(normalise, self.dataset.classnames))  # seen ones are tested where the data set says so
+        return sorted((self.asked() & set(map(normalise, self.classes))) - own)
+
+    def asked(self) -> Set[str]:
+        """Classes of the queries."""
+        return {normalise(item.classname) for item in self.dataset.test_queries}
 
 
 def run(args: argparse.Namespace) -> int:
     """Test, and write the results; returns the exit code.
 
     Raises:
-        ValueError: a folder is not what it should be, an argument is missing, or Dassl is (where a host is tested).
+        ValueError: a folder is not what it should be, an argument is missing, or Dassl is (where a host is tested);
+            a run would be tested on classes as unseen that it was trained on.
     """
     if args.model and os.path.isfile(os.path.join(args.model, "config.yaml")):
         args.run = Path(args.model)  # tested with its own settings
     if args.run and os.path.realpath(args.run) == os.path.realpath(args.output_dir):
         raise ValueError(f"--output-dir {args.output_dir} is the run's own folder: its results would be overwritten")
     tested = _host(args) if args.host else _run(args) if args.run else _model(args)
-    cfg, data = tested.cfg, tested.dataset
+    cfg, data, known = tested.cfg, tested.dataset, tested.trained_on()
+    if known:
+        said = f"{len(known)} of the classes that are tested as unseen were trained on: {', '.join(some(known))}"
+        if args.run:
+            raise ValueError(f"{args.run}: {said}")
+        print(f"Not zero-shot: {said}")  # a shared model, on data that its trainer did not know
+    never = sorted(tested.asked() - set(map(normalise, tested.classes)))
+    if tested.classes and cfg.DATASET.TEST_CLASSES == "seen" and never:
+        raise ValueError(f"DATASET.TEST_CLASSES seen, but the model was not trained on {', '.join(some(never))}")
     how = tested.clip, tested.precision, tested.seed, tested.trained
     folder = RunFolder(args.output_dir, cfg, tested.method, data, *how)
     folder.is_finished()  # refuses a folder with another run's results
@@ -97,7 +117,8 @@ def run(args: argparse.Namespace) -> int:
     )
     with folder.locked():
         folder.write_start(tested.model)
-        outcome = evaluator.evaluate(swapped=True)
+        outcome = evaluator.evaluate(swapped=cfg.TEST.SWAPPED)
+        outcome.extra.update({"trained_on": known} if known else {})
         folder.write_results(outcome, tested.preprocessing, tested.epoch, tested.history)
     return 0
 
@@ -127,7 +148,10 @@ def _model(args: argparse.Namespace) -> Tested:
         return Tested(cfg, EncoderModel(encoder.encode), Prepared(encoder.transform), build_dataset(cfg), device)
     found = load_model(args.model, args.device, args.backbone)
     model = found.source or EncoderModel(found.encode, True)
-    return Tested(cfg, model, found.preprocessing, build_dataset(cfg), device, seed=max(args.seed, 0))
+    own = found.source is not None and any(True for _ in found.source.trainable.parameters())
+    classes = found.source.recipe.classes if own else ()
+    data = build_dataset(cfg)
+    return Tested(cfg, model, found.preprocessing, data, device, seed=max(args.seed, 0), classes=classes)
 
 
 def _of_saved(args: argparse.Namespace, cfg: Any, saved: pretrained.Saved, backbone: str) -> Tested:
@@ -142,7 +166,7 @@ def _of_saved(args: argparse.Namespace, cfg: Any, saved: pretrained.Saved, backb
     seed, trained = (max(cfg.SEED, 0), False) if saved.seed is None else (saved.seed, True)
     return Tested(
         cfg, model.source, model.preprocessing, build_dataset(cfg), device, precision(cfg, device), clip, _keys(saved),
-        saved.epoch, seed, trained, saved.history,
+        saved.epoch, seed, trained, saved.history, saved.recipe.classes if trained else (),
     )  # fmt: skip
 
 

@@ -74,12 +74,13 @@ class ImageDataset(Dataset):
             pixels = self.pixels(index)
         return augmentation(pixels, item.domain, geometry, appearance, drawn)
 
-    def preload(self, num_workers: int = 0, folder: str = "", name: str = "") -> None:
+    def preload(self, num_workers: int = 0, folder: str = "", name: str = "", later: int = 0) -> None:
         """Read every image once, now, and serve it from memory from then on.
 
         Args:
             folder: keep the images there instead (`pixel_cache`), and read only those that it lacks.
             name: of them, to be said; "" = nothing is said.
+            later: validation images that will be kept beside them. ValueError where memory has no room for all.
         """
         if self.memory is not None:
             return
@@ -88,9 +89,9 @@ class ImageDataset(Dataset):
         if folder:
             self.memory = pixel_cache(folder, self.size).fill(self.lines(), partial(self._read, num_workers))
             return
-        capacity.require_memory(len(self), self.item_bytes, "images")
-        memory = np.empty((len(self), self.size, self.size, 3), dtype=np.uint8)
-        done = 0
+        counts = {"images": len(self), "of validation": later}
+        capacity.require_memory(counts, self.item_bytes, "DATASET.CACHE", "DATASET.PIXEL_CACHE")
+        memory, done = np.empty((len(self), self.size, self.size, 3), dtype=np.uint8), 0
         for batch in self._read(num_workers, range(len(self))):
             memory[done : done + len(batch)] = batch
             done += len(batch)
@@ -280,8 +281,7 @@ def triplet_loader(triplets: Triplets, batch_size: int, num_workers: int) -> Dat
     """
     if len(triplets) < batch_size:
         raise ValueError(
-            f"DATALOADER.TRAIN_X.BATCH_SIZE is {batch_size}, but there are only {len(triplets)} "
-            "training sketches"
+            f"DATALOADER.TRAIN_X.BATCH_SIZE is {batch_size}, but there are only {len(triplets)} training sketches"
         )
     if batch_size % distributed.world():
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Fixed views of training images: the same few augmented versions of each, in every epoch and every run.
+"""Fixed views of training images: the same few augmented versions of each in every epoch; each seed has its own.
 
 What is frozen and comes before every prompt, a backbone's patch embedding, can then be computed once for each view and
 kept (`splip.training.patch_cache`).
@@ -40,12 +40,12 @@ class Views(Dataset):
     Args:
         images: of `dataset.train_x`.
         sketches, photos: views of each image of either modality.
-        seed: of the views; not of a run, so that runs of several seeds share them.
+        seed: the run's, so that what seeds differ in holds the augmentation, too.
     """
 
     def __init__(
         self, images: ImageDataset, augmentation: Augmentation, sketches: int, photos: int, jigsaw: Jigsaw,
-        seed: int = 0,
+        seed: int,
     ) -> None:  # fmt: skip
         self.images, self.augmentation, self.jigsaw, self.seed = images, augmentation, jigsaw, seed
         self.fine_grained = images.dataset.setting == "fg"
@@ -110,7 +110,7 @@ class Views(Dataset):
 
     def _name(self, position: int) -> str:
         item = self.images.items[position]
-        folder, name = os.path.split(item.impath)
+        folder, name = os.path.split(item.place or item.impath)
         return f"{item.classname}/{os.path.basename(folder)}/{name}/{item.spec!r}"
 
 
@@ -122,13 +122,23 @@ def training_loader(
 
     Args:
         images: of ``dataset.train_x``.
-        num_permutations, seed: of :class:`splip.data.triplets.Triplets`.
-        jigsaw: of :class:`Views`.
+        num_permutations: of :class:`splip.data.triplets.Triplets`.
+        seed: of these and of :class:`Views`.
+        jigsaw: of the views.
     """
     node = cfg.INPUT
     augmentation = Augmentation(node.TRANSFORMS, node.RRCROP_SCALE, node.CROP_PADDING, node.INTERPOLATION)
     triplets = Triplets(images, augmentation, num_permutations, seed)
     if node.SKETCH_VIEWS:
-        triplets.views = Views(images, augmentation, node.SKETCH_VIEWS, node.PHOTO_VIEWS, jigsaw)
+        triplets.views = Views(images, augmentation, node.SKETCH_VIEWS, node.PHOTO_VIEWS, jigsaw, seed)
         triplets.as_rows = bool(cfg.TRAINER.PATCH_CACHE)
     return triplet_loader(triplets, cfg.DATALOADER.TRAIN_X.BATCH_SIZE, 0 if triplets.as_rows else workers)
+
+
+def reseed(batches: DataLoader, seed: int) -> None:
+    """Give a :func:`training_loader` another seed, as if it had been built with it; before its first batch."""
+    sampler: Any = batches.sampler
+    triplets: Any = batches.dataset
+    for part in (sampler, triplets, triplets.views):
+        if part is not None:
+            part.seed = seed

@@ -23,7 +23,8 @@ def extend_cfg(cfg: Any) -> None:
     """
     from yacs.config import CfgNode
 
-    cfg.TRAINER.PREC = "fp32"  # fp32 | bf16 | fp16 (with gradient scaling, CUDA only) | auto (bf16 where it is faster)
+    # fp32 | bf16 | fp16 (with gradient scaling, CUDA only) | auto (bf16 where the processor or GPU has units for it)
+    cfg.TRAINER.PREC = "fp32"
     cfg.TRAINER.TF32 = False  # on GPUs: float32 products in TF32, faster and less exact
     cfg.TRAINER.COMPILE = False  # run the loss through torch.compile: faster steps on GPUs after minutes of compiling
     cfg.TRAINER.GRAD_CHECKPOINTING = False  # run blocks again in the backward pass: less memory, one more forward pass
@@ -34,9 +35,10 @@ def extend_cfg(cfg: Any) -> None:
     cfg.OPTIM.GRAD_CLIP = 0.0  # gradients longer than this are shortened to it (norm over all trained parts); 0 = never
     cfg.OPTIM.AVERAGE_EPOCHS = 0  # test the mean of the weights after the last so many epochs; 0 = the last weights
     cfg.INPUT.RESIZE = "crop"  # crop | pad | squash
-    cfg.INPUT.SKETCH_VIEWS = 0  # fixed views of each training sketch, the same in every epoch and run; 0 = always new
+    cfg.INPUT.SKETCH_VIEWS = 0  # fixed views of each training sketch, its seed's in every epoch; 0 = always new
     cfg.INPUT.PHOTO_VIEWS = 0  # and of each photo; either both or none
     cfg.TRAINER.PATCH_CACHE = ""  # keep the patch embeddings of views and test images: memory, or a folder; empty = no
+    cfg.TEST.SWAPPED = False  # test a second time, sketches embedded as photos and photos as sketches
     cfg.INPUT.OWN_STATISTICS = False  # take INPUT's PIXEL_MEAN, PIXEL_STD, INTERPOLATION even if they are not CLIP's
     cfg.DATASET.SETTING = "zs"  # zs | gzs | fg | cross
     cfg.DATASET.SPLIT = ""  # name of the class split; empty = the data set's default
@@ -45,6 +47,8 @@ def extend_cfg(cfg: Any) -> None:
     cfg.DATASET.TARGET = ""  # cross: the class list, and with it the data set, that is tested on
     # once | zse: Sketchy's original photos twice, as in ZSE-SBIR's lists | original: without the photos added to them
     cfg.DATASET.PHOTOS = "once"
+    cfg.DATASET.SUBSET = ""  # sketchy25: the part of Sketchy that this shipped list names; empty = all of it
+    cfg.DATASET.TEST_CLASSES = "unseen"  # unseen | seen (as many, trained on) | pseudo_unseen (they leave training)
     cfg.DATASET.FILE_LISTS = ""  # empty = read folders; zse = ZSE-SBIR's lists below ROOT; else the folder of them
     cfg.DATASET.EXTRA_SKETCHES = ""  # more training sketches of seen classes: <class>.ndjson (strokes) or <class>/*
     cfg.DATASET.EXTRA_PER_CLASS = 0  # at most so many of each class, the first; 0 = all

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Dict, Iterable, Iterator, NamedTuple, Optional, Sequence, Tuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from splip.data.base import SBIRDataset, SBIRDatum
 from splip.data.transforms import Preprocessing
 from splip.data.triplets import ImageDataset, loader
 from splip.models.base import RetrievalModel
-from splip.training import results
+from splip.training import per_query, results
 from splip.training.patch_cache import PatchCache
 from splip.training.precision import autocast
 
@@ -36,6 +37,7 @@ class Outcome(NamedTuple):
     headline: Tuple[str, str]  # (group, column) of `metrics` that speaks for it
     query: Tensor  # embeddings (Q, d) and (G, d)
     gallery: Tensor
+    per_query: Dict[str, np.ndarray]  # by column of per_query.npz, (Q,)
     extra: Dict[str, Any]  # of results.json: what the model says of itself, metrics with the modality swapped
     seconds: float
 
@@ -85,7 +87,7 @@ class Evaluator:
             ValueError: PATCH_CACHE for a model without CLIP's patch embedding, or one that trains it.
         """
         batch_size, data, place = cfg.DATALOADER.TEST.BATCH_SIZE, cfg.DATASET, cfg.TRAINER.PATCH_CACHE
-        keep = data.PIXEL_CACHE if data.PIXEL_CACHE or data.CACHE else None
+        keep = data.PIXEL_CACHE or ("" if data.CACHE and not place else None)  # patches are kept instead of pixels
         patches = None
         if place:
             if not isinstance(model, RetrievalModel):
@@ -117,7 +119,7 @@ class Evaluator:
         Args:
             split: "test", unseen classes, or "val", the pseudo-unseen ones.
             swapped: measure a model that knows the modality with it swapped, too: sketches embedded as photos and
-                photos as sketches. The less that costs, the less the model makes of it.
+                photos as sketches. The less that costs, the less the model makes of it. False: the outcome says "off".
 
         Raises:
             ValueError: another split, or the data set has no such images.
@@ -130,16 +132,28 @@ class Evaluator:
             raise ValueError(f"data set {type(data).__name__!r} holds no {split} images")
         images = self._kept_images(sets) if split == "val" else (None, None)
         query, gallery = (self.encode(items, held) for items, held in zip(sets, images))
-        metrics, (group, column) = results.score(query, gallery, *sets, data.setting, self.device)
+        metrics, (group, column), own = results.score(query, gallery, *sets, data.setting, self.device)
         if self.speaks in metrics:  # fine-grained galleries are measured together
             group = self.speaks
         extra: Dict[str, Any] = {}
         if split == "test":
             extra = self.model.describe()
-            if swapped and self.model.knows_modality:
+            if self.model.knows_modality and not swapped:
+                extra["swapped"] = "off"
+            elif self.model.knows_modality:
                 query_as, gallery_as = (self.encode(some, None, other) for some, other in zip(sets, MODALITIES[::-1]))
-                extra["swapped"], _ = results.score(query_as, gallery_as, *sets, data.setting, self.device)
-        return Outcome(metrics, (group, column), query, gallery, extra, time.time() - began)
+                found = results.score(query_as, gallery_as, *sets, data.setting, self.device)
+                extra["swapped"] = found.metrics
+                own.update({f"{per_query.SWAPPED}{name}": values for name, values in found.per_query.items()})
+        return Outcome(metrics, (group, column), query, gallery, own, extra, time.time() - began)
+
+    def will_keep(self) -> int:
+        """How many images it keeps, of this process's share: those of validation; with ``patches`` of the test, too."""
+        data = self.dataset
+        sets = [data.val_queries, data.val_gallery]
+        if self.patches is not None:
+            sets += [data.test_queries, data.test_gallery]
+        return sum(len(distributed.shard(items, self.batch_size)) for items in sets)
 
     # ----------------------------------------------------------------- internals
 

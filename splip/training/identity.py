@@ -16,7 +16,7 @@ HOW = (
     "OUTPUT_DIR", "RESUME", "VERBOSE", "VERSION", "USE_CUDA", "TRAIN.PRINT_FREQ", "TRAIN.CHECKPOINT_FREQ",
     "TRAIN.COUNT_ITER", "DATALOADER.NUM_WORKERS", "DATALOADER.TEST.BATCH_SIZE", "DATASET.CACHE", "DATASET.PIXEL_CACHE",
     "DATASET.ROOT", "DATASET.SPLIT", "DATASET.FILE_LISTS", "MODEL.BACKBONE.NAME", "TRAINER.PATCH_CACHE",
-    "TRAINER.GRAD_CHECKPOINTING", "TRAINER.MICRO_BATCH", "TRAINER.PREC", "TRAINER.COMPILE",
+    "TRAINER.GRAD_CHECKPOINTING", "TRAINER.MICRO_BATCH", "TRAINER.PREC", "TRAINER.COMPILE", "TEST.SWAPPED",
 )  # fmt: skip
 SHOWN = 6  # differences that a message lists
 
@@ -44,7 +44,7 @@ def data_digest(dataset: SBIRDataset) -> str:
         for item in items:
             if item.impath not in sizes:
                 sizes[item.impath] = os.stat(item.impath).st_size
-            place = "/".join(item.impath.split(os.sep)[-3:])
+            place = item.place or "/".join(item.impath.split(os.sep)[-3:])
             said = [place, sizes[item.impath], item.domain, item.classname, item.instance, repr(item.spec)]
             digest.update(json.dumps(said).encode())
         digest.update(b"|")

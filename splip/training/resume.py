@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Dict, Optional
 import numpy as np
 import torch
 
+from splip.data.views import reseed
 from splip.models import checkpoints, pretrained
 from splip.models.registry import complete
 
@@ -151,6 +152,8 @@ def restore(trainer: SBIRTrainer, state: Dict[str, Any]) -> None:
     trainer.scaler.load_state_dict(state["scaler"])
     restore_random_state(state["random"])
     trainer.history, trainer.best_result = state["history"], state["best_result"]
+    trainer.folder.seed = state["seed"]
+    reseed(trainer.train_loader_x, state["seed"])
 
 
 def copy_best(source: str, target: str) -> None:

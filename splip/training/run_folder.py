@@ -15,7 +15,7 @@ from splip.data.base import SBIRDataset
 from splip.engine import ENGINE
 from splip.models import checkpoints, pretrained
 from splip.models.base import RetrievalModel
-from splip.training import results
+from splip.training import per_query, results
 from splip.training.evaluator import Outcome
 from splip.training.identity import data_digest, differences, settings_of, shown
 
@@ -71,7 +71,7 @@ class RunFolder:
         return {**found, "seed": self.seed} if self.trains else found
 
     def is_finished(self) -> bool:
-        """Whether it holds this run's results.
+        """Whether it holds this run's results, with TEST.SWAPPED also those that it asks for.
 
         Raises:
             ValueError: it holds another run's.
@@ -92,7 +92,7 @@ class RunFolder:
                 f"{self.path} holds the results of another run ({shown(lines)}): give another --output-dir, or "
                 "remove it"
             )
-        return True
+        return not (self.cfg.TEST.SWAPPED and result.get("swapped") == "off")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -131,7 +131,7 @@ class RunFolder:
     def write_results(
         self, outcome: Outcome, preprocessing: Any, epoch: int = 0, history: Sequence[Dict[str, float]] = ()
     ) -> None:
-        """results.json, retrieval.json and retrieval.png of a test, by process 0; and a table of it in the log.
+        """Of a test, by process 0: results.json, per_query.npz, retrieval.json and retrieval.png; a table in the log.
 
         Args:
             preprocessing: of its images. epoch: the model is of. history: of its training.
@@ -145,6 +145,7 @@ class RunFolder:
             where = f"{name}, {cfg.DATASET.NAME} ({data.setting})"
             heading = f"{where}: a query and the nearest of {len(outcome.gallery)} photos"
             results.draw_sheet(data, outcome.query, outcome.gallery, self.path, heading)
+            per_query.write(self.path, data.test_queries, outcome.per_query)
             results.write_json(self.file("results.json"), {  # last: who finds it finds a finished run
                 "trainer": name,
                 "dataset": cfg.DATASET.NAME,
@@ -168,6 +169,8 @@ class RunFolder:
             })
         print(f"{name} on {cfg.DATASET.NAME} ({data.setting}, {count['num_queries']} queries, {count['num_gallery']} "
               f"photos, epoch {epoch}), percent:\n{results.table(outcome.metrics)}")
-        if "swapped" in outcome.extra:
+        if outcome.extra.get("swapped") == "off":
+            print("modality swapped: off (TEST.SWAPPED False)")
+        elif "swapped" in outcome.extra:
             print(f"modality swapped, percent:\n{results.table(outcome.extra['swapped'])}")
         print(f"In {self.path}: {results.describe_files(self.path)}")

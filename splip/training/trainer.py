@@ -42,7 +42,7 @@ class SBIRTrainer(TrainerX):
         model_class: of the model that it trains. Its ``settings`` are keys of the method's node ``cfg.TRAINER.<NODE>``.
         node: that node's name; default the trainer's name in capitals, as Dassl has it.
         fixed: settings that this trainer gives its model whatever the config says.
-        evaluator: tests. folder: what the run leaves.
+        tester: an `Evaluator`, not Dassl's ``evaluator``. folder: what the run leaves.
     """
 
     model_class: Type[RetrievalModel]
@@ -103,7 +103,7 @@ class SBIRTrainer(TrainerX):
         """
         cuda = torch.cuda.is_available() and cfg.USE_CUDA
         chosen = precision(cfg, torch.device("cuda" if cuda else "cpu"))
-        # of process 0: `auto` times the processor, and processes may differ
+        # of process 0: `auto` asks the processor, and machines may differ
         self.precision = PRECISIONS[distributed.broadcast(PRECISIONS.index(chosen))]
         check_cfg(cfg, self.model_class, type(self).__name__)
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = cfg.TRAINER.TF32
@@ -139,7 +139,7 @@ class SBIRTrainer(TrainerX):
         for key in self.model_class.memory_keys:
             setattr(self.model, key.lower(), cfg.TRAINER[key])
         how = self.preprocessing, self.device, self.precision, self.workers
-        self.evaluator = Evaluator.from_cfg(cfg, self.model, self.dataset, *how)
+        self.tester = Evaluator.from_cfg(cfg, self.model, self.dataset, *how)
         if not self.trains:
             return
         self.loss_of = torch.compile(self.model, fullgraph=True) if cfg.TRAINER.COMPILE else self.model
@@ -176,24 +176,24 @@ class SBIRTrainer(TrainerX):
                 self.test()
 
     def before_train(self) -> None:
+        self.epoch_began = time.time()  # what is read and computed before the first epoch counts as its time
         os.makedirs(self.output_dir, exist_ok=True)
         super().before_train()
         self.folder.write_start(self.model, "best" if self.cfg.TEST.FINAL_MODEL == "best_val" else "last")
         if distributed.is_main():
             check_images(item.impath for items in self.dataset.lists() for item in items)
         distributed.require_same(self.start_epoch, "the number of epochs done, as the output folder shows it,")
-        patches, keep, views = self.evaluator.patches, self.evaluator.keep, self.train_loader_x.dataset.views
+        patches, keep, views = self.tester.patches, self.tester.keep, self.train_loader_x.dataset.views
         if self.start_epoch < self.max_epoch and patches is not None:
             lines = [views.line(row) for row in range(len(views))]
-            self.patches = patches.compute(views, lines, "training views")
+            self.patches = patches.compute(views, lines, "training views", self.tester.will_keep())
         elif self.start_epoch < self.max_epoch and keep is not None:
-            self.images.preload(self.workers, keep, "training images")
-        batches = len(self.train_loader_x)
-        self.progress = Progress(self.start_epoch, self.max_epoch, batches, self.cfg.TRAIN.PRINT_FREQ)
+            self.images.preload(self.workers, keep, "training images", self.tester.will_keep())
+        self.progress = Progress(self.start_epoch, self.max_epoch, len(self.train_loader_x), self.cfg.TRAIN.PRINT_FREQ)
 
     def run_epoch(self) -> None:
         self.set_model_mode("train")
-        losses, began = Losses(self), time.time()
+        losses = Losses(self)
         self.num_batches = len(self.train_loader_x)
         self.train_loader_x.sampler.epoch = self.epoch
         for batch_idx, batch in enumerate(self.train_loader_x):
@@ -204,7 +204,7 @@ class SBIRTrainer(TrainerX):
                 losses.fetch()
             self.progress.step(self.epoch, batch_idx, losses.meter, lr)
         means = losses.fetch()
-        self.history.append({"epoch": self.epoch + 1, **means, "lr": lr, "seconds": time.time() - began})
+        self.history.append({"epoch": self.epoch + 1, **means, "lr": lr, "seconds": 0.0})  # until `after_epoch`
 
     def forward_backward(self, batch: Dict[str, Tensor]) -> Dict[str, Tensor]:
         """One step; returns the loss and its unweighted terms, on the device: nothing here waits for it."""
@@ -226,14 +226,14 @@ class SBIRTrainer(TrainerX):
     def after_epoch(self) -> None:
         done, is_best = self.history[-1], False
         self.tested_epoch = self.epoch + 1
-        left = self.max_epoch - self.cfg.OPTIM.AVERAGE_EPOCHS
-        if self.epoch >= left:
-            weights = self.model.trainable.state_dict()
-            self.average = checkpoints.running_mean(self.average, weights, self.epoch - left + 1)
+        averaged = self.epoch + 1 - (self.max_epoch - self.cfg.OPTIM.AVERAGE_EPOCHS)
+        if averaged > 0:
+            self.average = checkpoints.running_mean(self.average, self.model.trainable.state_dict(), averaged)
         if self.cfg.TEST.FINAL_MODEL == "best_val":
             done["val"] = self.test(split="val")
             is_best = done["val"] > self.best_result
             self.best_result = max(self.best_result, done["val"])
+        done["seconds"], self.epoch_began = time.time() - self.epoch_began, time.time()  # with the checkpoint before
         if distributed.is_main():
             self.save_model(self.epoch, self.output_dir, is_best=is_best, val_result=done.get("val"))
             results.write_json(os.path.join(self.output_dir, "history.json"), self.history)
@@ -244,8 +244,7 @@ class SBIRTrainer(TrainerX):
     def after_train(self) -> None:
         self.progress.close()
         if self.history and distributed.is_main():
-            title = f"{type(self).__name__} on {self.cfg.DATASET.NAME}"
-            path = os.path.join(self.output_dir, "training_curve.png")
+            title, path = f"{type(self).__name__} on {self.cfg.DATASET.NAME}", self.folder.file("training_curve.png")
             results.draw_curve(self.history, path, title, self.dataset.setting == "fg", self.model.loss_weights)
         if self.average is not None:
             self.model.trainable.load_state_dict(self.average)
@@ -267,7 +266,9 @@ class SBIRTrainer(TrainerX):
         """
         state = resume.read_to_test(self, directory, epoch)
         pretrained.load_weights(self.model, checkpoints.weights(state))
-        self.tested_epoch, self.history, self.folder.seed = state["epoch"], state["history"], state["seed"]
+        self.tested_epoch, self.folder.seed = state["epoch"], state["seed"]
+        if not self.history or directory != self.output_dir:  # a run that selects its model has trained on after it
+            self.history = state["history"]
 
     def resume_model_if_exist(self, directory: str) -> int:
         """Continue the run in `directory` -> number of epochs done; errors as
@@ -277,7 +278,6 @@ class SBIRTrainer(TrainerX):
         if state is None:
             return 0
         resume.restore(self, state)
-        self.train_loader_x.sampler.seed = self.train_loader_x.dataset.seed = self.folder.seed = state["seed"]
         if distributed.is_main():
             resume.copy_best(directory, self.output_dir)
         return state["epoch"]
@@ -292,7 +292,7 @@ class SBIRTrainer(TrainerX):
             mAP@all, or Acc@1 within the category where fine-grained, in percent.
         """
         split = split or "test"
-        outcome = self.evaluator.evaluate(split, swapped=True)
+        outcome = self.tester.evaluate(split, self.cfg.TEST.SWAPPED)
         for name, value in outcome.metrics[outcome.headline[0]].items():
             self.write_scalar(f"{split}/{name}", value, self.tested_epoch)
         if split == "test":

@@ -30,6 +30,7 @@ from splip.cli.data_check import check
 from splip.common.modalities import PHOTO, SKETCH
 from splip.data.classes import normalise, read_shipped
 from splip.datasets.archives import ARCHIVES, SKETCHY, expected_counts, find_split
+from splip.datasets.subsets import SUBSETS
 from splip.engine import build_dataset, build_trainer, get_cfg_default, set_random_seed
 from splip.training import results
 
@@ -73,7 +74,7 @@ def test_shipped_lists(name, length):
 
 def test_every_list_belongs_to_an_archive():
     listed = [name for archive in ARCHIVES for name in (archive.classes, *archive.splits)]
-    assert sorted(listed) == sorted(path.stem for path in SPLITS.iterdir())
+    assert sorted([*listed, *SUBSETS]) == sorted(path.stem for path in SPLITS.iterdir())
     for archive in ARCHIVES:
         for name in archive.splits:
             split = find_split(archive, name)

@@ -99,12 +99,14 @@ def test_a_resumed_run_ends_bit_equal_to_an_unbroken_one(build, tmp_path, opts, 
 
 
 def test_an_unseeded_run_resumes_with_its_own_seed(build, tmp_path):
-    killed = build("broken", "SEED", -1)
+    opts = "SEED", -1, "INPUT.SKETCH_VIEWS", 2, "INPUT.PHOTO_VIEWS", 1
+    killed = build("broken", *opts)
     kill_at(killed, 1)
-    resumed = build("broken", "SEED", -1, "RESUME", str(tmp_path / "broken"))
+    resumed = build("broken", *opts, "RESUME", str(tmp_path / "broken"))
     assert resumed.seed != killed.seed
     resumed.train()
-    assert resumed.seed == killed.seed == resumed.train_loader_x.dataset.seed
+    data = resumed.train_loader_x.dataset
+    assert resumed.seed == killed.seed == data.seed == data.views.seed
 
 
 def test_an_output_folder_with_a_checkpoint_is_continued(build, capsys):
