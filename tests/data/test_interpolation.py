@@ -113,7 +113,7 @@ def test_caches_of_pixels_do_not_mix(tmp_path):
         images.preload(0, str(tmp_path / "cache"))
         kept.append(images.pixels(0).copy())
         lines.update(images.lines())
-        views.add(Views(images, Augmentation(["normalize"]), 1, 1, Jigsaw(3, 1, "crop", 0)).line(0))
+        views.add(Views(images, Augmentation(["normalize"]), 1, 1, Jigsaw(3, 1, "crop", 0), 0).line(0))
         assert np.array_equal(kept[-1], images.preprocessing.pixels(noise())), how
     assert len(lines) == len(views) == 2 and not np.array_equal(*kept)
 

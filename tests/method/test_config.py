@@ -9,7 +9,7 @@ from splip.trainers.splip import SpLIP
 
 def host_cfg():
     """The nodes of a Dassl config that SpLIP adds to."""
-    cfg = CfgNode({name: {} for name in ("TRAINER", "DATASET", "OPTIM", "INPUT")})
+    cfg = CfgNode({name: {} for name in ("TRAINER", "DATASET", "OPTIM", "INPUT", "TEST")})
     splip.extend_cfg(cfg)
     return cfg
 
