@@ -151,6 +151,8 @@ def restore(trainer: SBIRTrainer, state: Dict[str, Any]) -> None:
     trainer.scaler.load_state_dict(state["scaler"])
     restore_random_state(state["random"])
     trainer.history, trainer.best_result = state["history"], state["best_result"]
+    if trainer.cfg.INPUT.OWN_VIEWS:
+        trainer.train_loader_x.dataset.views.seed = state["seed"]
 
 
 def copy_best(source: str, target: str) -> None:

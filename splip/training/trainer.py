@@ -278,8 +278,6 @@ class SBIRTrainer(TrainerX):
             return 0
         resume.restore(self, state)
         self.train_loader_x.sampler.seed = self.train_loader_x.dataset.seed = self.folder.seed = state["seed"]
-        if self.cfg.INPUT.OWN_VIEWS:
-            self.train_loader_x.dataset.views.seed = state["seed"]
         if distributed.is_main():
             resume.copy_best(directory, self.output_dir)
         return state["epoch"]
