@@ -148,8 +148,8 @@ def _model(args: argparse.Namespace) -> Tested:
         return Tested(cfg, EncoderModel(encoder.encode), Prepared(encoder.transform), build_dataset(cfg), device)
     found = load_model(args.model, args.device, args.backbone)
     model = found.source or EncoderModel(found.encode, True)
-    own = found.source is not None and any(True for _ in found.source.trainable.parameters())
-    classes = found.source.recipe.classes if own else ()
+    own = found.source
+    classes = own.recipe.classes if own and own.recipe and any(True for _ in own.trainable.parameters()) else ()
     data = build_dataset(cfg)
     return Tested(cfg, model, found.preprocessing, data, device, seed=max(args.seed, 0), classes=classes)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Sequence, Tuple
+from typing import Sequence, Tuple, Union
 
 import numpy as np
 
@@ -12,7 +12,7 @@ DRAWS = 2**22  # queries drawn at a time, which bounds memory
 
 
 def bootstrap_means(
-    values: np.ndarray, classes: Sequence[str], replicates: int = REPLICATES, seed: int = 0
+    values: np.ndarray, classes: Union[Sequence[str], np.ndarray], replicates: int = REPLICATES, seed: int = 0
 ) -> np.ndarray:
     """Means over queries that are drawn anew: as many classes as there are, with replacement, and for each of them as
     many of its queries as it has, with replacement (Davison and Hinkley, Bootstrap Methods, 1997, section 3.8).

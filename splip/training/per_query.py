@@ -51,9 +51,8 @@ def write(folder: str, queries: Sequence[SBIRDatum], columns: Mapping[str, np.nd
         names.append(f"{name}#{seen[name]:06}" if item.spec else name)  # drawings of one file, in its order
         seen[name] += 1
     with whole_file(os.path.join(folder, NAME)) as file:
-        np.savez_compressed(
-            file, query=np.array(names), classname=np.array([item.classname for item in queries]), **columns
-        )
+        arrays: Dict[str, Any] = {"classname": np.array([item.classname for item in queries]), **columns}
+        np.savez_compressed(file, query=np.array(names), **arrays)
 
 
 def read(folder: Path, result: Mapping[str, Any]) -> PerQuery:

@@ -269,7 +269,7 @@ def test_the_recorded_runs_run(small, monkeypatch, capsys):
 
 
 def test_a_benchmark_script_from_end_to_end(small, tmp_path):
-    opts = "USE_CUDA False DATALOADER.NUM_WORKERS 0 TRAINER.SPLIP.PREC fp32"  # the sizes are FAST's own
+    opts = "USE_CUDA False DATALOADER.NUM_WORKERS 0 TRAINER.PREC fp32"  # the sizes are FAST's own
     env = {**small, "PYTHON": sys.executable, "OUTPUT": str(tmp_path), "OPTS": opts}
     command = ["bash", "scripts/splip/zs_quickdraw.sh", "1"]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)

@@ -131,7 +131,7 @@ def test_the_page_names_the_lines_that_are_tested():
 @needs_hosts
 @pytest.mark.parametrize("host", ["CoOp", "PromptSRC"])
 def test_splip_trains_and_tests_inside(host, checkout, backbone, sketchy, tmp_path):
-    step = ("DATALOADER.TRAIN_X.BATCH_SIZE", "51", "TRAINER.SPLIP.PREC", "fp32", "MODEL.BACKBONE.NAME", backbone)
+    step = ("DATALOADER.TRAIN_X.BATCH_SIZE", "51", "TRAINER.PREC", "fp32", "MODEL.BACKBONE.NAME", backbone)
     python(*splip_words("sketchy1", sketchy, tmp_path, *step), cwd=checkout(host, plugin=True))
     results = read(tmp_path)
     assert results["versions"]["engine"].startswith("dassl"), results["versions"]
