@@ -10,9 +10,7 @@ import warnings
 from typing import Iterable, List, NamedTuple, Tuple
 
 from splip.common.modalities import MODALITIES
-from splip.data.base import SBIRDataset, SBIRDatum
-from splip.data.galleries import GALLERIES, name_gallery, read_setting, split_classes
-from splip.datasets.archives import (
+from splip.data.archives import (
     ARCHIVES,
     COLUMNS,
     PHOTO_CHOICES,
@@ -29,7 +27,9 @@ from splip.datasets.archives import (
     instance_of,
     read_folders,
 )
-from splip.datasets.file_lists import find_lists, read_lists
+from splip.data.base import SBIRDataset, SBIRDatum
+from splip.data.file_lists import find_lists, read_lists
+from splip.data.galleries import GALLERIES, name_gallery, read_setting, split_classes
 
 
 class Source(NamedTuple):

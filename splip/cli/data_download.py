@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, Callable, Iterator, List, NamedTuple, Optional
 
 from tqdm import tqdm
 
-from splip.datasets.archives import ARCHIVES
+from splip.data.archives import ARCHIVES
 
 # What no published archive comes near (QuickDraw, the largest, has about 530,000 images, which hardly compress).
 MAX_FILES = 1_500_000
@@ -51,7 +51,7 @@ class Member(NamedTuple):
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``splip data download``."""
-    parser.add_argument("name", choices=DRIVE_IDS)
+    parser.add_argument("name", choices=tuple(DRIVE_IDS))
     parser.add_argument("--root", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--archive", type=Path, help="a zip or tar of it that you have already")
 
