@@ -18,9 +18,7 @@ import os
 import sys
 from pathlib import Path
 
-import torch
-
-from splip.training.config import extend_cfg
+from splip.cli import check_model
 from splip.training.options import merge_file, merge_options
 
 
@@ -33,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--host", type=Path, help="checkout of CoOp, MaPLe, ..., beside --trainer and --model-dir")
     add = parser.add_argument
     add("--backbone", default="", help="of --model, if it is elsewhere now")
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="of --model and --encoder")
+    add("--device", default="", help="of --model and --encoder (default: cuda where there is one)")
     add("--trainer", default="", help="the host's trainer, e.g. MaPLe")
     add("--model-dir", default="", help="where the host's train.py left its model (its --output-dir)")
     add("--load-epoch", type=int, help="epoch of the checkpoint (default: as train.py's, or a host's newest)")
@@ -53,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.model and os.path.isfile(os.path.join(args.model, "config.yaml")):
         args.run = Path(args.model)  # tested with its own settings
+    _check_paths(args)
     if args.run and os.path.realpath(args.run) == os.path.realpath(args.output_dir):
         raise ValueError(f"--output-dir {args.output_dir} is the run's own folder: its results would be overwritten")
     if args.host:
@@ -64,6 +63,20 @@ def run(args: argparse.Namespace) -> int:
         trainer.load_model(args.model_dir if args.host else str(args.run), epoch=args.load_epoch)
     trainer.test()
     return 0
+
+
+def _check_paths(args: argparse.Namespace) -> None:
+    """Refuse what is not there before torch is imported, which takes seconds."""
+    if args.run and not os.path.isfile(args.run / "config.yaml"):
+        raise ValueError(f"{str(args.run)!r} is no run's output folder: there is no {args.run / 'config.yaml'}")
+    code = args.encoder.rpartition(":")[0]
+    if code.endswith(".py") and not os.path.isfile(os.path.expanduser(code)):
+        raise ValueError(f"--encoder: no file at {code!r}")
+    if args.host and not args.host.is_dir():
+        raise ValueError(f"--host: no folder {str(args.host)!r}")
+    for path in filter(None, (args.dataset_config_file, args.config_file)):
+        if not os.path.isfile(path):
+            raise ValueError(f"no config file {path!r}")
 
 
 def _own_trainer(args: argparse.Namespace):
@@ -85,23 +98,29 @@ def _own_trainer(args: argparse.Namespace):
 
 def _tester(args: argparse.Namespace):
     """Of --model or --encoder, on the data set that is named."""
+    if not args.dataset_config_file:
+        raise ValueError("--dataset-config-file is needed: which data set is it to be tested on?")
+    if args.config_file or args.trainer or args.model_dir:
+        raise ValueError("--trainer, --model-dir and --config-file belong to --host")
+    if args.model:
+        check_model(args.model)
+    import torch
+
     import splip.datasets
     import splip.trainers  # noqa: F401  (both register)
     from splip.engine import get_cfg_default
     from splip.models.encoders import ModelTester, load_encoder
     from splip.models.load import load_model
+    from splip.training.config import extend_cfg
 
-    if not args.dataset_config_file:
-        raise ValueError("--dataset-config-file is needed: which data set is it to be tested on?")
-    if args.config_file or args.trainer or args.model_dir:
-        raise ValueError("--trainer, --model-dir and --config-file belong to --host")
+    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     cfg = get_cfg_default()
     extend_cfg(cfg)
-    cfg.USE_CUDA = torch.device(args.device).type == "cuda"
+    cfg.USE_CUDA = torch.device(device).type == "cuda"
     cfg.SEED, cfg.TRAINER.NAME = args.seed, args.encoder or args.model
     if args.encoder:
-        return ModelTester(_merged(cfg, args), load_encoder(args.encoder, args.device))
-    return ModelTester(_merged(cfg, args), load_model(args.model, args.device, args.backbone))
+        return ModelTester(_merged(cfg, args), load_encoder(args.encoder, device))
+    return ModelTester(_merged(cfg, args), load_model(args.model, device, args.backbone))
 
 
 def _host_trainer(args: argparse.Namespace):
@@ -109,6 +128,7 @@ def _host_trainer(args: argparse.Namespace):
     import splip.trainers  # noqa: F401  (both register)
     from splip.engine import ENGINE, get_cfg_default
     from splip.models.hosts import HostTrainer
+    from splip.training.config import extend_cfg
 
     if ENGINE == "builtin":
         raise ValueError("--host needs Dassl, for which its trainers are written: see docs/HOSTS.md")
@@ -125,6 +145,11 @@ def _host_trainer(args: argparse.Namespace):
 
 def _merged(cfg, args: argparse.Namespace, *last):
     """`cfg` with the files, arguments and key-value pairs merged into it, then `last`; frozen."""
+    code = args.encoder.rpartition(":")[0]
+    if code.endswith(".py") and not os.path.isfile(os.path.expanduser(code)):
+        raise ValueError(f"--encoder: no file at {code!r}")
+    if args.host and not args.host.is_dir():
+        raise ValueError(f"--host: no folder {str(args.host)!r}")
     for path in filter(None, (args.dataset_config_file, args.config_file)):
         merge_file(cfg, path)
     if args.root:
