@@ -294,6 +294,18 @@ def test_what_was_moved_out_of_a_folder_does_not_hide_in_it(make, tmp_path):
     assert (report.moved, report.removed, report.away, len(index)) == (3, 0, [], 6), report
 
 
+def test_a_photo_that_is_empty_now_is_kept(make, tmp_path):
+    """Online storage that has put a file away may show it with 0 bytes."""
+    index, folder = make(), gallery(tmp_path / "photos")
+    index.add([folder], quiet=True)
+    content = (folder / "cold" / "blue.png").read_bytes()
+    (folder / "cold" / "blue.png").write_bytes(b"")
+    report = index.update(quiet=True)
+    assert report.failed == [(str(folder / "cold" / "blue.png"), "now: the file is empty")] and len(index) == 6, report
+    (folder / "cold" / "blue.png").write_bytes(content)
+    assert index.update(quiet=True).unchanged == 6
+
+
 def test_numbers_that_are_none_are_not_remembered(make, tmp_path):
     index, folder = make(), gallery(tmp_path / "photos")
     plain = index.model.embed_pixels
