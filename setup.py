@@ -1,7 +1,9 @@
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
+HERE = Path(__file__).resolve().parent
 HUGGING_FACE = ["transformers>=4.56", "huggingface_hub>=0.34"]
 OPEN_CLIP = ["open_clip_torch>=3.0"]
 SEARCH = ["faiss-cpu>=1.8", "pyarrow", "pathspec>=0.12"]
@@ -13,9 +15,9 @@ TEST = ["pytest>=7.3", "pytest-xdist", "scikit-learn", "torchmetrics", "ruff", "
 
 setup(
     name="splip",
-    version="0.2.0",
+    version=re.search(r'__version__ = "(.+)"', HERE.joinpath("splip/__init__.py").read_text(encoding="utf-8"))[1],
     description="SpLIP (ECCV 2024): multimodal prompt learning for zero-shot sketch-based image retrieval",
-    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description=HERE.joinpath("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.9,<3.14",
@@ -48,7 +50,7 @@ setup(
         "mteb": ["mteb>=2.0", "datasets"],  # splip.search.mteb
         "jpeg": JPEG,  # JPEGs decoded faster, to the same pixels
         "export": ["onnx", "onnxruntime", "onnxscript"],  # splip export --format onnx
-        "hf": HUGGING_FACE,  # CLIPs and encoders of Hugging Face, sharing what was trained
+        "hf": [*HUGGING_FACE, "pyarrow"],  # CLIPs, encoders, sharing what was trained, mirrors of data sets
         "open_clip": OPEN_CLIP,  # CLIPs and encoders of open_clip: LAION, DataComp, SigLIP, ...
     },
 )

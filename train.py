@@ -31,8 +31,7 @@ try:
         set_random_seed,
         setup_logger,
     )
-    from splip.training.options import merge_file, merge_options
-    from splip.training.runs import read_config
+    from splip.training.options import merge_file, merge_options, read_config
 except ModuleNotFoundError as error:
     here = Path(__file__).resolve().parent
     print(f"train.py: {error.name!r} is not installed in {sys.executable}: pip install -e {here}", file=sys.stderr)
@@ -115,10 +114,10 @@ def run(args: argparse.Namespace, command: Sequence[str] = ()):
     print(f"{' '.join(map(str, command))}\n{collect_env_info()}, engine: {ENGINE}{together}\n{describe_code()}")
 
     trainer = build_trainer(cfg)
-    if args.skip_finished and trainer.is_finished():
+    if args.skip_finished and trainer.folder.is_finished():
         print(f"Finished before: {cfg.OUTPUT_DIR}")
     elif args.eval_only:
-        trainer.is_finished()  # refuses a folder with another run's results
+        trainer.folder.is_finished()  # refuses a folder with another run's results
         if trainer.trains or args.model_dir:
             trainer.load_model(args.model_dir, epoch=args.load_epoch)
         trainer.test()

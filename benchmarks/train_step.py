@@ -4,9 +4,10 @@
 
 - *floor*: four image passes (s, s', p+, p-), forward and backward, through CLIP's own blocks with as many plain
   learnable tokens as SpLIP has visual prompts, in the same precision. Nothing can train prompts for less.
-- *literal*: the paper as it reads, in fp32: every pass runs the text encoder itself, over 77 tokens of every class, and
-  prompts are carried through the blocks. The same loss (compared at the start, on a tiny CLIP). Its four graphs do not
-  fit into 8 GiB together: one pass is measured and counted four times; more images cost it what they cost the floor.
+- *literal*: the paper as it reads (`splip/literal.py`), in fp32: every pass runs the text encoder itself, over 77
+  tokens of every class, and prompts are carried through the blocks. The same loss (compared at the start, on a tiny
+  CLIP). Its four graphs do not fit into 8 GiB together: one pass is measured and counted four times; more images cost
+  it what they cost the floor.
 
 On the CPU seconds and memory are measured at two batch sizes, other figures are on the line through them, and 16 GB of
 memory are needed. A GPU takes the paper's batch, with and without ``torch.compile``; memory is its own. Launches and
@@ -20,15 +21,14 @@ from functools import lru_cache, partial
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 import torch
-import torch.nn.functional as F
 from common import measure, parser, peak_memory, random_clip, report
 from counts import count, count_step
 from torch import Tensor, nn
 
 from splip import SpLIP, SpLIPConfig
 from splip.data.classes import read_shipped
-from splip.jigsaw import conditional_jigsaw_loss, permutation_bank, shuffle
-from splip.losses import class_loss, triplet_loss
+from splip.jigsaw import permutation_bank, shuffle
+from splip.literal import LiteralSpLIP
 
 TARGET = 192  # the paper's batch
 PRECISIONS = {"bf16": torch.bfloat16, "fp32": None}
@@ -108,13 +108,12 @@ def floor_step(small: bool, device: str) -> Callable[[str, int], None]:
 
 def literal_pass_step(small: bool, device: str) -> Callable[[str, int], None]:
     """One of the literal reading's four passes, forward and backward, in fp32 -> function of precision, batch size."""
-    clip = random_clip(small, device)
-    model = SpLIP(clip, seen_classes(small), SpLIPConfig()).train()
+    literal = LiteralSpLIP(random_clip(small, device), seen_classes(small), permutation_bank(size=10))
 
     def step(precision: str, size: int) -> None:
-        batch = make_batch(clip, size, len(model.classnames), 1)
-        features, texts = literal_pass(model, "sketch", batch["sketch"], batch["sketch"])
-        model.zero_grad(set_to_none=True)
+        sketch = make_batch(literal.clip, size, 1, 1)["sketch"]
+        features, texts = literal.features(sketch, "sketch", literal.T(sketch, "sketch"))
+        literal.trainable.zero_grad(set_to_none=True)
         (features.sum() + texts.sum()).backward()
 
     return step
@@ -126,62 +125,16 @@ def embed_patches(visual: nn.Module, patches: Tensor) -> Tensor:
     return visual.ln_pre(x + visual.positional_embedding.to(x))
 
 
-def literal_pass(model: SpLIP, modality: str, images: Tensor, anchors: Tensor) -> Tuple[Tensor, Tensor]:
-    """F_v of images (B, 3, H, W) and F_t of all classes (C, d); T comes from the ``anchors`` of the modality."""
-    clip, visual, parts = model.clip, model.clip.visual, model.trainable
-    b_t = parts["b_t"]
-    prompts = b_t(b_t.pool(visual.conv1(anchors).flatten(2).transpose(1, 2)).mean(dim=0))  # (m, Dt)
-    tokens = getattr(model, f"{modality}_class_tokens")
-    tokens = F.pad(tokens, (0, clip.positional_embedding.shape[0] - tokens.shape[1]))  # 77
-    x, states = clip.token_embedding(tokens) + clip.positional_embedding, []
-    device = tokens.device
-    mask = torch.full((tokens.shape[1] + len(prompts),) * 2, float("-inf"), device=device).triu_(1)
-    rows, end = torch.arange(len(tokens), device=device), tokens.argmax(dim=-1)
-    real = (torch.arange(tokens.shape[1], device=device) <= end[:, None]).unsqueeze(-1)  # (C, 77, 1)
-    for block in clip.transformer.resblocks:
-        x = torch.cat([x[:, :1], prompts.expand(len(x), -1, -1), x[:, 1:]], dim=1)
-        block.attn_mask = mask
-        x = block(x.transpose(0, 1)).transpose(0, 1)
-        x = torch.cat([x[:, :1], x[:, 1 + len(prompts) :]], dim=1)
-        states.append((x * real).sum(dim=1) / real.sum(dim=1))
-    texts = clip.ln_final(x[rows, end]) @ clip.text_projection
-
-    x = embed_patches(visual, visual.conv1(images).flatten(2).transpose(1, 2))
-    words = getattr(model, f"{modality}_words")
-    positions = clip.positional_embedding[1 : 1 + len(words)]
-    length, fixed = x.shape[1], parts["b_v"](clip.token_embedding(words) + positions)
-    for block, state in zip(visual.transformer.resblocks, states):
-        own = torch.cat([fixed, parts["b_vt"](state)])
-        x = torch.cat([x, own.expand(len(x), -1, -1)], dim=1)
-        x = block(x.transpose(0, 1)).transpose(0, 1)[:, :length]
-    return visual.ln_post(x[:, 0]) @ visual.proj, texts
-
-
-def literal_loss(model: SpLIP, batch: Dict[str, Tensor]) -> Tensor:
-    """The loss of a batch from four literal passes."""
-    photos = torch.cat([batch["positive"], batch["negative"]])
-    sketches = torch.cat([batch["sketch"], batch["shuffled"]])
-    sketch, sketch_texts = literal_pass(model, "sketch", batch["sketch"], sketches)
-    shuffled, _ = literal_pass(model, "sketch", batch["shuffled"], sketches)
-    positive, photo_texts = literal_pass(model, "photo", batch["positive"], photos)
-    negative, _ = literal_pass(model, "photo", batch["negative"], photos)
-    label, negative_label, config = batch["label"], batch["negative_label"], model.config
-    groups = [sketch, positive, negative], [sketch_texts, photo_texts, photo_texts], [label, label, negative_label]
-    solver = model.trainable["jigsaw"]
-    return (
-        triplet_loss(sketch, positive, negative, model.margin(label, negative_label), config.distance)
-        + config.alpha * class_loss(*groups, model.clip.logit_scale.exp())
-        + config.beta * conditional_jigsaw_loss(solver, sketch, shuffled, positive, negative, batch["permutation"])
-    )
-
-
 def check_literal() -> None:
     """Stop where the literal reading does not give SpLIP's loss: the comparison would mean nothing."""
-    model = SpLIP(random_clip(small=True), seen_classes(small=True), SpLIPConfig())
-    batch = make_batch(model.clip, 4, len(model.classnames), 100)
-    batch["shuffled"] = batch["sketch"].flip(-1)
+    bank = permutation_bank(size=100)
+    model = SpLIP(random_clip(small=True), seen_classes(small=True), SpLIPConfig(permutations=len(bank)))
+    reading = LiteralSpLIP(random_clip(small=True), model.classnames, bank)
+    reading.trainable.load_state_dict(model.trainable.state_dict())
+    batch = make_batch(model.clip, 4, len(model.classnames), len(bank))
+    batch["shuffled"] = shuffle(batch["sketch"], bank[batch["permutation"]])
     with torch.no_grad():
-        literal, ours = literal_loss(model, batch).item(), model(batch)[0].item()
+        literal, ours = reading.loss(batch)[0].item(), model(batch)[0].item()
     print(f"loss of a batch, literal reading {literal:.6f}, SpLIP {ours:.6f}", flush=True)
     if abs(literal - ours) > 1e-5 * abs(literal):
         sys.exit("the literal reading and SpLIP differ")

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import Iterable, List, NamedTuple, Tuple
+from functools import partial
+from pathlib import Path
+from typing import Iterable, List, Sequence
+
+from PIL import Image
 
 from splip.common.modalities import MODALITIES
 from splip.data.archives import (
     ARCHIVES,
     COLUMNS,
-    PHOTO_CHOICES,
-    SKETCHY,
+    ORIGINAL,
     Archive,
     ClassFolder,
     Split,
@@ -28,16 +31,29 @@ from splip.data.archives import (
     read_folders,
 )
 from splip.data.base import SBIRDataset, SBIRDatum
+from splip.data.classes import read_shipped
 from splip.data.file_lists import find_lists, read_lists
-from splip.data.galleries import GALLERIES, name_gallery, read_setting, split_classes
-
-
-class Source(NamedTuple):
-    """How an archive's images are read; the fields are those of ``cfg.DATASET``."""
-
-    root: str
-    photos: str = "once"
-    file_lists: str = ""
+from splip.data.galleries import (
+    GALLERIES,
+    STROKE_KEYS,
+    choose_test,
+    name_gallery,
+    read_setting,
+    split_classes,
+)
+from splip.datasets.extra import read_extra
+from splip.datasets.scenes import Scene, show
+from splip.datasets.subsets import SUBSETS, read_subset
+from splip.datasets.targets import (
+    TARGETS,
+    Source,
+    Target,
+    find_target,
+    keys_read,
+    name_split,
+    read_source,
+    read_test,
+)
 
 
 class Benchmark(SBIRDataset):
@@ -47,10 +63,14 @@ class Benchmark(SBIRDataset):
       setting's rules (:mod:`splip.data.galleries`). In ``fg`` both galleries are always measured, and the
       rule says which one's Acc@1 selects the model.
     - ``DATASET.SPLIT``: a shipped list of unseen classes, or a text file; the archive's other classes are seen.
-    - ``DATASET.TARGET`` (``cross``): another archive's list. Training is on the seen classes here, testing on
-      that list's classes there: ``unseen_minus_source`` leaves out those that were trained on, ``all_unseen`` not.
-    - ``DATASET.PHOTOS`` (Sketchy): its original photos stand in the archive twice; each ``once``, or as in ``zse``.
+    - ``DATASET.TARGET`` (``cross``): another data set's list. Training is on the seen classes here, testing on
+      that list's classes there, by one of the rules of :func:`splip.datasets.targets.without_trained`.
+    - ``DATASET.SUBSET`` (Sketchy): the part of it that a shipped list names (:mod:`splip.datasets.subsets`).
+    - ``DATASET.TEST_CLASSES`` (``zs``, ``fg``): other classes to test on (:func:`splip.data.galleries.choose_test`).
+    - ``DATASET.PHOTOS`` (Sketchy): its original photos stand in the archive twice; each ``once``, or as in ``zse``;
+      ``original``: without the photos that were added to them, which mirrors lack.
     - ``DATASET.FILE_LISTS``: take the images that ZSE-SBIR's lists name, not all that the folders hold.
+    - ``DATASET.EXTRA_SKETCHES`` (not in ``fg``): more training sketches of seen classes (:mod:`splip.datasets.extra`).
 
     Raises:
         ValueError: a key has another value, a folder or file of the data is missing, or a class has no
@@ -63,36 +83,48 @@ class Benchmark(SBIRDataset):
     def __init__(self, cfg) -> None:
         node, name = cfg.DATASET, type(self).__name__
         settings = [key for key in GALLERIES if key != "fg" or self.archive.instances]
-        fine, cross = node.SETTING == "fg", node.SETTING == "cross"
-        split = find_split(self.archive, node.SPLIT or self.default_split)
-        target, wanted = _find_target(self.archive, node.TARGET) if cross else (self.archive, split)
-        two_copies = not fine and SKETCHY in (self.archive, target)
-        reads = ["FILE_LISTS", *(["TARGET"] if cross else []), *(["PHOTOS"] if two_copies else [])]
+        fine, cross, which = node.SETTING == "fg", node.SETTING == "cross", node.TEST_CLASSES
+        split, family = find_split(self.archive, node.SPLIT or self.default_split), self.archive.folder
+        target = find_target(node.TARGET, family) if cross else None
+        extra = "" if fine else node.EXTRA_SKETCHES
+        reads = keys_read(node, [family, *([target.family] if target else [])])
+        reads += ["EXTRA_SKETCHES", "EXTRA_PER_CLASS", *STROKE_KEYS] if extra else []
         setting, rule = read_setting(cfg, name, {key: GALLERIES[key] for key in settings}, reads)
-        if node.PHOTOS not in PHOTO_CHOICES:
-            raise ValueError(f"DATASET.PHOTOS must be one of {PHOTO_CHOICES}, got {node.PHOTOS!r}")
-        source = Source(node.ROOT, node.PHOTOS, node.FILE_LISTS)
-        split_name, unseen = split.name, split.unseen
-        if cross:
-            items = make_items(read_images(self.archive, split, source, split.seen))
-            split_name = f"{split.name} -> {wanted.name}"
-            unseen = [c for c in wanted.unseen if rule == "all_unseen" or c not in split.seen]
-            there = split_classes(make_items(read_images(target, wanted, source, unseen)), unseen)
-            parts = {**there, "train": split_classes(items, split.unseen)["train"]}
+        source = read_source(node)
+        unseen, split_name = split.unseen, name_split(split.name, family, source.subset)
+        hold_out = cfg.TEST.FINAL_MODEL == "best_val"
+        if hold_out and which == "pseudo_unseen":
+            raise ValueError("TEST.FINAL_MODEL best_val selects by the classes that DATASET.TEST_CLASSES would test on")
+        hold_out |= which == "pseudo_unseen"
+        held = split.pseudo if hold_out else []
+        needed = split.seen if cross else [*split.seen, *unseen]
+        items = make_items(read_images(self.archive, split, source, needed, fine), fine)
+        parts = split_classes(items, split.unseen, rule, node.GALLERY_SEED)
+        if target:
+            unseen, tested_on = read_test(target, source, split.seen, rule)
+            parts, tested, words = {**parts, **tested_on}, None, ""
+            split_name += f" -> {name_split(node.TARGET, target.family, source.subset)}"
         else:
-            items = make_items(read_images(self.archive, split, source, [*split.seen, *unseen], fine), fine)
-            parts = split_classes(items, unseen, rule, node.GALLERY_SEED)
+            parts, tested, words = choose_test(parts, which, unseen, held, node.GALLERY_SEED)
+        if extra:  # after the test is chosen: they train, and never ask
+            parts["train"] = [*parts["train"], *read_extra(node, self.archive, split.seen, [*unseen, *held])]
+        gallery = which if rule == "unseen" else rule
         super().__init__(
             **parts,
             seen=split.seen,
             unseen=unseen,
-            split_name=split_name,
-            gallery_name=name_gallery(rule, node.GALLERY_SEED, node.PHOTOS, node.FILE_LISTS),
+            split_name=f"{split_name}, {words}" if words else split_name,
+            gallery_name=name_gallery(gallery, node.GALLERY_SEED, node.PHOTOS, node.FILE_LISTS),
             setting=setting,
             pseudo_unseen=split.pseudo,
-            hold_out=cfg.TEST.FINAL_MODEL == "best_val",
+            hold_out=hold_out,
             overlap=rule == "all_unseen",
+            tested=tested,
         )
+
+    def load_image(self, datum: SBIRDatum) -> Image.Image:
+        """The RGB picture, drawn where its file holds strokes, composed where it is a scene (Sketchmoji's photos)."""
+        return show(datum.impath, datum.spec) if isinstance(datum.spec, Scene) else super().load_image(datum)
 
 
 def read_images(
@@ -108,31 +140,40 @@ def read_images(
         ValueError: as `find_archive`, `read_folders`, `find_lists` and `read_lists`; a listed image is
             missing, or one of `classes` is empty.
     """
-    folder = find_archive(archive, source.root, fine)
-    if source.file_lists:
-        lists = find_lists(archive, folder, source.file_lists, split.name)
-        listed = read_lists(archive, folder, lists, split, source.photos, fine)
-        if listed.missing:
-            raise ValueError(
-                f"{len(listed.missing)} images of the lists in {lists} are not below {folder}, "
-                f"the first of them {listed.missing[0]}"
-            )
-        class_folders = [*listed.train, *listed.test]
+    part = source.subset and SUBSETS[source.subset].archive == archive
+    if part:
+        folder, class_folders = read_subset(source.subset, source.root)
     else:
-        class_folders = read_folders(archive, folder, source.photos, fine)
+        drawn = fine or source.photos == ORIGINAL
+        folder = find_archive(archive, source.root, drawn)
+        class_folders = _listed(archive, folder, split, source, drawn)
     for domain, modality in enumerate(MODALITIES):
         empty = find_empty(class_folders, classes, domain)
         if empty:
             raise ValueError(f"{folder} holds no {modality} of {len(empty)} classes that are needed: {empty}")
     if fine:
         class_folders = _drop_orphans(class_folders)
-    expected = [None] * len(COLUMNS) if fine else expected_counts(split, source.photos, source.file_lists)
+    expected = [None] * len(COLUMNS) if fine or part else expected_counts(split, source.photos, source.file_lists)
     shown = [
         f"{count:,} {column}" + ("" if wanted in (None, count) else f" (expected {wanted:,}: see splip data check)")
         for column, count, wanted in zip(COLUMNS, count_images(class_folders, split), expected)
     ]
-    print(f"{archive.folder}, {split.name}: {', '.join(shown)}")
+    print(f"{name_split(split.name, archive.folder, source.subset)} in {folder}: {', '.join(shown)}")
     return class_folders
+
+
+def _listed(archive: Archive, folder: Path, split: Split, source: Source, drawn: bool) -> List[ClassFolder]:
+    """What the folders hold, or what ZSE-SBIR's lists name."""
+    if not source.file_lists:
+        return read_folders(archive, folder, source.photos, drawn)
+    lists = find_lists(archive, folder, source.file_lists, split.name)
+    listed = read_lists(archive, folder, lists, split, source.photos, drawn)
+    if listed.missing:
+        raise ValueError(
+            f"{len(listed.missing)} images of the lists in {lists} are not below {folder}, "
+            f"the first of them {listed.missing[0]}"
+        )
+    return [*listed.train, *listed.test]
 
 
 def make_items(class_folders: Iterable[ClassFolder], fine: bool = False) -> List[SBIRDatum]:
@@ -144,6 +185,7 @@ def make_items(class_folders: Iterable[ClassFolder], fine: bool = False) -> List
             class_folder.classname,
             instance_of(class_folder.domain, name) if fine else "",
             listed=True,
+            place=f"{class_folder.place}/{name}" if class_folder.place else "",
         )
         for class_folder in class_folders
         for name in class_folder.names
@@ -164,10 +206,16 @@ def _drop_orphans(class_folders: List[ClassFolder]) -> List[ClassFolder]:
     ]
 
 
-def _find_target(source: Archive, wanted: str) -> Tuple[Archive, Split]:
-    """The archive and split that ``DATASET.TARGET`` names."""
-    others = {name: archive for archive in ARCHIVES if archive != source for name in archive.splits}
-    if wanted not in others:
-        choices = ", ".join(others)
-        raise ValueError(f"DATASET.TARGET is one of {choices} where {source.folder} is trained on, got {wanted!r}")
-    return others[wanted], find_split(others[wanted], wanted)
+def _unseen(name: str, source: Source) -> List[str]:
+    return read_shipped(name)
+
+
+def _read_target(archive: Archive, name: str, source: Source, classes: Sequence[str]) -> List[SBIRDatum]:
+    return make_items(read_images(archive, find_split(archive, name), source, classes))
+
+
+TARGETS.update({
+    name: Target(archive.folder, partial(_unseen, name), partial(_read_target, archive, name))
+    for archive in ARCHIVES
+    for name in archive.splits
+})

@@ -6,14 +6,15 @@ import os
 from collections import Counter
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, List, Sequence
 
 from splip.common.modalities import PHOTO, SKETCH
 from splip.data.base import SBIRDataset, SBIRDatum
 from splip.data.classes import read_split, some, spelling
-from splip.data.galleries import GALLERIES, name_gallery, read_setting, split_classes
+from splip.data.galleries import GALLERIES, STROKE_KEYS, name_gallery, read_setting, split_classes
 from splip.data.images import describe_skipped, kind_of
 from splip.data.listing import list_classes
+from splip.data.strokes import PEN, Pen, StrokeSpec, has_strokes, list_lines
 from splip.engine import DATASET_REGISTRY
 
 FOLDERS = {SKETCH: "sketch", PHOTO: "photo"}
@@ -21,7 +22,8 @@ FOLDERS = {SKETCH: "sketch", PHOTO: "photo"}
 
 @DATASET_REGISTRY.register()
 class SBIRFolder(SBIRDataset):
-    """``<root>/sketch/<class>/*`` and ``<root>/photo/<class>/*``, in any format of :mod:`splip.data.images`.
+    """``<root>/sketch/<class>/*`` and ``<root>/photo/<class>/*``, in any format of :mod:`splip.data.images`;
+    ``<root>/sketch/<class>.ndjson`` holds a class's sketches as strokes (:mod:`splip.data.strokes`).
 
     ``DATASET.SPLIT`` is a text file with the unseen classes, one a line (``#`` starts a comment). A line
     ``pseudo: <class>`` marks a seen class that ``TEST.FINAL_MODEL best_val`` may hold out. Settings: ``zs``
@@ -38,8 +40,11 @@ class SBIRFolder(SBIRDataset):
 
     def __init__(self, cfg) -> None:
         root = Path(cfg.DATASET.ROOT).expanduser()
-        setting, gallery = read_setting(cfg, "SBIRFolder", {name: GALLERIES[name] for name in ("zs", "gzs")})
-        items = [item for domain in (SKETCH, PHOTO) for item in _scan(root, domain)]
+        galleries = {name: GALLERIES[name] for name in ("zs", "gzs")}
+        strokes = sorted(path for path in (root / FOLDERS[SKETCH]).glob("*") if has_strokes(path))
+        setting, gallery = read_setting(cfg, "SBIRFolder", galleries, STROKE_KEYS if strokes else ())
+        pen = Pen.from_cfg(cfg.DATASET) if strokes else PEN
+        items = [*_scan(root, SKETCH, strokes, pen), *_scan(root, PHOTO)]
         classes = {item.classname for item in items}
         split = Path(cfg.DATASET.SPLIT).expanduser()
         unseen, pseudo = ([spelling(name) for name in names] for names in read_split(split))
@@ -61,7 +66,7 @@ class SBIRFolder(SBIRDataset):
         )
 
 
-def _scan(root: Path, domain: int) -> List[SBIRDatum]:
+def _scan(root: Path, domain: int, strokes: Sequence[Path] = (), pen: Pen = PEN) -> List[SBIRDatum]:
     folder = root / FOLDERS[domain]
     layout = f"expected {root}/sketch/<class>/* and {root}/photo/<class>/*"
     if not folder.is_dir():
@@ -79,6 +84,13 @@ def _scan(root: Path, domain: int) -> List[SBIRDatum]:
             others = ", ".join(some(files.others)) or _what_else(folder / name)
             raise ValueError(f"{folder / name} has no images (there is {others}): {layout}")
         items += [SBIRDatum(str(folder / name / file), domain, classname, listed=True) for file in files.images]
+    for path in strokes:
+        classname = spelling(path.stem)
+        if classname in found:
+            raise ValueError(f"{folder} has {found[classname]!r} and {path.name!r}: both are class {classname!r}")
+        found[classname] = path.name
+        specs = [StrokeSpec(line.start, line.length, pen) for line in list_lines(path)]
+        items += [SBIRDatum(str(path), domain, classname, spec=spec, listed=True) for spec in specs]
     if not items:
         raise ValueError(f"{folder} has no class folders: {layout}")
     if skipped:

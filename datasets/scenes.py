@@ -36,6 +36,11 @@ class Scene(NamedTuple):
     seed: int
 
 
+def show(path: str, scene: Scene) -> Image.Image:
+    """The RGB picture of a drawing in a scene."""
+    return Image.fromarray(compose(read_drawing(path), scene))
+
+
 def read_scenes(path: Union[str, Path]) -> Dict[Tuple[str, str], List[Scene]]:
     """Scene table -> {(artist, class): its scenes}. Columns: artist, class, then Scene's fields, tab-separated.
 

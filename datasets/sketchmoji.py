@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 from PIL import Image
 
 import splip
 from splip.common.modalities import PHOTO, SKETCH
+from splip.data import galleries
 from splip.data.base import SBIRDataset, SBIRDatum
+from splip.data.classes import normalise
 from splip.data.galleries import read_setting, split_classes
-from splip.datasets.scenes import compose, read_drawing, read_scenes
+from splip.datasets.scenes import Scene, read_scenes, show
+from splip.datasets.targets import (
+    TARGETS,
+    Source,
+    Target,
+    find_target,
+    keys_read,
+    name_split,
+    read_source,
+    read_test,
+)
 from splip.engine import DATASET_REGISTRY
 
 EMBEDDED = Path(splip.__file__).parent / "assets" / "sketchmoji"
 SKETCH_ARTISTS = ("openmoji", "fluent", "emojione")
 PHOTO_ARTISTS = ("noto", "twemoji", "fxemoji")
-GALLERIES = {"zs": ("unseen",), "gzs": ("all_seen",), "fg": ("one_photo",)}
+GALLERIES = {"zs": ("unseen",), "gzs": ("all_seen",), "fg": ("one_photo",), "cross": galleries.GALLERIES["cross"]}
+SPLIT = "sketchmoji_142"  # what DATASET.TARGET calls the unseen classes
 
 
 class Row(NamedTuple):
@@ -42,6 +55,8 @@ class Sketchmoji(SBIRDataset):
     - ``gzs``: the same, with the photos of every seen class in the gallery as well.
     - ``fg``: classes are categories (mammal, drink, ...), instances are objects. Each test object has one
       photo in the gallery, and its sketches ask for it. In training, all of an object's photos are its own.
+    - ``cross``: trained as in ``zs``, tested on the unseen classes of the data set that ``DATASET.TARGET`` names
+      (:mod:`splip.datasets.targets`).
 
     ``DATASET.ARTISTS_OUT`` leaves artists out: one of sketches and one of photos, joined by ``+``
     (``openmoji+noto``). Training is on the others' drawings, queries are the sketches of the first and the gallery
@@ -60,21 +75,24 @@ class Sketchmoji(SBIRDataset):
         cfg.DATASET.ARTISTS_OUT = ""  # Sketchmoji: artists of the test alone, e.g. openmoji+noto; empty = none
 
     def __init__(self, cfg) -> None:
-        setting, gallery = read_setting(cfg, "Sketchmoji", GALLERIES)
+        target = find_target(cfg.DATASET.TARGET, "Sketchmoji") if cfg.DATASET.SETTING == "cross" else None
+        families = ["Sketchmoji", *([target.family] if target else [])]
+        setting, gallery = read_setting(cfg, "Sketchmoji", GALLERIES, keys_read(cfg.DATASET, families))
         out = _artists_out(getattr(cfg.DATASET, "ARTISTS_OUT", ""), setting)
-        given = Path(cfg.DATASET.ROOT).expanduser() / "sketchmoji"
-        self.embedded = not (cfg.DATASET.ROOT and given.is_dir())
-        self.root = EMBEDDED if self.embedded else given
+        self.root = find_root(cfg.DATASET.ROOT)
+        self.embedded = self.root == EMBEDDED
         if self.embedded and cfg.DATASET.ROOT:
-            print(f"Sketchmoji comes with the package: there is no {given}")
-
+            print(f"Sketchmoji comes with the package: there is no folder sketchmoji in {cfg.DATASET.ROOT}")
         fine = setting == "fg"
         prefix, suffix = ("fg_", "_fg") if fine else ("", "")
-        known, unseen, pseudo = (self._read_list(f"{prefix}{name}") for name in ("all", "unseen", "pseudo_unseen"))
+        known, unseen, pseudo = (
+            read_list(self.root, f"{prefix}{name}") for name in ("all", "unseen", "pseudo_unseen")
+        )
         split_name = f"sketchmoji{suffix}_{len(unseen)}"
         if cfg.DATASET.SPLIT not in ("", split_name):
             raise ValueError(f"Sketchmoji's {setting} split is {split_name!r}, got DATASET.SPLIT {cfg.DATASET.SPLIT!r}")
         hold_out = cfg.TEST.FINAL_MODEL == "best_val"
+        gallery_name = gallery
         # Where objects are ranked, one photo stands for each; elsewhere all photos count.
         ranked = (set(unseen) | set(pseudo if hold_out else ())) if fine else set()
 
@@ -84,44 +102,80 @@ class Sketchmoji(SBIRDataset):
             raise ValueError(
                 f"{self.root}: classes.tsv and splits/{prefix}all.txt differ in {sorted(set(held) ^ set(known))}"
             )
-        items = [d for row, name in zip(rows, held) for d in self._images(row, name, scenes, fine, name in ranked)]
+        items = [
+            d for row, name in zip(rows, held) for d in images_of(self.root, row, name, scenes, fine, name in ranked)
+        ]
         if out:
             items, known = leave_out(items, out, unseen)
             unseen, pseudo = ([name for name in names if name in known] for names in (unseen, pseudo))
             split_name = f"{split_name}, {'+'.join(out)} left out"
+        parts, seen = split_classes(items, unseen, gallery), sorted(set(known) - set(unseen))
+        if target:
+            source = read_source(cfg.DATASET)
+            unseen, tested_on = read_test(target, source, seen, gallery)
+            parts = {**parts, **tested_on}
+            split_name += f" -> {name_split(cfg.DATASET.TARGET, target.family, source.subset)}"
+            gallery_name = galleries.name_gallery(gallery, 0, source.photos, source.file_lists)
         super().__init__(
-            **split_classes(items, unseen, gallery),
-            seen=sorted(set(known) - set(unseen)),
+            **parts,
+            seen=seen,
             unseen=unseen,
             split_name=split_name,
-            gallery_name=gallery,
+            gallery_name=gallery_name,
             setting=setting,
             pseudo_unseen=pseudo,
             hold_out=hold_out,
+            overlap=gallery == "all_unseen",
         )
 
     def load_image(self, datum: SBIRDatum) -> Image.Image:
         """The RGB picture: a sketch as stored, a photo composed from its drawing and its scene."""
-        if datum.spec is None:
-            return super().load_image(datum)
-        return Image.fromarray(compose(read_drawing(datum.impath), datum.spec))
+        return show(datum.impath, datum.spec) if isinstance(datum.spec, Scene) else super().load_image(datum)
 
-    def _images(self, row: Row, classname: str, scenes: Dict, fine: bool, one_photo: bool) -> List[SBIRDatum]:
-        """All sketches and photos of one object, or of its photos only the one that stands for it."""
-        instance = row.slug if fine else ""
-        paths = [(artist, self.root / "sketch" / artist / f"{row.slug}.png") for artist in SKETCH_ARTISTS]
-        items = [SBIRDatum(str(path), SKETCH, classname, instance) for _, path in paths if path.is_file()]
-        for artist in PHOTO_ARTISTS:
-            shown = scenes.get((artist, row.slug), [])
-            if one_photo:
-                shown = shown[row.fg_scene : row.fg_scene + 1] if artist == row.fg_artist else []
-            path = str(self.root / "photo" / artist / f"{row.slug}.png")
-            items += [SBIRDatum(path, PHOTO, classname, instance, spec=scene) for scene in shown]
-        return items
 
-    def _read_list(self, name: str) -> List[str]:
-        path = self.root / "splits" / f"{name}.txt"
-        return [line for line in _lines(path) if not line.startswith("#")]
+def find_root(root: str) -> Path:
+    """``<root>/sketchmoji`` where that folder exists, else the copy inside the package."""
+    given = Path(root).expanduser() / "sketchmoji"
+    return given if root and given.is_dir() else EMBEDDED
+
+
+def images_of(
+    root: Path, row: Row, classname: str, scenes: Dict[Tuple[str, str], Any], fine: bool = False,
+    one_photo: bool = False,
+) -> List[SBIRDatum]:  # fmt: skip
+    """All sketches and photos of one object, or of its photos only the one that stands for it."""
+    instance = row.slug if fine else ""
+    paths = [(artist, root / "sketch" / artist / f"{row.slug}.png") for artist in SKETCH_ARTISTS]
+    items = [SBIRDatum(str(path), SKETCH, classname, instance) for _, path in paths if path.is_file()]
+    for artist in PHOTO_ARTISTS:
+        shown = scenes.get((artist, row.slug), [])
+        if one_photo:
+            shown = shown[row.fg_scene : row.fg_scene + 1] if artist == row.fg_artist else []
+        path = str(root / "photo" / artist / f"{row.slug}.png")
+        items += [SBIRDatum(path, PHOTO, classname, instance, spec=scene) for scene in shown]
+    return items
+
+
+def read_list(root: Path, name: str) -> List[str]:
+    """The classes of one of the data set's lists."""
+    return [line for line in _lines(root / "splits" / f"{name}.txt") if not line.startswith("#")]
+
+
+def _unseen(source: Source) -> List[str]:
+    unseen = [normalise(name) for name in read_list(find_root(source.root), "unseen")]
+    if f"sketchmoji_{len(unseen)}" != SPLIT:
+        raise ValueError(f"{find_root(source.root)} has {len(unseen)} unseen classes, {SPLIT} as many as it says")
+    return sorted(unseen)
+
+
+def _read_target(source: Source, classes: Sequence[str]) -> List[SBIRDatum]:
+    root, wanted = find_root(source.root), set(classes)
+    scenes = read_scenes(root / "scenes.tsv")
+    rows = [row for row in read_classes(root / "classes.tsv") if normalise(row.slug) in wanted]
+    return [item for row in rows for item in images_of(root, row, normalise(row.slug), scenes)]
+
+
+TARGETS[SPLIT] = Target("Sketchmoji", _unseen, _read_target)
 
 
 def _artists_out(value: str, setting: str) -> Tuple[str, ...]:

@@ -3,7 +3,7 @@
 #   bash scripts/gpu_check.sh                 leaves gpu_check/<card>.md and a log of each part
 # The suite in fp32, and what trains of it in bf16 and fp16; every benchmark; two epochs of Sketchy-2's size with a random
 # ViT-B/32, resumed between them, and one with torch.compile; NCCL with all GPUs; search and export of a GPU's run.
-# About an hour on one GPU. A part that fails does not stop the others; then the exit status is 1.
+# About an hour on one GPU; TEST_PROCESSES=4 says in how many processes tests run (half of the cores). A part that fails does not stop the others; then the exit status is 1.
 #   PARTS="tests train_step"   only these (tests tests_bf16 tests_fp16 train_step inference evaluation loading trunk index
 #                              full_run nccl export)
 #   OUTPUT=gpu_check           where it all goes
@@ -45,8 +45,12 @@ part() {
     [ "$status" = 0 ] || echo "$name failed: $OUTPUT/$name.log" >&2
 }
 
+parallel=()  # most tests are small: a few processes share one GPU
+if "$PYTHON" -c "import xdist" 2> /dev/null; then parallel=(-n "${TEST_PROCESSES:-$(($(nproc) / 2))}" --dist loadfile); fi
+
 tests() {  # PRECISION FILE ...
-    SPLIP_TEST_DEVICE=$DEVICE SPLIP_TEST_PREC=$1 "$PYTHON" -m pytest -q "${@:2}"
+    SPLIP_TEST_DEVICE=$DEVICE SPLIP_TEST_PREC=$1 OMP_NUM_THREADS=1 \
+        "$PYTHON" -m pytest -q ${parallel[@]+"${parallel[@]}"} "${@:2}"
 }
 
 benchmark() {  # NAME ARGUMENT ...

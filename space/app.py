@@ -7,7 +7,7 @@ import uvicorn
 import splip
 from splip.search.server import make_app
 
-index = splip.Index.open("index", os.environ.get("SPLIP_MODEL", "splip-hybrid"))
+index = splip.Index.open("index", os.environ.get("SPLIP_MODEL", "splip-search"))
 print(index.add([os.environ.get("SPLIP_PHOTOS", "photos")]), flush=True)
 
 if __name__ == "__main__":

@@ -33,7 +33,8 @@ _HOMES = {
 # They are splip.trainers and splip.datasets either way. The checkout goes to the end of Python's path: Hugging Face's
 # `datasets`, or a host's `trainers`, must not be hidden by ours.
 _CHECKOUT = Path(__file__).resolve().parents[1]
-if not (Path(__file__).parent / "trainers").is_dir() and (_CHECKOUT / "trainers" / "clip_prompt.py").is_file():
+_installed = (Path(__file__).parent / "trainers" / "__init__.py").is_file()  # an old checkout leaves empty folders
+if not _installed and (_CHECKOUT / "trainers" / "clip_prompt.py").is_file():
     __path__.append(str(_CHECKOUT))
     _ours = [entry for entry in sys.path if Path(entry or ".").resolve() == _CHECKOUT]
     sys.path[:] = [entry for entry in sys.path if entry not in _ours] + _ours

@@ -8,7 +8,6 @@ somebody who re-implemented the method, N third-party note, D our decision.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Dict
 
 LAYERNORMS = ("both", "vision", "text", "none")
 TEXT_CONDITIONINGS = ("batch", "instance")
@@ -19,7 +18,8 @@ MARGINS = ("adaptive", "fixed")
 DISTANCES = ("sq_l2", "cosine")
 NEGATIVES = ("random", "semi_hard", "batch_hard", "batch_all")
 TILES = ("crop", "resize")
-PRECISIONS = ("fp32", "bf16", "fp16")
+KINDS = {bool: "True or False", int: "a whole number", float: "a finite number", str: "a text"}
+MOST_PERMUTATIONS = 5_000  # choosing takes time with the square of their number (splip.jigsaw.permutation_bank)
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ class SpLIPConfig:
     distance: str = "sq_l2"  # squared L2 of unit vectors = 2 (1 - cos) (R), or cosine = 1 - cos (P: CLIP-AT)
     negatives: str = "random"  # each triplet's own (F), or of the batch: semi_hard, batch_hard, batch_all (D)
     margin: str = "adaptive"  # mu = cos of class names, or fixed_margin (F)
+    margin_template: str = "a photo of a"  # before the class names that mu compares (D)
     fixed_margin: float = 0.2  # (N)
     margin_scale: float = 1.0  # mu -> margin_scale * mu + margin_shift (D)
     margin_shift: float = 0.0
@@ -78,6 +79,12 @@ class SpLIPConfig:
     jigsaw_seed: int = 0  # of the bank (D)
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            value, kind = getattr(self, field.name), type(field.default)
+            accepted = isinstance(value, (int, float) if kind is float else kind)
+            accepted = accepted and isinstance(value, bool) == (kind is bool)
+            if not accepted or (kind is float and not abs(value) < float("inf")):  # NaN is not
+                raise ValueError(f"TRAINER.SPLIP.{field.name.upper()} must be {KINDS[kind]}, got {value!r}")
         for name, choices in (
             ("layernorm", LAYERNORMS), ("text_conditioning", TEXT_CONDITIONINGS), ("margin", MARGINS),
             ("bt_pool", BT_POOLS), ("bvt_states", BVT_STATES), ("bvt_activation", ACTIVATIONS),
@@ -88,11 +95,12 @@ class SpLIPConfig:
         for name, least in (
             ("text_prompts", 1), ("visual_prompts", 1), ("text_depth", 0), ("vision_depth", 0), ("grid", 2),
             ("permutations", 1), ("jigsaw_layers", 1), ("alpha", 0), ("beta", 0), ("logit_scale", 0),
-            ("bv_layers", 1), ("bvt_width", 0), ("free_prompts", 0), ("contrastive", 0),
+            ("bv_layers", 1), ("bvt_width", 0), ("free_prompts", 0), ("contrastive", 0), ("fixed_margin", 0),
+            ("same_class_margin", 0),
         ):
             if getattr(self, name) < least:
                 raise ValueError(f"TRAINER.SPLIP.{name.upper()} must be at least {least}, got {getattr(self, name)}")
-        for name, most in (("grid", 10), ("permutations", 100_000)):
+        for name, most in (("grid", 10), ("permutations", MOST_PERMUTATIONS)):
             if getattr(self, name) > most:
                 raise ValueError(f"TRAINER.SPLIP.{name.upper()} must be at most {most:,}, got {getattr(self, name):,}")
         for name in ("lr_layernorm", "lr_mappers", "lr_solver", "lr_proj", "contrastive_temperature"):
@@ -103,17 +111,39 @@ class SpLIPConfig:
                 "TRAINER.SPLIP.LAYERNORM_SHARED False trains the vision LayerNorms of each modality: LAYERNORM must be "
                 f"'both' or 'vision', got {self.layernorm!r}"
             )
+        for name in ("sketch_template", "photo_template", "margin_template"):
+            if any(mark in getattr(self, name) for mark in ("{", "}", "<|")):
+                raise ValueError(
+                    f"TRAINER.SPLIP.{name.upper()} stands before the class name as it is, without a place for it: "
+                    f"'a photo of a', for one; got {getattr(self, name)!r}"
+                )
+        if not (self.triplet or self.alpha > 0 or self.beta > 0 or self.contrastive > 0):
+            raise ValueError("TRAINER.SPLIP has no loss: TRIPLET must be True, or ALPHA, BETA or CONTRASTIVE above 0")
+        if self.use_bt and self.text_depth > 0 and not self._texts_are_read:
+            raise ValueError(
+                "TRAINER.SPLIP.USE_BT True moves nothing where no prompt is made of texts (USE_BVT, VISION_DEPTH) and "
+                "no loss reads them (ALPHA): set USE_BT False, or one of these"
+            )
         if self.beta > 0 and self.permutations < 2:
             raise ValueError("TRAINER.SPLIP.PERMUTATIONS 1 leaves the jigsaw nothing to tell: set BETA 0. or more")
         if not 0 <= self.prototype_momentum < 1:
             raise ValueError(f"TRAINER.SPLIP.PROTOTYPE_MOMENTUM must lie in [0, 1), got {self.prototype_momentum}")
 
     @property
+    def texts_reach_images(self) -> bool:
+        """Whether prompts of the image encoder are made from the states of the class texts."""
+        return self.use_bvt and self.vision_depth > 0
+
+    @property
+    def _texts_are_read(self) -> bool:
+        return self.texts_reach_images or self.alpha > 0
+
+    @property
     def learns(self) -> bool:
-        """Whether there is anything to train: a loss, and a parameter that it can move."""
-        prompts = self.use_bt or self.use_bv or self.use_bvt or self.free_prompts > 0
-        parts = prompts or self.layernorm != "none" or self.train_proj
-        return parts and (self.triplet or self.alpha > 0 or self.beta > 0 or self.contrastive > 0)
+        """Whether there is a parameter that a loss can move, beside the jigsaw's solver."""
+        visual = self.vision_depth > 0 and (self.use_bv or self.use_bvt or self.free_prompts > 0)
+        textual = self._texts_are_read and (self.layernorm == "text" or (self.use_bt and self.text_depth > 0))
+        return visual or textual or self.layernorm in ("both", "vision") or self.train_proj
 
     @property
     def knows_modality(self) -> bool:
@@ -124,24 +154,7 @@ class SpLIPConfig:
 # Settings that inference does not read: two models that differ in these alone embed alike.
 TRAINING_ONLY = (
     "prototype_momentum", "bt_shuffled", "lr_layernorm", "lr_mappers", "lr_solver", "lr_proj", "triplet", "distance",
-    "negatives", "margin", "fixed_margin", "margin_scale", "margin_shift", "same_class_margin", "logit_scale", "alpha",
-    "beta",
-    "contrastive", "contrastive_temperature", "grid", "permutations", "tiles", "jigsaw_layers", "jigsaw_seed",
+    "negatives", "margin", "margin_template", "fixed_margin", "margin_scale", "margin_shift", "same_class_margin",
+    "logit_scale", "alpha", "beta", "contrastive", "contrastive_temperature", "grid", "permutations", "tiles",
+    "jigsaw_layers", "jigsaw_seed",
 )
-# What runs that do not name these settings had: they were written before the settings were there (until 23ad539).
-BEFORE = {
-    "bt_shuffled": False, "bv_layers": 2, "bv_positions": False, "bv_normalize": False, "bvt_states": "eot",
-    "bvt_width": 0, "bvt_activation": "gelu", "distance": "cosine", "same_class_margin": 1.0, "tiles": "resize",
-}
-
-
-def config_from_cfg(cfg: Any) -> SpLIPConfig:
-    """The method's settings out of a yacs config.
-
-    Raises:
-        ValueError: a value is not accepted, or the config was never extended.
-    """
-    if "SPLIP" not in cfg.TRAINER:
-        raise ValueError("cfg.TRAINER.SPLIP is missing: call splip.extend_cfg(cfg) before merging files")
-    node: Dict[str, Any] = cfg.TRAINER.SPLIP
-    return SpLIPConfig(**{field.name: node[field.name.upper()] for field in fields(SpLIPConfig)})

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, fields
-from typing import Any, Dict, Sequence, Tuple, Union
+from dataclasses import asdict
+from typing import Any, Dict, Mapping, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor
 
 from splip.backbone.encoders import encode_text
+from splip.backbone.texts import PackedTexts
 from splip.common import distributed
-from splip.config import SpLIPConfig
+from splip.config import TRAINING_ONLY, SpLIPConfig
 from splip.jigsaw import JigsawSolver, conditional_jigsaw_loss
 from splip.losses import batch_triplet_loss, class_loss, class_similarity, contrastive_loss, triplet_loss
 from splip.models import pretrained
-from splip.models.base import Recipe
+from splip.models.base import Recipe, class_tokens
+from splip.models.registry import register_model
 from splip.prompted import PromptedCLIP
 
 MOST_INSTANCES = 2**20  # of a class: more than any data set has
@@ -26,6 +28,7 @@ RATE_OF = {  # part of `SpLIP.trainable` -> the setting that scales its rate
 }
 
 
+@register_model
 class SpLIP(PromptedCLIP):
     """The method around one CLIP, for one list of seen classes: its embeddings are :class:`PromptedCLIP`'s, its loss
     is here.
@@ -33,23 +36,26 @@ class SpLIP(PromptedCLIP):
     Arguments, attributes and errors are those of :class:`PromptedCLIP`.
     """
 
+    settings = {name.upper(): value for name, value in asdict(SpLIPConfig()).items()}
+    parts = tuple(RATE_OF)
     training_only = ("jigsaw",)
-    photo_class_tokens: Tensor
+    memory_keys = ("GRAD_CHECKPOINTING", "MICRO_BATCH")
     class_similarity: Tensor
 
     def __init__(
         self, clip: Any, classnames: Sequence[str], config: SpLIPConfig = SpLIPConfig(), *,
         grad_checkpointing: bool = False, micro_batch: int = 0,
     ) -> None:  # fmt: skip
+        names = class_tokens(config.margin_template, classnames)
         super().__init__(
             clip, classnames, config, grad_checkpointing=grad_checkpointing, micro_batch=micro_batch
         )
         self.loss_weights = {"class": config.alpha, "jigsaw": config.beta, "contrastive": config.contrastive}
         settings = {name.upper(): value for name, value in asdict(config).items()}
         self.recipe = Recipe("SpLIP", settings, list(classnames), {})
-        # mu comes from the untouched text encoder: no LayerNorm has moved yet
-        with torch.no_grad():
-            features, _ = encode_text(clip, self.photo_class_tokens)
+        self.rates = {part: getattr(config, rate) for part, rate in RATE_OF.items()}
+        with torch.no_grad():  # mu comes from the untouched text encoder: no LayerNorm has moved yet
+            features, _ = encode_text(clip, PackedTexts(names.to(self.device)))
         self.register_buffer("class_similarity", class_similarity(features), persistent=False)
 
         if config.beta > 0:
@@ -57,28 +63,37 @@ class SpLIP(PromptedCLIP):
             self.trainable["jigsaw"] = solver.to(self.device)
 
     @classmethod
+    def make(cls, clip: Any, classnames: Sequence[str], settings: Mapping[str, Any]) -> SpLIP:
+        return cls(clip, classnames, cls.config_of(settings))
+
+    @staticmethod
+    def config_of(settings: Mapping[str, Any]) -> SpLIPConfig:
+        """Settings by key, in capitals, as the dataclass; ValueError if a value is not accepted."""
+        return SpLIPConfig(**{name.lower(): value for name, value in settings.items()})
+
+    @classmethod
+    def inference_settings(cls, settings: Mapping[str, Any]) -> Dict[str, Any]:
+        return {key: value for key, value in settings.items() if key.lower() not in TRAINING_ONLY}
+
+    @classmethod
     def from_pretrained(
         cls, where: Union[str, os.PathLike], *, backbone: str = "", device: Union[str, torch.device] = "cpu"
     ) -> SpLIP:
-        """A model that ``save_pretrained`` or ``push_to_hub`` has left, in ``eval()``.
+        """A model that ``save_pretrained``, ``push_to_hub`` or a run has left, in ``eval()``.
 
         Args:
             where: its folder, or ``owner/name`` on the Hugging Face hub.
             backbone: where its backbone is here, if not under the name that it was trained with.
 
         Raises:
-            ValueError: it is not there, of a later version, of another method, or the backbone is another one.
+            ValueError: it is not there, of another version, of another method, or the backbone is another one.
         """
         saved = pretrained.read(where)
-        known = {field.name.upper() for field in fields(SpLIPConfig)}
-        if saved.method != cls.__name__:
-            raise ValueError(f"{where} holds a {saved.method}, not a {cls.__name__}: splip.load_model reads it")
-        pretrained.require_known(saved, known)
-        config = SpLIPConfig(**{name.lower(): value for name, value in saved.recipe.settings.items()})
-        model = cls(pretrained.load_backbone(saved, backbone, device), saved.recipe.classes, config)
-        pretrained.load_weights(model, saved.weights)
-        model.recipe = saved.recipe
-        return model.eval()
+        if saved.recipe.method != cls.__name__:
+            raise ValueError(f"{where} holds a {saved.recipe.method}, not a {cls.__name__}: splip.load_model reads it")
+        model = pretrained.load(saved, backbone, device)
+        assert isinstance(model, cls)  # the registry has it by this name
+        return model
 
     def forward(self, batch: Dict[str, Tensor]) -> Tuple[Tensor, Dict[str, Tensor]]:
         """L = L_triplet + alpha * L_class + beta * L_cjs (+ contrastive * L_con) for a batch.
@@ -97,7 +112,7 @@ class SpLIP(PromptedCLIP):
         size = len(label)
         sketches = [batch["sketch"], batch["shuffled"]] if config.beta > 0 else [batch["sketch"]]
         anchors = len(sketches) * size if config.bt_shuffled else size
-        sketch_features, sketch_texts = self._encode("sketch", torch.cat(sketches), anchors)
+        sketch_features, sketch_texts = self._encode("sketch", torch.cat(sketches), anchors, labelled=size)
         photos = torch.cat([batch["positive"], batch["negative"]])
         photo_features, photo_texts = self._encode("photo", photos, 2 * size)
 

@@ -14,7 +14,7 @@ from splip.backbone.texts import PackedTexts
 from splip.common import distributed
 from splip.common.modalities import MODALITIES, check_modality
 from splip.config import SpLIPConfig
-from splip.models.base import RetrievalModel, tokens_of
+from splip.models.base import RetrievalModel, class_tokens, tokens_of
 from splip.prompts import Prototypes, StatesToVision, TextToVision, VisionToText
 from splip.tuning import trained_layernorms, weights_key, with_own_layernorms
 
@@ -22,8 +22,8 @@ from splip.tuning import trained_layernorms, weights_key, with_own_layernorms
 class PromptedCLIP(RetrievalModel):
     """CLIP with T in its text tower, V^tg and V^ms in its vision tower, for one list of seen classes; no loss.
 
-    The CLIP is taken over: its parameters are frozen except the LayerNorms that ``config.layernorm``
-    names, and those are trained in place.
+    The CLIP is taken over for good (:func:`splip.models.base.take_over`): its parameters are frozen except the
+    LayerNorms that ``config.layernorm`` names, and those are trained in place.
 
     Args:
         clip: float32, OpenAI layout (``splip.load_clip``).
@@ -39,29 +39,20 @@ class PromptedCLIP(RetrievalModel):
         trainable: holds exactly what is trained, and the prototypes; its ``state_dict`` is the checkpoint.
 
     Raises:
-        ValueError: no class name, or one string in place of a list of them.
+        ValueError: of :func:`splip.models.base.class_tokens`; B_v's template has no words; another model has the CLIP.
     """
 
     def __init__(
         self, clip: Any, classnames: Sequence[str], config: SpLIPConfig = SpLIPConfig(), *,
         grad_checkpointing: bool = False, micro_batch: int = 0,
     ) -> None:  # fmt: skip
-        super().__init__(clip)
-        if isinstance(classnames, str) or not classnames:
-            raise ValueError(f"classnames must be a list of at least one class name, got {classnames!r}")
-        dims = self.dims = clip_dims(clip)
-        self.config = config
+        tokens, dims = _template_tokens(config, classnames), clip_dims(clip)
+        super().__init__(clip)  # from here on the CLIP is taken: what can be refused was refused before
+        self.dims, self.config, self.classnames = dims, config, list(classnames)
         self.knows_modality = config.knows_modality
         self.grad_checkpointing, self.micro_batch = grad_checkpointing, micro_batch
-        self.classnames = list(classnames)
-        names = [name.replace("_", " ") for name in classnames]
-        templates = {"sketch": config.sketch_template, "photo": config.photo_template}
-        device = clip.visual.conv1.weight.device
-        for modality, template in templates.items():
-            class_tokens = tokens_of([f"{template} {name}" for name in names]).to(device)
-            words = tokens_of([template])[0, 1:-1].to(device)  # without start and end of text
-            self.register_buffer(f"{modality}_class_tokens", class_tokens, persistent=False)
-            self.register_buffer(f"{modality}_words", words, persistent=False)
+        for name, value in tokens.items():
+            self.register_buffer(name, value.to(self.device), persistent=False)
         layernorms = trained_layernorms(clip, config.layernorm)
         if layernorms:
             self.trainable["layernorms"] = nn.ModuleDict(layernorms).requires_grad_(True)
@@ -71,25 +62,20 @@ class PromptedCLIP(RetrievalModel):
         if not config.layernorm_shared:
             self._visual["photo"] = with_own_layernorms(clip.visual)
             self.trainable["layernorms_photo"] = nn.ModuleDict(trained_layernorms(self._visual["photo"], "both"))
+        vision, text = dims.vision_width, dims.text_width
         if config.free_prompts > 0:
-            shape = config.free_prompts, dims.vision_width
+            shape = config.free_prompts, vision
             self.trainable["free"] = nn.ParameterDict({m: nn.Parameter(0.02 * torch.randn(shape)) for m in MODALITIES})
         if config.use_bt:
-            self.trainable["b_t"] = VisionToText(
-                dims.vision_width, dims.text_width, config.text_prompts, config.bt_pool
-            )
+            self.trainable["b_t"] = VisionToText(vision, text, config.text_prompts, config.bt_pool)
             if config.text_conditioning == "batch":
-                self.trainable["prototypes"] = Prototypes(dims.text_width, config.prototype_momentum)
+                self.trainable["prototypes"] = Prototypes(text, config.prototype_momentum)
         if config.use_bv:
-            self.trainable["b_v"] = TextToVision(
-                dims.text_width, dims.vision_width, config.bv_layers, config.bv_normalize
-            )
+            self.trainable["b_v"] = TextToVision(text, vision, config.bv_layers, config.bv_normalize)
         if config.use_bvt:
-            self.trainable["b_vt"] = StatesToVision(
-                dims.text_width, dims.vision_width, config.visual_prompts,
-                config.bvt_width or dims.vision_width, config.bvt_activation,
-            )
-        self.trainable.to(device)
+            shape = config.visual_prompts, config.bvt_width or vision
+            self.trainable["b_vt"] = StatesToVision(text, vision, *shape, config.bvt_activation)
+        self.trainable.to(self.device)
         self._cache: Dict[str, Tuple[tuple, List[Optional[Tensor]]]] = {}
         # with a set of prompts for each image it is arithmetic that costs, on a GPU, too
         self._share_prefix = True if self._per_image else None
@@ -107,7 +93,7 @@ class PromptedCLIP(RetrievalModel):
         """
         visual = self.visual(modality)
         patches = patch_embeddings(visual, images)
-        if self._per_image:
+        if self._prompts_per_image:
             prompts, _ = self._prompts(modality, self.trainable["b_t"](self._pool(patches)))
         else:
             prompts = self.prepare_inference(modality)
@@ -115,7 +101,11 @@ class PromptedCLIP(RetrievalModel):
 
     def _text_features(self, tokens: Tensor) -> Tensor:
         """With the T that photos' class names get."""
-        return encode_text(self.clip, tokens, self._prototype_prompts("photo"), self.config.text_depth)[0]
+        return encode_text(self.clip, tokens, self._by_text_layer(self._prototype_prompts("photo")))[0]
+
+    def _by_text_layer(self, text_prompts: Optional[Tensor]) -> List[Optional[Tensor]]:
+        """T for each text layer that takes it."""
+        return [text_prompts] * min(self.config.text_depth, self.dims.text_layers)
 
     def visual(self, modality: str) -> nn.Module:
         """CLIP's visual tower for ``modality``: one for both, or with LAYERNORM_SHARED False two that share weights.
@@ -143,7 +133,7 @@ class PromptedCLIP(RetrievalModel):
         Raises:
             ValueError: the prompts depend on the image (TEXT_CONDITIONING instance), or the modality is unknown.
         """
-        if self._per_image:
+        if self._prompts_per_image:
             raise ValueError(
                 "TRAINER.SPLIP.TEXT_CONDITIONING instance runs the text encoder for every image: "
                 "there is no image encoder to export"
@@ -176,30 +166,39 @@ class PromptedCLIP(RetrievalModel):
 
     @property
     def _per_image(self) -> bool:
+        """Whether each image has a T of its own."""
         return self.config.use_bt and self.config.text_conditioning == "instance"
 
-    def _encode(self, modality: str, images: Tensor, anchors: int) -> Tuple[Tensor, Any]:
-        """Image features (B, d) and class embeddings (C, d), (B, C, d) with instance conditioning, or None.
+    @property
+    def _prompts_per_image(self) -> bool:
+        """Whether each image has visual prompts of its own: its T reaches them through the text encoder."""
+        return self._per_image and self.config.texts_reach_images and self.config.text_depth > 0
 
-        Only the first ``anchors`` images speak for the batch.
+    def _encode(
+        self, modality: str, images: Tensor, anchors: int, labelled: Optional[int] = None
+    ) -> Tuple[Tensor, Any]:
+        """Image features (B, d), and class embeddings (C, d), or (B, C, d) for each image, or None without L_class.
+
+        Args:
+            anchors: only the first so many images speak for the batch.
+            labelled: only the first so many (default: all) need class embeddings; later ones may be left out.
         """
         patches = patch_embeddings(self.visual(modality), images)
         text_prompts = None
         if self.config.use_bt:
             b_t: Any = self.trainable["b_t"]
             if self._per_image:
-                text_prompts = b_t(self._pool(patches))  # (B, m, Dt)
+                own = patches if self.config.texts_reach_images else patches[:labelled]
+                text_prompts = b_t(self._pool(own))  # (B, m, Dt)
             else:
                 pooled = distributed.mean(self._pool(patches[:anchors]).mean(dim=0))
                 if self.training:
                     prototypes: Any = self.trainable["prototypes"]
                     prototypes.update(modality, pooled)
                 text_prompts = b_t(pooled)  # (m, Dt)
-        prompts, texts = self._prompts(modality, text_prompts)
-        features = encode_patches(
-            self.visual(modality), patches, prompts, self.grad_checkpointing, self.micro_batch
-        )
-        return features, texts
+        prompts, texts = self._prompts(modality, text_prompts, for_loss=self.config.alpha > 0)
+        visual, memory = self.visual(modality), (self.grad_checkpointing, self.micro_batch)
+        return encode_patches(visual, patches, prompts, *memory), texts
 
     def _pool(self, patches: Tensor) -> Tensor:
         """B_t's pooled state of each image: E_0 (B, N, Dv) -> (B, Dt)."""
@@ -218,30 +217,33 @@ class PromptedCLIP(RetrievalModel):
         return b_t(getattr(self.trainable["prototypes"], modality))
 
     def _prompts(
-        self, modality: str, text_prompts: Optional[Tensor]
+        self, modality: str, text_prompts: Optional[Tensor], for_loss: bool = False
     ) -> Tuple[List[Optional[Tensor]], Optional[Tensor]]:
-        """Visual prompts [V^tg, V^ms_l] of each layer and the prompted class embeddings, if anything reads these.
+        """Visual prompts [V^tg, V^ms_l] of each layer, and the prompted class embeddings.
 
         Args:
             text_prompts: T, (m, Dt), or (B, m, Dt) with one for each image, or None.
+            for_loss: the class embeddings are wanted; else the text encoder runs only if prompts are made of it.
 
         Returns:
-            a list of (P, Dv) or (B, P, Dv) or None, and (C, d) or (B, C, d), or None with neither B_vt nor L_class.
+            a list of (P, Dv) or (B, P, Dv) or None, and (C, d) or (B, C, d), or None if the text encoder did not run.
         """
-        layers, texts = self._prompt_parts(modality, text_prompts)
+        layers, texts = self._prompt_parts(modality, text_prompts, for_loss)
         return [torch.cat(list(parts.values()), dim=-2) if parts else None for parts in layers], texts
 
     def _prompt_parts(
-        self, modality: str, text_prompts: Optional[Tensor]
+        self, modality: str, text_prompts: Optional[Tensor], for_loss: bool = False
     ) -> Tuple[List[Dict[str, Tensor]], Optional[Tensor]]:
         """:meth:`_prompts` before the prompts of a layer are joined: by name ``V^tg``, ``free``, ``V^ms``."""
         config = self.config
+        if config.text_depth == 0:  # no text layer takes T: one set of class texts serves all images
+            text_prompts = None
         texts: Optional[Tensor] = None
         states: List[Tensor] = []
         fixed: Dict[str, Tensor] = {}
-        if config.use_bvt or config.alpha > 0:  # nothing else reads them
+        if config.texts_reach_images or for_loss:  # nothing else reads them
             texts, states = encode_text(
-                self.clip, self._layout(modality), text_prompts, config.text_depth,
+                self.clip, self._layout(modality), self._by_text_layer(text_prompts),
                 grad_checkpointing=self.grad_checkpointing, all_states=config.use_bvt and config.bvt_states == "all",
             )
         if config.use_bv:
@@ -249,8 +251,8 @@ class PromptedCLIP(RetrievalModel):
         if config.free_prompts > 0:
             free: Any = self.trainable["free"]
             fixed["free"] = free[modality]
-        if text_prompts is not None and text_prompts.dim() == 3:
-            fixed = {name: prompts.expand(len(text_prompts), -1, -1) for name, prompts in fixed.items()}
+        if config.texts_reach_images and states[0].dim() == 3:  # each image has its own V^ms
+            fixed = {name: prompts.expand(len(states[0]), -1, -1) for name, prompts in fixed.items()}
         vision_layers, layers = len(self.clip.visual.transformer.resblocks), []
         for layer in range(min(config.vision_depth, vision_layers)):
             parts = dict(fixed)
@@ -274,6 +276,18 @@ class PromptedCLIP(RetrievalModel):
         if self.config.bv_positions:  # the start token has position 0
             embedded = embedded + self.clip.positional_embedding[1 : 1 + len(words)]
         return embedded
+
+
+def _template_tokens(config: SpLIPConfig, classnames: Sequence[str]) -> Dict[str, Tensor]:
+    """Of each modality's template: ``<modality>_class_tokens``, (C, L), and ``<modality>_words``, (words,)."""
+    found: Dict[str, Tensor] = {}
+    for modality in MODALITIES:
+        template = getattr(config, f"{modality}_template")
+        found[f"{modality}_class_tokens"] = class_tokens(template, classnames)
+        words = found[f"{modality}_words"] = tokens_of([template])[0, 1:-1]  # without start and end of text
+        if config.use_bv and not len(words):
+            raise ValueError(f"TRAINER.SPLIP.{modality.upper()}_TEMPLATE has no words for B_v (USE_BV) to read")
+    return found
 
 
 class _ImageEncoder(nn.Module):

@@ -34,7 +34,7 @@ def with_own_layernorms(visual: Any, proj: bool = False) -> nn.Module:
 
 
 def param_groups(
-    trainable: nn.ModuleDict, optim: Any, factors: Mapping[str, float], known: Mapping[str, Any] = {}
+    trainable: nn.ModuleDict, optim: Any, factors: Mapping[str, float], known: Sequence[str] = ()
 ) -> List[Dict[str, Any]]:
     """What the optimiser gets: parameters with their rates, one group for each rate, the highest first.
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import os
 import shutil
 import tempfile
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import torch
@@ -43,13 +46,16 @@ def save_clip(clip, path):
     return path
 
 
-def make_rounded_clip_file(path):
-    """The tiny CLIP as runs until 1a4b808 saw it: OpenAI's loader rounds all but LayerNorms and embeddings."""
-    from clip.model import convert_weights
-
-    clip = build_clip()
-    convert_weights(clip)
-    return save_clip(clip, path)
+def pytest_terminal_summary(terminalreporter):
+    """What this machine could not show: skipped tests alone are easily overlooked."""
+    missing = [] if find_spec("dassl") else ["Dassl (not installed)"]
+    if not os.environ.get("SPLIP_HOSTS"):
+        missing.append("CoOp, MaPLe, PromptSRC (SPLIP_HOSTS is not set)")
+    if not (REAL / "sketchy25").is_dir():
+        terminalreporter.write_line(f"NOT TESTED: {NO_REAL}", yellow=True)
+    if missing:
+        line = f"NOT TESTED: {'; '.join(missing)}. bash scripts/hosts.sh FOLDER does it (docs/HOSTS.md)"
+        terminalreporter.write_line(line, yellow=True)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -64,6 +70,26 @@ def _own_places(tmp_path_factory):
         patch.setattr(tempfile, "tempdir", place)
         yield
     shutil.rmtree(place, ignore_errors=True)
+
+
+REAL = Path(os.environ.get("SPLIP_REAL") or Path(__file__).parents[2] / "shared" / "real")  # not part of the project
+NO_REAL = f"no real sketches: there is no {REAL / 'sketchy25'} (docs/DATASETS.md#sketchy25; SPLIP_REAL is its parent)"
+
+
+@pytest.fixture(scope="session")
+def real_root():
+    """The folder that holds sketchy25; to be read only. Nothing of it may enter the repository."""
+    if not (REAL / "sketchy25").is_dir():
+        pytest.skip(NO_REAL)
+    return REAL
+
+
+@pytest.fixture(scope="session")
+def sketchy25_root(tmp_path_factory):
+    """All files that the list names, a few pixels each, as the folder sketchy25 has them; to be read only."""
+    from tiny_benchmarks import make_sketchy25
+
+    return make_sketchy25(tmp_path_factory.mktemp("sketchy25"))
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,14 @@ COMMIT = "a" * 40
 
 
 class Hub(ThreadingHTTPServer):
-    """``files``: repository -> name -> bytes."""
+    """``files``: repository -> name -> bytes; one of data is called ``datasets/<owner>/<name>``.
+
+    ``comes``: bytes that come of each transfer of a file before it breaks off, the last for all further ones; none =
+    all. ``asked``: where each transfer began.
+    """
 
     def __init__(self):
-        self.files = {}
+        self.files, self.comes, self.asked = {}, [], []
         super().__init__(("127.0.0.1", 0), Handler)
 
     @property
@@ -76,18 +80,44 @@ class Handler(BaseHTTPRequestHandler):
         path = self.path.split("?")[0]
         if path == "/api/whoami-v2":
             return self.answer(200, {"type": "user", "name": "somebody", "orgs": []})
-        if path.startswith("/api/models/"):
+        if path.startswith(("/api/models/", "/api/datasets/")):
             repo = "/".join(path.split("/")[3:5])
+            repo = f"datasets/{repo}" if path.startswith("/api/datasets/") else repo
             if repo in self.server.files:
-                siblings = [{"rfilename": name} for name in self.server.files[repo]]
+                siblings = [{"rfilename": name, "size": len(content), "blobId": "b" * 40,
+                             "lfs": {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content),
+                                     "pointerSize": 130}}
+                            for name, content in self.server.files[repo].items()]  # fmt: skip
                 return self.answer(200, {"id": repo, "sha": COMMIT, "siblings": siblings})
         elif "/resolve/" in path:
             repo, _, rest = path[1:].partition("/resolve/")
             content = self.server.files.get(repo, {}).get(rest.partition("/")[2])
             if content is not None:
-                etag = f'"{hashlib.sha1(content).hexdigest()}"'
-                return self.answer(200, content, ETag=etag, X_Repo_Commit=COMMIT, Accept_Ranges="bytes")
+                return self.send_file(content)
         return self.answer(404, {"error": "not found"}, X_Error_Code="RepoNotFound")
+
+    def send_file(self, content):
+        headers = {"ETag": f'"{hashlib.sha1(content).hexdigest()}"', "X_Repo_Commit": COMMIT, "Accept_Ranges": "bytes"}
+        wanted, start, status = self.headers.get("Range"), 0, 200
+        if wanted and self.command == "GET":
+            start, status = int(wanted.split("=")[1].split("-")[0]), 206
+            headers["Content_Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        if self.command == "GET":
+            self.server.asked.append(start)
+        if self.server.comes and self.command == "GET":
+            comes = self.server.comes.pop(0) if len(self.server.comes) > 1 else self.server.comes[0]
+            self.answer_half(status, content[start:], comes, **headers)
+        else:
+            self.answer(status, content[start:], **headers)
+
+    def answer_half(self, status, body, end, **headers):
+        """Says that all of it comes, sends the beginning, and hangs up."""
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body[:end])
+        self.close_connection = True
 
     do_HEAD = do_GET
 

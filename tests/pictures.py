@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw
 
 from splip.data.transforms import Preprocessing
-from splip.models.load import ImageModel
+from splip.models.image_model import ImageModel
 
 COLOURS = {"red": (220, 20, 20), "green": (20, 200, 30), "blue": (20, 30, 220), "yellow": (230, 220, 20),
            "pink": (240, 130, 190), "grey": (120, 120, 120)}  # fmt: skip

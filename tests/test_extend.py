@@ -15,10 +15,12 @@ from conftest import make_tiny_clip_file
 from tiny_sbir import UNSEEN, tiny_cfg, write_images
 
 from splip import cli
-from splip.engine import DATASET_REGISTRY, TRAINER_REGISTRY, build_dataset, get_cfg_default, plugins
+from splip.common import plugins
+from splip.engine import DATASET_REGISTRY, build_dataset, get_cfg_default
+from splip.models import registry
 from splip.models.exported import read_encoder
+from splip.models.load import load_model
 from splip.training import results
-from splip.training.runs import load_run
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/EXTEND.md").read_text(encoding="utf-8")
@@ -65,7 +67,7 @@ def run(folder, train):
         for name in ("draw_sheet", "draw_curve"):
             patch.setattr(results, name, lambda *args, **kwargs: None)
         out = folder / "mine"
-        train.main([*words(folder, out), "TRAINER.MINE.TEMPERATURE", "0.05"])
+        train.main([*words(folder, out), "TRAINER.MINE.TEMPERATURE", "0.05", "TEST.SWAPPED", "True"])
     return out
 
 
@@ -84,18 +86,18 @@ def test_it_trains_with_its_settings_and_rates_and_knows_the_modality(folder, ru
     assert left["trainer"] == "Mine" and left["config"]["TRAINER"]["MINE"]["TEMPERATURE"] == 0.05
     assert left["swapped"].keys() == left["metrics"].keys()
     state = torch.load(run / "splip/model.pth.tar-2", weights_only=True)
-    assert state["fingerprint"]["TRAINER.MINE"] == {"TEMPERATURE": 0.05, "LR_MAPS": 2.0}
+    assert state["model"]["settings"] == {"TEMPERATURE": 0.05, "LR_MAPS": 2.0}
     assert state["optimizer"]["param_groups"][0]["initial_lr"] == 2 * left["config"]["OPTIM"]["LR"]
     assert set(state["state_dict"]) == {f"maps.{m}.{part}" for m in ("sketch", "photo") for part in ("weight", "bias")}
 
 
 def test_a_run_is_rebuilt_by_its_own_trainer(folder, run):
-    model = load_run(run).model
+    model = load_model(run).source
     assert type(model).__name__ == "MappedCLIP" and model.temperature == 0.05
     assert float(model.trainable["maps"]["sketch"].weight.abs().sum()) > 0, "the trained weights were not loaded"
     moved = folder / "elsewhere.pt"
     moved.write_bytes((folder / "clip.pt").read_bytes())
-    assert load_run(run, backbone=str(moved)).model.temperature == 0.05
+    assert load_model(run, backbone=str(moved)).source.temperature == 0.05
 
 
 def test_search_export_evaluate_and_table_take_it(folder, run, tmp_path, capsys):
@@ -107,7 +109,7 @@ def test_search_export_evaluate_and_table_take_it(folder, run, tmp_path, capsys)
     assert cli.main(["export", *own, "--output", str(tmp_path / "out"), "--format", "pt2"]) == 0
     encode, about = read_encoder(tmp_path / "out" / "sketch.pt2")
     images = torch.randn(3, 3, 48, 48)
-    torch.testing.assert_close(encode(images), load_run(run).model.encode(images, "sketch"), rtol=0, atol=1e-5)
+    torch.testing.assert_close(encode(images), load_model(run).source.encode(images, "sketch"), rtol=0, atol=1e-5)
     assert about["modality"] == "sketch"
     assert cli.main(["evaluate", *own, "--output-dir", str(tmp_path / "again"), "DATASET.SETTING", "gzs"]) == 0
     assert read(tmp_path / "again/results.json")["num_gallery"] == 24
@@ -161,13 +163,10 @@ def test_two_processes_make_the_run_of_one(folder, run):
         torch.testing.assert_close(value, two["state_dict"][name], rtol=1e-4, atol=1e-6)
 
 
-def test_a_run_whose_trainer_is_not_known_says_how(run, monkeypatch, capsys, tmp_path):
-    entries = dict(TRAINER_REGISTRY._entries) if hasattr(TRAINER_REGISTRY, "_entries") else None
-    if entries is None:
-        pytest.skip("another engine's registry")
-    monkeypatch.setattr(TRAINER_REGISTRY, "_entries", {k: v for k, v in entries.items() if k != "Mine"})
+def test_a_run_whose_method_is_not_known_says_how(run, monkeypatch, capsys, tmp_path):
+    monkeypatch.delitem(registry._FOUND, "MappedCLIP")
     assert cli.main(["export", "--run", str(run), "--output", str(tmp_path)]) == 2
-    assert "trainer 'Mine' is not known here" in capsys.readouterr().err
+    assert "method 'MappedCLIP' is not known here" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["nowhere.py", "no_such_module_at_all"])

@@ -7,7 +7,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "splip"
 # Rooms are named by their folder, the method's own files by "". `prompted`, `model` and `literal` are models.
 FLOORS = [
-    {"common"}, {"engine"}, {""}, {"backbone"}, {"data"}, {"retrieval"}, {"models"}, {"prompted", "model", "literal"},
+    {"common"}, {"engine"}, {""}, {"backbone"}, {"data"}, {"retrieval"}, {"models"}, {"prompted", "literal"}, {"model"},
     {"search"}, {"training"}, {"trainers", "datasets"}, {"cli"},
 ]  # fmt: skip
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

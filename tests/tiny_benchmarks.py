@@ -48,6 +48,24 @@ def make_sketchy(
     return Path(root)
 
 
+def make_sketchy25(root) -> Path:
+    """`root`/sketchy25 with every file of its list."""
+    pictures = {name: _pictures(number) for number, name in enumerate(read_names("sketchy_all"))}
+    for line in read_names("sketchy25"):
+        modality, name, file = line.split("/")
+        _write(root, f"sketchy25/{modality}", name, file, pictures[name][modality == "sketch"])
+    return Path(root)
+
+
+def as_archive(root, sketchy25, transform: str = "tx_000000000000_ready") -> Path:
+    """`root`/Sketchy in the archive's layout, of the files in the folder `sketchy25` (linked, not copied)."""
+    for modality in ("sketch", "photo"):
+        place = Path(root, "Sketchy", "256x256", modality)
+        place.mkdir(parents=True)
+        (place / transform).symlink_to(Path(sketchy25, modality), target_is_directory=True)
+    return Path(root)
+
+
 def make_tuberlin(root, sketches: int = 2, photos: int = 3, classes: Optional[Sequence[str]] = None) -> Path:
     """Sketches are numbered through, as in the archive."""
     for number, name in enumerate(classes or read_names("tuberlin_all")):

@@ -8,43 +8,47 @@ preprocessing.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from splip.backbone import clip_dims, tokenize
+from splip.backbone import clip_dims
 from splip.backbone.encoders import encode_text, patch_embeddings
+from splip.backbone.texts import PackedTexts
 from splip.common.modalities import MODALITIES, check_modality
 from splip.engine import TRAINER_REGISTRY
 from splip.losses import triplet_loss
-from splip.models.base import RetrievalModel
+from splip.models.base import RetrievalModel, class_tokens
 from splip.training.trainer import SBIRTrainer
-from splip.tuning import param_groups, trained_layernorms, with_own_layernorms
+from splip.tuning import trained_layernorms, with_own_layernorms
 
 
 class ClipPromptModel(RetrievalModel):
     """Three learned tokens of each modality before the class token, and vision LayerNorms and projection of its own."""
 
+    settings = {"PROMPTS": 3, "MARGIN": 0.3, "CLASS_WEIGHT": 0.5, "LOGIT_SCALE": 4.6052, "LR_BACKBONE": 0.1}
     knows_modality = True
     texts: Tensor
 
-    def __init__(self, clip: Any, classnames: Sequence[str], node: Any) -> None:
+    def __init__(self, clip: Any, classnames: Sequence[str], settings: Any) -> None:
+        tokens = class_tokens("a photo of a", classnames)
         super().__init__(clip)
-        self.margin, self.weight, self.scale = node.MARGIN, node.CLASS_WEIGHT, node.LOGIT_SCALE
-        tokens = tokenize([f"a photo of a {name.replace('_', ' ')}" for name in classnames]).to(self.device)
+        self.margin, self.weight, self.scale = settings.MARGIN, settings.CLASS_WEIGHT, settings.LOGIT_SCALE
         with torch.no_grad():
-            texts, _ = encode_text(clip, tokens)
+            texts, _ = encode_text(clip, PackedTexts(tokens.to(self.device)))
         self.register_buffer("texts", F.normalize(texts.float(), dim=-1), persistent=False)  # (C, d)
         self.towers = {"sketch": clip.visual, "photo": with_own_layernorms(clip.visual, proj=True)}  # registers nothing
-        shape = node.PROMPTS, clip_dims(clip).vision_width
+        shape = settings.PROMPTS, clip_dims(clip).vision_width
         for modality, visual in self.towers.items():
             norms = nn.ModuleDict(trained_layernorms(visual, "both"))
             self.trainable[f"layernorms_{modality}"] = norms.requires_grad_(True)
             self.trainable[f"proj_{modality}"] = nn.ParameterDict({"proj": visual.proj.requires_grad_(True)})
             self.trainable[f"prompts_{modality}"] = nn.ParameterDict({"tokens": nn.Parameter(torch.randn(shape))})
         self.trainable.to(self.device)
+        parts = [f"{part}_{modality}" for part in ("layernorms", "proj") for modality in MODALITIES]
+        self.rates = dict.fromkeys(parts, settings.LR_BACKBONE)
 
     def features(self, images: Tensor, modality: str) -> Tensor:
         """(B, 3, H, W) -> (B, d): the state of the *first prompt* behind the last block is the image's, as in
@@ -79,13 +83,4 @@ class ClipPromptModel(RetrievalModel):
 class ClipPrompt(SBIRTrainer):
     """Settings under TRAINER.CLIPPROMPT; OPTIM.LR is the prompts' rate."""
 
-    settings = {"PROMPTS": 3, "MARGIN": 0.3, "CLASS_WEIGHT": 0.5, "LOGIT_SCALE": 4.6052, "LR_BACKBONE": 0.1}
-
-    @classmethod
-    def make_model(cls, cfg: Any, clip: Any, classnames: Sequence[str]) -> ClipPromptModel:
-        return ClipPromptModel(clip, classnames, cfg.TRAINER.CLIPPROMPT)
-
-    @classmethod
-    def param_groups(cls, cfg: Any, model: RetrievalModel) -> List[Dict[str, Any]]:
-        parts = [f"{part}_{modality}" for part in ("layernorms", "proj") for modality in MODALITIES]
-        return param_groups(model.trainable, cfg.OPTIM, dict.fromkeys(parts, cfg.TRAINER.CLIPPROMPT.LR_BACKBONE))
+    model_class = ClipPromptModel

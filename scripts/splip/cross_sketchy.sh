@@ -6,7 +6,7 @@
 GALLERY=${GALLERY:-unseen_minus_source}
 source "$(dirname "$0")/benchmark.sh" "$@"
 
-need_gallery unseen_minus_source all_unseen
+need_gallery unseen_minus_source unseen_minus_related all_unseen
 need_data Sketchy1 TUBerlin QuickDraw
 train sketchy1
 for TARGET in tuberlin quickdraw; do

@@ -1,7 +1,7 @@
 """Deep-prompted vision and text encoders over a plain CLIP (PAPER: visual input of layer l; T in every text layer).
 
 Prompts enter a layer, are attended to, and their outputs are dropped before the next layer takes its own. Three things
-make that cheap without changing a number (tests/test_encoders.py compares with a literal reading):
+make that cheap without changing a number (tests/method/test_encoders.py compares with a literal reading):
 
 - a token whose output is dropped needs no query and no MLP: prompts are keys and values only, and those that
   a batch shares are projected once;
@@ -9,7 +9,8 @@ make that cheap without changing a number (tests/test_encoders.py compares with 
   prompt: they run once, and of each class only its own tokens run, without padding;
 - the last layer is asked for one token (class token, end of text), so only that one has a query there.
 
-Without prompts and without gradients CLIP's own blocks run as they are: the same features to the last bit.
+Without prompts and without gradients CLIP's own blocks run as they are, over all 77 places of a text: the same
+features to the last bit. Where that is not wanted, ``PackedTexts`` in place of tokens save most of the work.
 
 Where memory is short, ``grad_checkpointing`` keeps only what enters a block and runs the block again in the
 backward pass.
@@ -62,7 +63,12 @@ def encode_patches(
 
     Returns:
         (B, embed_dim); with no prompts ``visual(images)``.
+
+    Raises:
+        ValueError: ``prompts`` is one tensor, has more entries than there are layers, or different B among them.
     """
+    blocks = visual.transformer.resblocks
+    prompts, _ = _by_layer(prompts, len(blocks))
     if torch.is_grad_enabled() and 0 < micro_batch < len(patches):
         parts = patches.split(micro_batch)
         shares = [None if p is None else p.split(micro_batch) if p.dim() == 3 else [p] * len(parts) for p in prompts]
@@ -77,11 +83,22 @@ def encode_patches(
     if not torch.is_grad_enabled() and all(own is None for own in prompts):
         x = visual.transformer(x.transpose(0, 1)).transpose(0, 1)
         return visual.ln_post(x[:, 0]) @ visual.proj
-    blocks = visual.transformer.resblocks
-    for layer, block in enumerate(blocks):
-        own = prompts[layer] if layer < len(prompts) else None
+    for layer, (block, own) in enumerate(zip(blocks, prompts)):
         x = _run(grad_checkpointing, _image_block, block, x, own, layer == len(blocks) - 1)
     return visual.ln_post(x[:, 0]) @ visual.proj
+
+
+def _by_layer(prompts: Sequence[Optional[Tensor]], layers: int) -> Tuple[List[Optional[Tensor]], Optional[int]]:
+    """Prompts of each of a tower's layers, None where it has none; and B, if any layer has B sets of them."""
+    if isinstance(prompts, Tensor):
+        raise ValueError("prompts are a sequence, an entry for each layer: give [prompts] * layers for one tensor")
+    if len(prompts) > layers:
+        raise ValueError(f"this tower has {layers} layers, got prompts for {len(prompts)}")
+    shapes = [tuple(own.shape) for own in prompts if own is not None]
+    sets = {shape[0] for shape in shapes if len(shape) == 3}
+    if len(sets) > 1 or any(len(shape) not in (2, 3) for shape in shapes):
+        raise ValueError(f"prompts of a layer are (P, D), or (B, P, D) with one B for all layers, got {shapes}")
+    return [*prompts, *[None] * (layers - len(prompts))], min(sets, default=None)
 
 
 def _image_block(block: Any, x: Tensor, prompts: Optional[Tensor], last: bool) -> Tensor:
@@ -101,36 +118,48 @@ def _image_block(block: Any, x: Tensor, prompts: Optional[Tensor], last: bool) -
 def encode_text(
     clip: Any,
     tokens: Union[Tensor, PackedTexts],
-    prompts: Optional[Tensor] = None,
-    depth: Optional[int] = None,
+    prompts: Sequence[Optional[Tensor]] = (),
     share_prefix: Optional[bool] = None,
     grad_checkpointing: bool = False,
     all_states: bool = False,
+    shift: int = 0,
 ) -> Tuple[Tensor, List[Tensor]]:
     """Text features, and the state of each text after each layer (W_l of the paper).
 
     Args:
         tokens: (n, L) long, L may be shorter than CLIP's 77 (``splip.backbone.tokenize``); or their
             :class:`splip.backbone.texts.PackedTexts`, which a caller that encodes them again keeps.
-        prompts: T, (m, D), or (B, m, D): then every text is encoded with each of the B sets. T stands
-            between the start token and the first word, so under the causal mask every word sees it, and words
-            keep CLIP's own positions.
-        depth: number of layers, from the first, that get ``prompts`` (default: all).
+        prompts: entry l goes into layer l: (m, D), (B, m, D), or None; m may differ from layer to layer. Layers past
+            the end get none. With B sets every text is encoded with each of them. Prompts stand between the start
+            token and the first word, so under the causal mask every word sees them; they carry no position embedding.
         share_prefix: of the layout that is made of ``tokens``; the results agree to rounding.
         grad_checkpointing: see the head of this file; the same numbers and gradients.
         all_states: a text's state is the mean over its tokens, from start to end of text, instead of the state of
             the latter.
+        shift: words have CLIP's position embeddings from 1 + ``shift`` on, not from 1 on. In MaPLe it is m: there
+            the first layer's prompts have those of 1 to m, which the caller adds.
 
     Returns:
         features, not normalised, and a list of states, one for each layer: (n, embed_dim) and (n, D), or
         (B, n, embed_dim) and (B, n, D). With no prompts the features are ``clip.encode_text``'s.
+
+    Raises:
+        ValueError: ``prompts`` is one tensor, has more entries than there are layers, or different B among them;
+            texts that are shifted do not fit into CLIP's context.
     """
-    layout = packed(tokens, share_prefix)
-    if prompts is None and not torch.is_grad_enabled():
-        return _encode_plain_text(clip, layout.tokens, all_states)
+    blocks, layout = clip.transformer.resblocks, packed(tokens, share_prefix)
+    prompts, sets = _by_layer(prompts, len(blocks))
+    plain = shift == 0 and all(own is None for own in prompts) and not torch.is_grad_enabled()
+    if plain and not isinstance(tokens, PackedTexts):
+        return _encode_plain_text(clip, tokens, all_states)
+    positions, length = clip.positional_embedding, layout.tokens.shape[1]
+    if not 0 <= shift <= len(positions) - length:
+        raise ValueError(f"{length} tokens and a shift of {shift} do not fit into CLIP's {len(positions)} positions")
+    places = positions[:length] if shift == 0 else torch.cat([positions[:1], positions[1 + shift : length + shift]])
+    embedded = clip.token_embedding(layout.tokens) + places  # (n, L, D)
     encode = _encode_packed if layout.start else _encode_padded
-    x, states = encode(clip, layout, prompts, depth, grad_checkpointing, all_states)
-    if prompts is None or prompts.dim() == 2:
+    x, states = encode(blocks, layout, embedded, prompts, sets or 1, grad_checkpointing, all_states)
+    if sets is None:
         x, states = x[0], [state[0] for state in states]
     return clip.ln_final(x) @ clip.text_projection, states
 
@@ -140,15 +169,14 @@ Encoded = Tuple[Tensor, List[Tensor]]
 
 
 def _encode_padded(
-    clip: Any, layout: PackedTexts, prompts: Optional[Tensor], depth: Optional[int], grad_checkpointing: bool,
-    all_states: bool,
+    blocks: Any, layout: PackedTexts, embedded: Tensor, prompts: Sequence[Optional[Tensor]], sets: int,
+    grad_checkpointing: bool, all_states: bool,
 ) -> Encoded:  # fmt: skip
     """Every text whole, its padding behind it: the fewest operations, each of which costs a GPU a launch."""
-    n, sets = layout.n, len(prompts) if prompts is not None and prompts.dim() == 3 else 1
-    x = clip.token_embedding(layout.tokens) + clip.positional_embedding[: layout.length]
-    x, ends, share = x.repeat(sets, 1, 1), layout.eot.repeat(sets), layout.share.repeat(sets, 1, 1)  # (B * n, L, D)
-    rows = torch.arange(len(x), device=x.device)
-    masks = {count: layout.visible_rest(count) for count in {0, 0 if prompts is None else prompts.shape[-2]}}
+    n = layout.n
+    x, ends, share = embedded.repeat(sets, 1, 1), layout.eot.repeat(sets), layout.share.repeat(sets, 1, 1)
+    rows = torch.arange(len(x), device=x.device)  # of x, (B * n, L, D)
+    masks = {count: layout.visible_rest(count) for count in {0 if own is None else own.shape[-2] for own in prompts}}
 
     def run_block(block: Any, x: Tensor, prompts: Optional[Tensor], last: bool) -> Tensor:
         attn, h, count = block.attn, block.ln_1(x), 0
@@ -166,24 +194,21 @@ def _encode_padded(
             query, own = queries_and_keys(attn, h)
         return finish_block(block, x, attend(attn, query, [*keys, own], mask))
 
-    blocks, states = clip.transformer.resblocks, []
-    for layer, block in enumerate(blocks):
+    states = []
+    for layer, (block, own) in enumerate(zip(blocks, prompts)):
         last = layer == len(blocks) - 1 and not all_states
-        own_prompts = prompts if depth is None or layer < depth else None
-        x = _run(grad_checkpointing, run_block, block, x, own_prompts, last)
+        x = _run(grad_checkpointing, run_block, block, x, own, last)
         end = x[:, 0] if last else x[rows, ends]
         states.append((x * share).sum(dim=1) if all_states else end)
     return end.unflatten(0, (sets, n)), [state.unflatten(0, (sets, n)) for state in states]
 
 
 def _encode_packed(
-    clip: Any, layout: PackedTexts, prompts: Optional[Tensor], depth: Optional[int], grad_checkpointing: bool,
-    all_states: bool,
+    blocks: Any, layout: PackedTexts, embedded: Tensor, prompts: Sequence[Optional[Tensor]], sets: int,
+    grad_checkpointing: bool, all_states: bool,
 ) -> Encoded:  # fmt: skip
     """What all texts begin with once, and of each text its own tokens alone: the least arithmetic."""
     n, start, length, real = layout.n, layout.start, layout.length, layout.real
-    embedded = clip.token_embedding(layout.tokens) + clip.positional_embedding[: start + length]
-    sets = len(prompts) if prompts is not None and prompts.dim() == 3 else 1
     prefix = embedded[:1, :start].expand(sets, -1, -1)  # (B, start, D)
     # Behind its end-of-text token a text is padding: the rest of all texts runs as one line of R real tokens,
     # and takes its padded form (n, length) only inside the attention.
@@ -221,9 +246,8 @@ def _encode_packed(
             mixed = attend(attn, pad(queries_of(attn, h)), keys, mask).flatten(1, 2)[:, real]
         return prefix, finish_block(block, rest, mixed)
 
-    blocks, states = clip.transformer.resblocks, []
-    for layer, block in enumerate(blocks):
-        own = prompts if depth is None or layer < depth else None
+    states = []
+    for layer, (block, own) in enumerate(zip(blocks, prompts)):
         last = layer == len(blocks) - 1 and not all_states
         prefix, rest = _run(grad_checkpointing, run_block, block, prefix, rest, own, last)
         x = rest if last else rest[:, layout.ends]  # (B, n, D)

@@ -186,7 +186,7 @@ def backbone_fingerprint(clip: Any) -> Dict[str, object]:
     for name, value in sorted(clip.state_dict().items()):
         digest.update(name.encode())
         digest.update(_bytes(value))
-    conv1 = hashlib.sha256(_bytes(clip.visual.conv1.weight)).hexdigest()[:16]  # all that was taken until 23ad539
+    conv1 = hashlib.sha256(_bytes(clip.visual.conv1.weight)).hexdigest()[:16]
     activation = "gelu" if isinstance(clip.transformer.resblocks[0].mlp.gelu, nn.GELU) else "quick_gelu"
     return {
         **asdict(clip_dims(clip)), "sha256": conv1, "weights": digest.hexdigest(), "activation": activation,

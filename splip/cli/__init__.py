@@ -15,6 +15,7 @@ from typing import Any, List, NoReturn, Optional, Sequence
 
 import splip
 from splip.common.errors import guarded
+from splip.search.engines import ENGINES
 
 COMMANDS = {
     "app": ("splip.cli.app", "a page to draw on, that finds your photos"),
@@ -28,7 +29,7 @@ COMMANDS = {
     "table": ("splip.cli.table", "tables out of results.json files, also beside the paper's numbers"),
 }
 
-DEFAULT_MODEL = "splip-hybrid"  # that ships with the package
+DEFAULT_MODEL = "splip-search"  # that ships with the package
 IMPORT_HELP = "module or .py file with trainers or data sets of your own (docs/EXTEND.md)"
 
 
@@ -52,7 +53,7 @@ def add_index(parser: argparse.ArgumentParser) -> None:
     add_model(parser, default=DEFAULT_MODEL)
     add = parser.add_argument
     add("--index", default="", metavar="FOLDER", help="where indexes are kept (default: $SPLIP_INDEX or your data)")
-    add("--engine", choices=("faiss", "milvus"), default="faiss", help="what holds the vectors (default: %(default)s)")
+    add("--engine", choices=tuple(ENGINES), default="faiss", help="what holds the vectors (default: %(default)s)")
     add("--uri", default="", help="of milvus: a file, as photos.db, or http://host:19530")
     add("--device", default="cpu", help="where the model computes, as cuda (default: %(default)s)")
 

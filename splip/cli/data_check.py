@@ -17,8 +17,10 @@ from splip.data.archives import (
     ARCHIVES,
     COLUMNS,
     DATA_SETS,
+    ORIGINAL,
     PHOTO_CHOICES,
     PUBLISHED,
+    SKETCHY,
     Archive,
     ClassFolder,
     Published,
@@ -48,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("name", choices=NAMES)
     add("--root", required=True, help="folder of the data sets")
     add("--split", default="", help="a class list, or a file with the unseen classes (default: all published ones)")
-    add("--photos", default="once", choices=PHOTO_CHOICES, help="Sketchy's original photos once, or twice as published")
+    add("--photos", default="once", choices=PHOTO_CHOICES, help="Sketchy's original photos once, twice or alone")
     add("--file-lists", default="", help="ZSE-SBIR's file lists: zse for below the root, or the folder that holds them")
     add("--read", action="store_true", help="also decode every image (minutes)")
 
@@ -70,19 +72,21 @@ def check(
         split, photos, file_lists: as ``DATASET.SPLIT``, ``PHOTOS`` and ``FILE_LISTS``.
         read: also decode every image.
     """
-    archives = {archive.folder: archive for archive in ARCHIVES}
+    archives, drawn = {archive.folder: archive for archive in ARCHIVES}, photos == ORIGINAL
     if name in archives:
         archive = archives[name]
         splits = [known for known in (archive.lists if file_lists else archive.splits) if known in PUBLISHED]
     else:
         archive, default = DATA_SETS[name]
         splits = [default]
+    if drawn and archive != SKETCHY:
+        return f"--photos original is of Sketchy, not of {archive.folder}", False
     try:
-        folder = find_archive(archive, root)
-        images = read_folders(archive, folder, "zse")
+        folder = find_archive(archive, root, drawn)
+        images = read_folders(archive, folder, "zse", drawn)
     except (ValueError, OSError) as error:
         return str(error), False
-    lines, wrong = _describe_folders(archive, folder)
+    lines, wrong = _describe_folders(archive, folder, drawn)
     for wanted in [split] if split else splits:
         try:
             chosen = find_split(archive, wanted)
@@ -108,11 +112,11 @@ def check(
     return "\n".join([*lines, *verdict]), not wrong
 
 
-def _describe_folders(archive: Archive, folder: Path) -> Tuple[List[str], List[str]]:
+def _describe_folders(archive: Archive, folder: Path, drawn: bool) -> Tuple[List[str], List[str]]:
     """(a line for each folder of the archive, classes that one lacks)."""
     lines, wrong = [str(folder)], []
     known = set(read_shipped(archive.classes))
-    for _, place in archive.places():
+    for _, place in archive.places(drawn):
         found = list_classes(folder / place)
         classes = {normalise(name) for name, files in found.items() if files.images}
         images = sum(len(files.images) for name, files in found.items() if normalise(name) in known)
@@ -132,9 +136,9 @@ def _select(
 ) -> Tuple[List[ClassFolder], List[str]]:
     """(what a run would read, what its file lists name and the disk does not hold)."""
     if not file_lists:
-        return read_folders(archive, folder, photos), []
+        return read_folders(archive, folder, photos, photos == ORIGINAL), []
     lists = find_lists(archive, folder, file_lists, split.name)
-    listed = read_lists(archive, folder, lists, split, photos)
+    listed = read_lists(archive, folder, lists, split, photos, photos == ORIGINAL)
     return [*listed.train, *listed.test], listed.missing
 
 

@@ -1,10 +1,11 @@
-"""Fetch a published data set from Google Drive, or unpack its archive.
+"""Fetch a published data set from Google Drive or a mirror, or unpack its archive.
 
     splip data download Sketchy --root data
     splip data download Sketchy --root data --archive ~/Downloads/Sketchy.zip
+    splip data download Sketchy --root data --from mteb/sketchy
 
 Leaves ``<root>/<name>/...`` in the layout that the data set reads, or nothing: files are unpacked beside it and
-moved into place together.
+moved into place together. Says the licence before anything is fetched, and the SHA-256 of what came.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ import zlib
 from contextlib import contextmanager
 from lzma import LZMAError
 from pathlib import Path, PureWindowsPath
-from typing import Any, BinaryIO, Callable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, BinaryIO, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from tqdm import tqdm
 
-from splip.data.archives import ARCHIVES
+from splip.data import mirrors, parquet
+from splip.data.images import is_hidden
+from splip.data.sources import DRIVE, FOLDERS, SOURCES, Source, find_source
 
 # What no published archive comes near (QuickDraw, the largest, has about 530,000 images, which hardly compress).
 MAX_FILES = 1_500_000
@@ -32,13 +35,8 @@ MAX_BYTES = 64 * 2**30
 MAX_RATIO = 100  # bytes unpacked for each byte of the archive
 MAX_NAME = 2**16  # bytes of a tar's extended header: it is read into memory whole
 
-# Google Drive's file ids, as ZSE-SBIR's README published them
-DRIVE_IDS = {
-    "Sketchy": "11GAr0jrtowTnR3otyQbNMSLPeHyvecdP",
-    "TUBerlin": "12VV40j5Nf4hNBfFy0AhYEtql1OjwXAUC",
-    "QuickDraw": "1EZ8xWRzCi8JcKiFtciD2PwguofC785gK",
-}
-FOLDERS = {archive.folder: [folder for _, folder in archive.places()] for archive in ARCHIVES}  # that each must hold
+DRAWINGS = 1000  # of each of QuickDraw's words
+CONVERTERS = {"sketchy": parquet.convert_sketchy, "tuberlin": parquet.convert_tuberlin}
 
 
 class Member(NamedTuple):
@@ -51,63 +49,97 @@ class Member(NamedTuple):
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``splip data download``."""
-    parser.add_argument("name", choices=tuple(DRIVE_IDS))
-    parser.add_argument("--root", type=Path, required=True, help="folder of the data sets")
-    parser.add_argument("--archive", type=Path, help="a zip or tar of it that you have already")
+    add = parser.add_argument
+    add("name", choices=tuple(dict.fromkeys(source.data for source in SOURCES)))
+    add("--root", type=Path, required=True, help="folder of the data sets")
+    add("--from", dest="source", default=DRIVE, help="drive, or a mirror: docs/DATASETS.md (default: %(default)s)")
+    add("--archive", type=Path, help="what you have already: a zip or tar, or a folder with the mirror's files")
+    add("--sha256", default="", help="the archive's checksum that you expect")
+    add("--drawings", type=int, help=f"of google/quickdraw: of each class, 0 = all (default: {DRAWINGS})")
 
 
 def run(args: argparse.Namespace) -> int:
     """Fetch if need be, and unpack -> exit status 0.
 
     Raises:
-        ValueError: what is there already lacks folders; and as :func:`fetch` and :func:`unpack`.
+        ValueError: an argument is not the source's; what is there already lacks folders; or as :func:`unpack`
+            and the functions of :mod:`splip.data.mirrors` and :mod:`splip.data.parquet`.
     """
-    root = args.root.expanduser()
-    target = root / args.name
-    lacking = [folder for folder in FOLDERS[args.name] if not (target / folder).is_dir()]
+    root, source = args.root.expanduser(), find_source(args.name, args.source)
+    strokes = source.layout == "strokes"
+    if args.drawings is not None and (not strokes or args.drawings < 0):
+        raise ValueError("--drawings is a number of drawings from 0 on, of --from google/quickdraw")
+    if strokes and (args.archive or args.sha256):
+        raise ValueError(f"--archive and --sha256 are not for --from {source.name}: its files are read as they are")
+    target = root / source.folder
+    lacking = [folder for _, folder in source.folders if not (target / folder).is_dir()]
     if target.exists() and lacking:
         raise ValueError(f"{target} is there, but without {', '.join(lacking)}: move it away, then again")
     if target.exists():
         print(f"{target} is there already: nothing to do (remove it to unpack again)")
     else:
-        archive = args.archive.expanduser() if args.archive else fetch(args.name, root)
-        print(f"{unpack(archive, args.name, root)} is complete; {archive} is not needed any more")
-    print(f"Next: splip data check {args.name} --root {args.root}")
+        print(source.terms(), flush=True)
+        if strokes:
+            _fetch_strokes(source, root, DRAWINGS if args.drawings is None else args.drawings)
+        else:
+            _fetch_and_unpack(source, root, args.archive and args.archive.expanduser(), args.sha256)
+    if source.layout == "archive":
+        print(f"Next: splip data check {args.name} --root {args.root}")
+    elif source.data == "Sketchy":
+        print(f"Next: splip data check Sketchy --photos original --root {args.root}")
+    else:
+        print(f"Next: DATASET.EXTRA_SKETCHES {'/'.join([str(target), *(folder for _, folder in source.folders)])}")
     return 0
 
 
-def fetch(name: str, root: Path) -> Path:
-    """Download the archive of a data set to ``<root>/<name>.archive``, or go on with a download that was broken off.
+def _fetch_and_unpack(source: Source, root: Path, given: Optional[Path], sha256: str) -> None:
+    """What came, or is ``given``, into the source's folder."""
+    revision, kept = "", given
+    if source.name == DRIVE:
+        kept = given or mirrors.fetch_drive(source, root)
+        if not kept.is_file():
+            raise FileNotFoundError(f"no archive at {kept}")
+        files = [kept]
+    elif given:
+        files = mirrors.find_files(source, given)
+    else:
+        kept = root / f"{source.data}.{source.name.replace('/', '_')}"
+        files, revision = mirrors.fetch_hub(source, kept)
+    sums = mirrors.describe_files(source, files, sha256)
+    target = root / source.folder
+    if source.layout in CONVERTERS:
+        staging = root / f".{source.data}.{source.name.replace('/', '_')}"  # kept if it breaks off: it goes on there
+        try:
+            CONVERTERS[source.layout](files, staging)
+        except ValueError:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+        staging.rename(target)
+    elif len(files) > 1:
+        raise ValueError(f"several archives, of which one is wanted: {', '.join(map(str, files))}; --archive names it")
+    else:
+        unpack(files[0], source.data, root, dict(source.folders) if source.layout == "tree" else None)
+    if source.name != DRIVE:
+        mirrors.write_record(target, source, revision, sums)
+    print(f"{target} is complete; {kept} is not needed any more")
 
-    Raises:
-        ValueError: there is no connection, or Google Drive does not hand out the file; says what to do.
-    """
-    import gdown
-    import requests
 
-    archive, file_id = root / f"{name}.archive", DRIVE_IDS[name]
-    root.mkdir(parents=True, exist_ok=True)
-    try:
-        if gdown.download(id=file_id, output=str(archive), resume=True) is None:
-            raise ValueError("gdown gave no file")
-    except Exception as error:  # gdown's versions raise different types
-        if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
-            raise  # of this machine, such as a full disk
-        offline = isinstance(error, (requests.ConnectionError, requests.Timeout))
-        reason = "no connection to Google Drive" if offline else "Google Drive refused (perhaps its daily quota)"
-        raise ValueError(
-            f"cannot download {name}: {reason}: {error}\n"
-            "Run the same command again later; it goes on where it stopped. Or download\n"
-            f"  https://drive.google.com/file/d/{file_id}/view\n"
-            f"with a browser, then: splip data download {name} --root {root} --archive FILE"
-        ) from error
-    return archive
+def _fetch_strokes(source: Source, root: Path, drawings: int) -> None:
+    staging = root / f".{source.folder}-{drawings}"  # kept if it breaks off: it goes on there
+    sums = mirrors.fetch_strokes(source, staging, drawings)
+    mirrors.write_record(staging, source, "", sums)
+    print(f"{len(sums)} files; unverified: there are no published checksums to compare source.json's with")
+    staging.rename(root / source.folder)
+    print(f"{root / source.folder} is complete")
 
 
-def unpack(archive: Path, name: str, root: Path) -> Path:
+def unpack(archive: Path, name: str, root: Path, renamed: Optional[Dict[str, str]] = None) -> Path:
     """Unpack a zip or tar of a data set, whatever folder it has at its top, into ``<root>/<name>`` -> that folder.
 
     Every header is read before the first file is written, so an archive that is refused leaves nothing behind.
+
+    Args:
+        renamed: of an archive with other folders: {folder in it: folder of the data set}; nothing else is unpacked.
 
     Raises:
         FileNotFoundError: no such archive.
@@ -124,7 +156,9 @@ def unpack(archive: Path, name: str, root: Path) -> Path:
     staging = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=root))
     try:
         with _reading(archive) as (headers, open_member):
-            members = _below_top(list(_checked(headers, archive)), name, archive)
+            folders = list(renamed) if renamed else FOLDERS[name]
+            members = _below_top(list(_checked(headers, archive)), name, folders, archive)
+            members = _renamed(members, renamed) if renamed else members
             total, free = sum(member.size for member in members), shutil.disk_usage(root).free
             if total > free:
                 raise ValueError(f"{archive} unpacks to {_size(total)}, but {root} has {_size(free)} free")
@@ -203,13 +237,12 @@ def _checked(headers: Iterator[Tuple[str, str, int, Any]], archive: Path) -> Ite
             yield Member(path.parts, size, info)
 
 
-def _below_top(members: List[Member], name: str, archive: Path) -> List[Member]:
+def _below_top(members: List[Member], name: str, folders: Sequence[str], archive: Path) -> List[Member]:
     """The files of the data set, with what stands above its known folders cut from their paths.
 
     Raises:
         ValueError: the folders are not there, not side by side, or there more than once.
     """
-    folders = FOLDERS[name]
     tops = [{_above(member.parts, tuple(folder.split("/"))) for member in members} - {None} for folder in folders]
     if len(set.intersection(*tops)) != 1:
         found = sorted({"/".join(member.parts[:-1][:3]) for member in members})
@@ -220,6 +253,18 @@ def _below_top(members: List[Member], name: str, archive: Path) -> List[Member]:
     (top,) = set.intersection(*tops)
     assert top is not None  # `- {None}` above
     return [m._replace(parts=m.parts[len(top) :]) for m in members if m.parts[: len(top)] == top]
+
+
+def _renamed(members: List[Member], renamed: Dict[str, str]) -> List[Member]:
+    """Images of the class folders in those folders, under their new names; no hidden ones, and nothing else."""
+    kept = []
+    for member in members:
+        for old, new in renamed.items():
+            depth = old.count("/") + 1
+            inside = member.parts[depth:]
+            if "/".join(member.parts[:depth]) == old and len(inside) == 2 and not any(map(is_hidden, inside)):
+                kept.append(member._replace(parts=(*new.split("/"), *inside)))
+    return kept
 
 
 def _above(parts: Tuple[str, ...], wanted: Tuple[str, ...]) -> Optional[Tuple[str, ...]]:

@@ -7,7 +7,7 @@
         --dataset-config-file configs/datasets/sketchy2.yaml --output-dir output/maple \\
         --config-file ~/MaPLe/configs/trainers/MaPLe/vit_b16_c2_ep5_batch4_2ctx.yaml
 
-All leave results.json, retrieval.json and retrieval.png in the output folder (docs/HOSTS.md).
+All leave results.json, per_query.npz, retrieval.json and retrieval.png in the output folder (docs/HOSTS.md).
 """
 
 from __future__ import annotations
@@ -17,9 +17,16 @@ import importlib.util
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Sequence, Set
 
 from splip.cli import check_model
-from splip.training.options import merge_file, merge_options
+from splip.data.classes import normalise, some
+
+if TYPE_CHECKING:  # what takes seconds to import is imported where it is needed: mistakes are told at once
+    import torch
+
+    from splip.data.base import SBIRDataset
+    from splip.models import pretrained
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,32 +50,86 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("opts", nargs="*", metavar="KEY VALUE", help="settings, e.g. DATASET.SETTING gzs (or KEY=VALUE)")
 
 
+class Tested(NamedTuple):
+    """What is tested, on what, and what its results say of it."""
+
+    cfg: Any
+    model: Any
+    preprocessing: Any
+    dataset: SBIRDataset
+    device: torch.device
+    precision: str = "fp32"
+    clip: Any = None  # the backbone, if it is one of ours
+    method: Dict[str, Any] = {}  # what it is made with
+    epoch: int = 0
+    seed: int = 0
+    trained: bool = False
+    history: Sequence[Dict[str, float]] = ()
+    classes: Sequence[str] = ()  # that it was trained on, where that is known
+
+    def trained_on(self) -> List[str]:
+        """Classes that the data set tests as unseen, though the model was trained on classes of these names."""
+        own = set(map(normalise, self.dataset.classnames))  # seen ones are tested where the data set says so
+        return sorted((self.asked() & set(map(normalise, self.classes))) - own)
+
+    def asked(self) -> Set[str]:
+        """Classes of the queries."""
+        return {normalise(item.classname) for item in self.dataset.test_queries}
+
+
 def run(args: argparse.Namespace) -> int:
     """Test, and write the results; returns the exit code.
 
     Raises:
-        ValueError: a folder is not what it should be, an argument is missing, or Dassl is (where a host is tested).
+        ValueError: a folder is not what it should be, an argument is missing, or Dassl is (where a host is tested);
+            a run would be tested on classes as unseen that it was trained on.
     """
     if args.model and os.path.isfile(os.path.join(args.model, "config.yaml")):
         args.run = Path(args.model)  # tested with its own settings
-    _check_paths(args)
     if args.run and os.path.realpath(args.run) == os.path.realpath(args.output_dir):
         raise ValueError(f"--output-dir {args.output_dir} is the run's own folder: its results would be overwritten")
-    if args.host:
-        trainer = _host_trainer(args)
-    else:
-        trainer = _own_trainer(args) if args.run else _tester(args)
-    trainer.is_finished()  # refuses a folder with another run's results
-    if args.host or trainer.trains:
-        trainer.load_model(args.model_dir if args.host else str(args.run), epoch=args.load_epoch)
-    trainer.test()
+    _check_paths(args)
+    import splip.datasets  # noqa: F401  (registers them)
+    from splip.data.capacity import choose_workers
+    from splip.training.evaluator import Evaluator
+    from splip.training.run_folder import RunFolder
+
+    tested = _host(args) if args.host else _run(args) if args.run else _model(args)
+    cfg, data, known = tested.cfg, tested.dataset, tested.trained_on()
+    if known:
+        said = f"{len(known)} of the classes that are tested as unseen were trained on: {', '.join(some(known))}"
+        if args.run:
+            raise ValueError(f"{args.run}: {said}")
+        print(f"Not zero-shot: {said}")  # a shared model, on data that its trainer did not know
+    never = sorted(tested.asked() - set(map(normalise, tested.classes)))
+    if tested.classes and cfg.DATASET.TEST_CLASSES == "seen" and never:
+        raise ValueError(f"DATASET.TEST_CLASSES seen, but the model was not trained on {', '.join(some(never))}")
+    how = tested.clip, tested.precision, tested.seed, tested.trained
+    folder = RunFolder(args.output_dir, cfg, tested.method, data, *how)
+    folder.is_finished()  # refuses a folder with another run's results
+    workers = choose_workers(cfg.DATALOADER.NUM_WORKERS, tested.device.type == "cuda")
+    evaluator = Evaluator.from_cfg(
+        cfg, tested.model, data, tested.preprocessing, tested.device, tested.precision, workers
+    )
+    with folder.locked():
+        folder.write_start(tested.model)
+        outcome = evaluator.evaluate(swapped=cfg.TEST.SWAPPED)
+        outcome.extra.update({"trained_on": known} if known else {})
+        folder.write_results(outcome, tested.preprocessing, tested.epoch, tested.history)
     return 0
 
 
 def _check_paths(args: argparse.Namespace) -> None:
-    """Refuse what is not there before torch is imported, which takes seconds."""
+    """Refuse what is not there, or does not go together, before torch is imported."""
     if args.run and not os.path.isfile(args.run / "config.yaml"):
         raise ValueError(f"{str(args.run)!r} is no run's output folder: there is no {args.run / 'config.yaml'}")
+    if not args.host and (args.trainer or args.model_dir or args.config_file):
+        own = ": a run has its own" if args.run else ""
+        raise ValueError(f"--trainer, --model-dir and --config-file belong to --host{own}")
+    if not (args.host or args.run or args.dataset_config_file):
+        raise ValueError("--dataset-config-file is needed: which data set is it to be tested on?")
+    if args.model and not args.run:
+        check_model(args.model)
     code = args.encoder.rpartition(":")[0]
     if code.endswith(".py") and not os.path.isfile(os.path.expanduser(code)):
         raise ValueError(f"--encoder: no file at {code!r}")
@@ -79,77 +140,101 @@ def _check_paths(args: argparse.Namespace) -> None:
             raise ValueError(f"no config file {path!r}")
 
 
-def _own_trainer(args: argparse.Namespace):
-    import splip.datasets
-    import splip.trainers  # noqa: F401  (both register)
-    from splip.engine import build_trainer
-    from splip.training import checkpoints
-    from splip.training.runs import read_config, take_settings, trainer_class
+def _run(args: argparse.Namespace) -> Tested:
+    """Of --run, on its own data set with the settings that are given."""
+    from splip.models import pretrained
+    from splip.training.options import read_config
 
-    if args.trainer or args.model_dir or args.config_file:
-        raise ValueError("--trainer, --model-dir and --config-file belong to --host: a run has its own")
-    cfg = read_config(args.run)
-    trainer = trainer_class(cfg.TRAINER.NAME)
-    if trainer.trains:
-        path = checkpoints.find(str(args.run), cfg.TEST.FINAL_MODEL == "best_val", args.load_epoch)
-        take_settings(cfg, trainer, checkpoints.read(path)["fingerprint"], path)
-    return build_trainer(_merged(cfg, args))
+    cfg = _merged(read_config(args.run), args)
+    saved = pretrained.read(args.run, args.load_epoch)
+    return _of_saved(args, cfg, saved, args.backbone or cfg.MODEL.BACKBONE.NAME)
 
 
-def _tester(args: argparse.Namespace):
+def _model(args: argparse.Namespace) -> Tested:
     """Of --model or --encoder, on the data set that is named."""
-    if not args.dataset_config_file:
-        raise ValueError("--dataset-config-file is needed: which data set is it to be tested on?")
-    if args.config_file or args.trainer or args.model_dir:
-        raise ValueError("--trainer, --model-dir and --config-file belong to --host")
-    if args.model:
-        check_model(args.model)
     import torch
 
-    import splip.datasets
-    import splip.trainers  # noqa: F401  (both register)
-    from splip.engine import get_cfg_default
-    from splip.models.encoders import ModelTester, load_encoder
+    from splip.engine import build_dataset, get_cfg_default
+    from splip.models.encoders import EncoderModel, Prepared, load_encoder
     from splip.models.load import load_model
     from splip.training.config import extend_cfg
 
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    where = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(where)
     cfg = get_cfg_default()
     extend_cfg(cfg)
-    cfg.USE_CUDA = torch.device(device).type == "cuda"
+    cfg.USE_CUDA = device.type == "cuda"
     cfg.SEED, cfg.TRAINER.NAME = args.seed, args.encoder or args.model
+    cfg = _merged(cfg, args)
     if args.encoder:
-        return ModelTester(_merged(cfg, args), load_encoder(args.encoder, device))
-    return ModelTester(_merged(cfg, args), load_model(args.model, device, args.backbone))
+        encoder = load_encoder(args.encoder, where)
+        return Tested(cfg, EncoderModel(encoder.encode), Prepared(encoder.transform), build_dataset(cfg), device)
+    found = load_model(args.model, where, args.backbone)
+    model = found.source or EncoderModel(found.encode, True)
+    own = found.source is not None and any(True for _ in found.source.trainable.parameters())
+    classes = found.source.recipe.classes if own else ()
+    data = build_dataset(cfg)
+    return Tested(cfg, model, found.preprocessing, data, device, seed=max(args.seed, 0), classes=classes)
 
 
-def _host_trainer(args: argparse.Namespace):
-    import splip.datasets
-    import splip.trainers  # noqa: F401  (both register)
-    from splip.engine import ENGINE, get_cfg_default
-    from splip.models.hosts import HostTrainer
+def _of_saved(args: argparse.Namespace, cfg: Any, saved: pretrained.Saved, backbone: str) -> Tested:
+    import torch
+
+    from splip.data.transforms import Preprocessing
+    from splip.engine import build_dataset
+    from splip.models.load import of_saved
+    from splip.training.precision import precision
+
+    cuda = torch.cuda.is_available() and cfg.USE_CUDA
+    device = torch.device("cuda" if cuda else "cpu")
+    model = of_saved(saved, saved.where, str(device), backbone)
+    assert model.source is not None  # of what was saved
+    clip = model.source.clip
+    asked = Preprocessing.from_cfg(cfg, clip)
+    if asked != model.preprocessing:
+        raise ValueError(f"the run's images were made as {model.preprocessing.describe()}, not {asked.describe()}")
+    seed, trained = (max(cfg.SEED, 0), False) if saved.seed is None else (saved.seed, True)
+    return Tested(
+        cfg, model.source, model.preprocessing, build_dataset(cfg), device, precision(cfg, device), clip, _keys(saved),
+        saved.epoch, seed, trained, saved.history, saved.recipe.classes if trained else (),
+    )  # fmt: skip
+
+
+def _keys(saved: pretrained.Saved) -> Dict[str, Any]:
+    """What a model is made with, by the keys of a config."""
+    return {f"TRAINER.{saved.recipe.method.upper()}.{key}": value for key, value in saved.recipe.settings.items()}
+
+
+def _host(args: argparse.Namespace) -> Tested:
+    """Of --host: its trainer builds the model and the data set."""
+    from splip import engine
+    from splip.data.transforms import Preprocessing
+    from splip.models import hosts
     from splip.training.config import extend_cfg
 
-    if ENGINE == "builtin":
+    if engine.ENGINE == "builtin":
         raise ValueError("--host needs Dassl, for which its trainers are written: see docs/HOSTS.md")
     if not (args.trainer and args.model_dir):
         raise ValueError("--host needs --trainer and --model-dir")
-    host = _import_host(args.host)
-    cfg = get_cfg_default()
-    host.extend_cfg(cfg)
+    module = _import_host(args.host)
+    cfg = engine.get_cfg_default()
+    module.extend_cfg(cfg)
     extend_cfg(cfg)
     cfg.TRAINER.NAME, cfg.SEED = args.trainer, args.seed
     # Dassl's warm-up fails since torch 2.7, and nothing is trained here
-    return HostTrainer(_merged(cfg, args, "OPTIM.WARMUP_EPOCH", -1))
+    cfg = _merged(cfg, args, "OPTIM.WARMUP_EPOCH", -1)
+    preprocessing = Preprocessing.from_cfg(cfg)
+    host = engine.build_trainer(cfg)
+    model = hosts.host_images(host, args.trainer)
+    epoch = hosts.load_host_weights(host, args.model_dir, args.load_epoch)
+    data, seed = host.dm.dataset, max(cfg.SEED, 0)
+    return Tested(cfg, model, preprocessing, data, host.device, epoch=epoch, seed=seed, trained=True)
 
 
 def _merged(cfg, args: argparse.Namespace, *last):
     """`cfg` with the files, arguments and key-value pairs merged into it, then `last`; frozen."""
-    code = args.encoder.rpartition(":")[0]
-    if code.endswith(".py") and not os.path.isfile(os.path.expanduser(code)):
-        raise ValueError(f"--encoder: no file at {code!r}")
-    if args.host and not args.host.is_dir():
-        raise ValueError(f"--host: no folder {str(args.host)!r}")
+    from splip.training.options import merge_file, merge_options
+
     for path in filter(None, (args.dataset_config_file, args.config_file)):
         merge_file(cfg, path)
     if args.root:

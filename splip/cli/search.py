@@ -29,6 +29,7 @@ from splip.common.files import whole_file
 from splip.data.classes import some
 from splip.data.images import is_file, open_rgb
 from splip.data.products import SHEET, copy_name, product_of
+from splip.search.drawings import clean_drawing, open_drawing, split_number
 from splip.search.records import Hit
 from splip.search.walk import require_folder
 
@@ -53,7 +54,7 @@ Found = List[Tuple[Question, List[Hit]]]
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``splip search``."""
     add = parser.add_argument
-    add("drawings", nargs="*", metavar="DRAWING", help="picture of a drawing")
+    add("drawings", nargs="*", metavar="DRAWING", help="picture of a drawing, or FILE.ndjson:N, strokes")
     add("--photo", action="append", default=[], help="search with a photo (may be repeated)")
     add("--text", default="", help="words; beside pictures they count as --text-weight")
     add("--text-weight", type=float, default=0.5, help="of the words, from 0 to 1 (default: %(default)s)")
@@ -116,7 +117,7 @@ def _questions(args: argparse.Namespace) -> List[Question]:
     if not questions:
         raise ValueError("what is to be searched for? Give a DRAWING, --photo or --text")
     for question in questions:
-        if question.path and not os.path.isfile(os.path.expanduser(question.path)):
+        if question.path and not os.path.isfile(split_number(question.path)[0]):
             raise ValueError(f"no file {question.path!r} (words go with --text)")
     if args.top < 1:
         raise ValueError(f"--top must be at least 1, got {args.top}")
@@ -231,10 +232,10 @@ def _asked(question: Question) -> Image.Image:
     """The question as the model saw it."""
     if not question.path:
         return Image.new("RGB", (224, 224), "white")
-    image = open_rgb(os.path.expanduser(question.path), keep_alpha=question.kind == "sketch")
-    from splip.search.drawings import clean_drawing
-
-    image = clean_drawing(image).image if question.kind == "sketch" else image
+    if question.kind == "sketch":
+        image = clean_drawing(open_drawing(question.path)).image
+    else:
+        image = open_rgb(os.path.expanduser(question.path))
     image.thumbnail((224, 224))
     return image
 

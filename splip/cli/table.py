@@ -3,6 +3,7 @@
     splip table output/sketchmoji
     splip table output/sketchmoji --convention voc --csv table.csv
     splip table output/sketchy2 --paper        (beside the paper's numbers)
+    splip table output/sketchy25 --intervals   (how sure differences are, over queries; docs/METRICS.md)
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import splip
+from splip.cli.intervals import compare_all
 from splip.retrieval.conventions import CONVENTIONS
 from splip.training.identity import differences, settings_of, shown
 
@@ -29,9 +31,7 @@ BEYOND = {  # of TRAINER.SPLIP beyond the paper, with the value that is off
     "CONTRASTIVE": 0, "TRAIN_PROJ": False, "LAYERNORM_SHARED": True, "FREE_PROMPTS": 0, "NEGATIVES": "random"
 }  # fmt: skip
 WEIGHTS = ("ALPHA", "BETA")  # of losses, likewise: off where they are 0
-NODES = {  # of trainers that come with the package, which need not be imported for a table
-    "ClipPrompt": "CLIPPROMPT", "FrozenCLIP": "FROZENCLIP", "LayerNormCLIP": "SPLIP", "SpLIP": "SPLIP"
-}  # fmt: skip
+HEADLINES = ("mAP@all", "category Acc@1")
 PAPER = Path(splip.__file__).parent / "assets" / "paper_results.csv"
 PAPER_BACKBONE = "ViT-B/32"
 
@@ -51,6 +51,7 @@ def read_results(folders: Sequence[Path]) -> List[dict]:
             try:
                 result = json.loads(path.read_text(encoding="utf-8"))
                 result["metrics"], result["seed"], result["split"]["name"]
+                result["folder"] = path.parent
             except (json.JSONDecodeError, KeyError, TypeError) as error:
                 raise ValueError(f"{path} is not the results file of a run: {error!r}") from error
             results.append(result)
@@ -101,19 +102,7 @@ def group(results: List[dict]) -> List[tuple]:
 def _identity(result: dict) -> dict:
     """What seeds of one experiment have in common."""
     found = {key: value for key, value in result.get("identity", {}).items() if key != "seed"}
-    return {**found, "settings": settings_of(result.get("config", {}), node_of(result))}
-
-
-def node_of(result: dict) -> str:
-    """The config's node of a result's method."""
-    if result["trainer"] in NODES:
-        return NODES[result["trainer"]]
-    import splip.trainers  # noqa: F401  (registers them)
-    from splip.engine import TRAINER_REGISTRY
-
-    known = TRAINER_REGISTRY.registered_names()
-    trainer = TRAINER_REGISTRY.get(result["trainer"]) if result["trainer"] in known else None
-    return getattr(trainer, "node", "") or result["trainer"].upper()
+    return {**found, "settings": settings_of(result.get("config", {}), result.get("method"))}
 
 
 def switches(result: dict) -> str:
@@ -128,12 +117,26 @@ def switches(result: dict) -> str:
 
 
 def summarise(results: List[dict], convention: str) -> List[Dict[str, str]]:
-    """One row for each group of seeds: its names, the seeds, and "mean ± std" of each metric in percent."""
+    """One row for each group of seeds: its names, the seeds, and "mean ± std" of each metric in percent, of the first
+    one also with the modality swapped."""
     rows = []
     for names, runs in group(results):
         metrics = [select(run["metrics"], convention) for run in runs]
-        rows.append({**names, **{name: spread([values[name] for values in metrics]) for name in metrics[0]}})
+        row = {**names, **{name: spread([values[name] for values in metrics]) for name in metrics[0]}}
+        first = next((name for name in HEADLINES if name in metrics[0]), "")
+        other = swapped(runs, convention, first)
+        rows.append({**row, f"{first}, swapped": other} if other else row)
     return rows
+
+
+def swapped(runs: List[dict], scope: str, metric: str) -> str:
+    """A metric with the modality swapped, as :func:`spread` shows it: "off" where it was not measured (TEST.SWAPPED),
+    empty for a method that knows no modality.
+    """
+    found = [run["swapped"] for run in runs if "swapped" in run]
+    values = [select(metrics, scope)[metric] for metrics in found if metrics != "off"]
+    part = f" ({len(values)} of {len(runs)} seeds)" if len(values) < len(runs) else ""
+    return spread(values) + part if values else "off" if found else ""
 
 
 def compare(results: List[dict], convention: Optional[str]) -> List[Dict[str, str]]:
@@ -159,6 +162,7 @@ def compare(results: List[dict], convention: Optional[str]) -> List[Dict[str, st
                 if scope in CONVENTIONS and convention not in (None, scope):
                     continue
                 values = [run["metrics"][scope][metric] for run in runs]
+                other = swapped(runs, scope, metric)
                 rows.append({
                     **names,
                     "metric": metric,
@@ -168,6 +172,7 @@ def compare(results: List[dict], convention: Optional[str]) -> List[Dict[str, st
                     "gap": f"{statistics.mean(values) - float(theirs['percent']):+.2f}" if theirs else "",
                     "table": f"{theirs['table']} ({theirs['sure']})" if theirs else "",
                     "best earlier": f"{best['percent']} ({best['method']})" if best else "",
+                    **({"swapped": other} if other else {}),
                 })
     return rows
 
@@ -192,15 +197,20 @@ def rank(run: dict) -> Tuple[bool, bool, str]:
 
 def markdown(rows: List[Dict[str, str]]) -> str:
     """Aligned Markdown; columns that say the same in every row stand in one line above the table."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
     names = [*GROUP, "seeds"]
     common = [c for c in names if c != "trainer" and len({row[c] for row in rows}) == 1]
-    columns = [c for c in columns if c not in common]
+    rest = [{name: value for name, value in row.items() if name not in common} for row in rows]
+    return ", ".join(f"{c}: {rows[0][c]}" for c in common if rows[0][c]) + "\n\n" + aligned(rest)
+
+
+def aligned(rows: List[Dict[str, str]]) -> str:
+    """Rows as a Markdown table."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
     cells = [columns, *[[row.get(c, "") for c in columns] for row in rows]]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
     lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |" for line in cells]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return ", ".join(f"{c}: {rows[0][c]}" for c in common if rows[0][c]) + "\n\n" + "\n".join(lines)
+    return "\n".join(lines)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -208,11 +218,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folders", type=Path, nargs="+", help="searched for results.json files")
     parser.add_argument("--convention", choices=tuple(CONVENTIONS), help="default: min_r_k, with --paper all")
     parser.add_argument("--paper", action="store_true", help="beside the paper's numbers")
-    parser.add_argument("--csv", type=Path, help="also write the rows here")
+    parser.add_argument("--intervals", action="store_true", help="also intervals over queries, and paired differences")
+    parser.add_argument("--metric", default="", help="of --intervals, a column of the table (default: the first)")
+    parser.add_argument("--csv", type=Path, help="also write the rows here, intervals beside it as NAME_intervals.csv")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table -> exit status 0; errors as :func:`read_results` and :func:`group`."""
+    """Print the table -> exit status 0; errors as :func:`read_results`, :func:`group` and :func:`compare_all`."""
+    if args.metric and not args.intervals:
+        raise ValueError("--metric belongs to --intervals")
     results = read_results(args.folders)
     if args.paper:
         rows = compare(results, args.convention)
@@ -225,8 +239,19 @@ def run(args: argparse.Namespace) -> int:
         rows = summarise(results, convention)
         print(f"Percent, convention {convention}, mean ± std over seeds.", markdown(rows))
     if args.csv:
-        with args.csv.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(name for row in rows for name in row)))
-            writer.writeheader()
-            writer.writerows(rows)
+        write_csv(args.csv, rows)
+    if args.intervals:
+        tests = compare_all(group(results), args.metric)
+        for title, lines in tests:
+            print(f"\n{title}\n\n{aligned(lines)}")
+        if args.csv:
+            path = args.csv.with_name(f"{args.csv.stem}_intervals.csv")
+            write_csv(path, [{"test": title, **line} for title, lines in tests for line in lines])
     return 0
+
+
+def write_csv(path: Path, rows: List[Dict[str, str]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(name for row in rows for name in row)))
+        writer.writeheader()
+        writer.writerows(rows)

@@ -15,7 +15,8 @@ from splip.common.modalities import PHOTO, SKETCH
 from splip.data.classes import normalise, read_shipped, read_split
 from splip.data.listing import list_classes
 
-PHOTO_CHOICES = ("once", "zse")
+ORIGINAL = "original"  # of PHOTO_CHOICES: without an extension
+PHOTO_CHOICES = ("once", "zse", ORIGINAL)
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Archive:
     instances: bool = False  # whether sketches name the photo that they show
 
     def places(self, fine: bool = False) -> List[Tuple[int, str]]:
-        """(modality, folder) of what is read; fine-grained only the photos that were drawn."""
+        """(modality, folder) of what is read; fine-grained, and with PHOTOS original, the photos that were drawn."""
         return [(SKETCH, self.sketches), *((PHOTO, folder) for folder in self.photos[: 1 if fine else None])]
 
 
@@ -93,6 +94,7 @@ class ClassFolder(NamedTuple):
     classname: str
     path: str  # the folder on disk, in its own spelling
     names: List[str]
+    place: str = ""  # what it is called in every layout, where there are several
 
 
 def find_split(archive: Archive, wanted: str) -> Split:
@@ -137,6 +139,8 @@ def find_archive(archive: Archive, root: str, fine: bool = False) -> Path:
     looked = {folder: (found / folder).is_dir() for _, folder in archive.places(fine)}
     if not all(looked.values()):
         lines = [f"  {found / folder}/<class>/  {'found' if there else 'MISSING'}" for folder, there in looked.items()]
+        if archive == SKETCHY and not fine and all(looked[folder] for _, folder in archive.places(fine=True)):
+            lines.append("DATASET.PHOTOS original (splip data check --photos original) does without the added photos")
         raise ValueError("\n".join([f"{archive.folder} is not below {base} in the layout of its archive:", *lines]))
     return found
 
@@ -151,19 +155,32 @@ def read_folders(archive: Archive, folder: Path, photos: str = "once", fine: boo
     Raises:
         ValueError: two folders of one place are the same class.
     """
-    known = set(read_shipped(archive.classes))
-    class_folders = []
-    for domain, place in archive.places(fine):
-        spelt: Dict[str, str] = {}
-        for name, files in list_classes(folder / place).items():
-            classname = normalise(name)
-            if classname not in known:
-                continue
-            if classname in spelt:
-                raise ValueError(f"{folder / place}: {spelt[classname]!r} and {name!r} are both class {classname!r}")
-            spelt[classname] = name
-            class_folders.append(ClassFolder(domain, classname, str(folder / place / name), files.images))
+    known = read_shipped(archive.classes)
+    class_folders = [
+        ClassFolder(domain, classname, str(folder / place / name), images)
+        for domain, place in archive.places(fine)
+        for classname, (name, images) in by_class(folder / place, known).items()
+    ]
     return class_folders if photos == "zse" else drop_repeats(class_folders)
+
+
+def by_class(folder: Path, known: Iterable[str]) -> Dict[str, Tuple[str, List[str]]]:
+    """{class: (name on disk, images)} of the class folders directly below ``folder``, sorted by that name.
+
+    Args:
+        known: the classes; folders of others are left out.
+
+    Raises:
+        ValueError: two folders are the same class.
+    """
+    classes, found = set(known), {}
+    for name, files in list_classes(folder).items():
+        classname = normalise(name)
+        if classname in found:
+            raise ValueError(f"{folder}: {found[classname][0]!r} and {name!r} are both class {classname!r}")
+        if classname in classes:
+            found[classname] = name, files.images
+    return found
 
 
 def drop_repeats(class_folders: Iterable[ClassFolder]) -> List[ClassFolder]:
@@ -235,6 +252,8 @@ def expected_counts(split: Split, photos: str = "once", file_lists: str = "") ->
     more = [0 if file_lists else held_out * len(split.seen), 0, 0, 0]
     if photos == "once":
         more = [more[0], -repeats[0], 0, -repeats[1]]
+    if photos == ORIGINAL and split.name in SKETCHY.splits:  # 100 of each class
+        counts = counts[0], 100 * len(split.seen), counts[2], 100 * len(split.unseen)
     return [None if count is None else count + change for count, change in zip(counts, more)]
 
 

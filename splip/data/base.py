@@ -9,12 +9,13 @@ import copy
 import hashlib
 import os
 from collections import defaultdict
-from typing import Any, Dict, Iterable, List, Sequence, Set
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Set
 
 from PIL import Image
 
 from splip.common.modalities import MODALITIES, PHOTO, SKETCH
 from splip.data.images import open_rgb
+from splip.data.strokes import StrokeSpec, draw
 from splip.engine import DatasetBase, Datum
 
 SETTINGS = ("zs", "gzs", "fg", "cross")
@@ -31,6 +32,7 @@ class SBIRDatum(Datum):
             its photo share it); "" elsewhere.
         spec: whatever the data set's `load_image` needs beyond `impath` (small, picklable).
         listed: `impath` comes out of a directory's listing, so the file is not looked for again.
+        place: what the image is called in every layout of the data set, where there are several.
 
     Raises:
         ValueError: no file at `impath`, or an unknown domain.
@@ -45,13 +47,14 @@ class SBIRDatum(Datum):
         spec: Any = None,
         label: int = -1,
         listed: bool = False,
+        place: str = "",
     ) -> None:
         if not (listed or os.path.isfile(impath)):
             raise ValueError(f"no image file at {impath!r} (class {classname!r})")
         if domain not in (SKETCH, PHOTO):
             raise ValueError(f"domain must be {SKETCH} (sketch) or {PHOTO} (photo), got {domain!r}")
         super().__init__(impath=impath, label=label, domain=domain, classname=classname)
-        self.instance, self.spec = instance, spec
+        self.instance, self.spec, self.place = instance, spec, place
 
     def with_label(self, label: int) -> SBIRDatum:
         """A copy that carries `label`."""
@@ -84,6 +87,7 @@ class SBIRDataset(DatasetBase):
             training classes beside them in the generalised setting). Otherwise all seen classes
             are trained on, and the two are empty.
         overlap: whether test classes may be seen ones (cross-data set gallery `all_unseen`).
+        tested: classes that `queries` and `gallery` are of, where they are not the unseen ones (DATASET.TEST_CLASSES).
 
     Attributes:
         train_x: labels index `classnames`, the sorted classes in training.
@@ -113,6 +117,7 @@ class SBIRDataset(DatasetBase):
         pseudo_unseen: Sequence[str] = (),
         hold_out: bool = False,
         overlap: bool = False,
+        tested: Optional[Sequence[str]] = None,
     ) -> None:
         if setting not in SETTINGS:
             raise ValueError(f"DATASET.SETTING must be one of {SETTINGS}, got {setting!r}")
@@ -138,7 +143,10 @@ class SBIRDataset(DatasetBase):
         ] if held else []
 
         _check_modalities(train, seen, "seen")
-        _check_modalities([*queries, *gallery], unseen, "unseen")
+        if tested is None:
+            _check_modalities([*queries, *gallery], unseen, "unseen")
+        else:
+            _check_modalities([*queries, *gallery], tested, "test")
         _check_domains(queries, SKETCH, "queries")
         _check_domains(gallery, PHOTO, "gallery")
         if setting == "fg":
@@ -155,8 +163,18 @@ class SBIRDataset(DatasetBase):
             test=[*self.test_queries, *self.test_gallery],
         )
 
+    def lists(self) -> List[Sequence[SBIRDatum]]:
+        """Every list of images: training, test and validation."""
+        return [self.train_x, self.test_queries, self.test_gallery, self.val_queries, self.val_gallery]
+
     def load_image(self, datum: SBIRDatum) -> Image.Image:
-        """The RGB picture of `datum`; ValueError naming the file if it cannot be read."""
+        """The RGB picture of `datum`, drawn where its file holds strokes.
+
+        Raises:
+            ValueError: the file cannot be read; it is named.
+        """
+        if isinstance(datum.spec, StrokeSpec):
+            return draw(datum.impath, datum.spec)
         return open_rgb(datum.impath)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import List, Tuple
+from typing import List, Mapping, Tuple
 
 SHARED = "/dev/shm"  # where workers leave their batches (Linux)
 MOST_WORKERS = 16
@@ -80,15 +80,21 @@ def free_memory() -> int:
     return max(0, min(found)) if found else 2**62
 
 
-def require_memory(count: int, item_bytes: int, what: str) -> None:
+def require_memory(counts: Mapping[str, int], item_bytes: int, key: str, on_disk: str) -> None:
     """Stop before the system does where arrays do not fit into memory.
 
+    Args:
+        counts: of the arrays, by what they are; each process of this machine has its own.
+        item_bytes: of one.
+        key: the setting that asked for them. on_disk: the one that keeps them in a folder instead.
+
     Raises:
-        ValueError: ``count`` arrays of ``item_bytes`` need more than there is; it says how much.
+        ValueError: they need more than there is; it says how much.
     """
-    need, free = count * item_bytes * processes_here(), free_memory()  # each process has its own copy
+    need, free = sum(counts.values()) * item_bytes * processes_here(), free_memory()
     if need > free:
+        what = " and ".join(f"{count:,} {name}" for name, count in counts.items() if count)
         raise ValueError(
-            f"DATASET.CACHE: {count:,} {what} need {need / 1e9:.1f} GB of memory, of which {free / 1e9:.1f} GB are "
-            "free. DATASET.PIXEL_CACHE FOLDER keeps them on disk (memory-mapped, shared by processes and runs)"
+            f"{key}: {what} need {need / 1e9:.1f} GB of memory, of which {free / 1e9:.1f} GB are free. {on_disk} "
+            "FOLDER keeps them on disk (memory-mapped, shared by processes and runs)"
         )

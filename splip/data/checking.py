@@ -17,6 +17,7 @@ from tqdm import tqdm
 from splip.data.images import describe_image, readers
 from splip.data.listing import cache_folder
 from splip.data.products import product_of
+from splip.data.strokes import has_strokes, list_lines
 
 SHOWN = 5  # unreadable images that an error names
 
@@ -55,7 +56,7 @@ def check_images(paths: Iterable[str], quiet: bool = False) -> int:
 
 def _reason(path: str) -> str:
     try:
-        describe_image(path)
+        list_lines(path) if has_strokes(path) else describe_image(path)
     except ValueError as error:
         return str(error)
     product = product_of(path) if path.lower().endswith(".png") else ""

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import os
 import random
-from typing import Any, Dict, Iterable, List, Mapping, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 from splip.common.modalities import PHOTO, SKETCH
 from splip.data.base import SBIRDatum
+from splip.data.strokes import PEN
 
 GALLERIES: Dict[str, Tuple[str, ...]] = {  # of each setting, the default first
     "zs": ("unseen",),
     "gzs": ("all_seen", "sampled_20", "classes_20", "held_out"),
     "fg": ("category", "all"),
-    "cross": ("unseen_minus_source", "all_unseen"),
+    "cross": ("unseen_minus_source", "unseen_minus_related", "all_unseen"),
 }
 DRAWN = ("sampled_20", "classes_20", "held_out")  # rules that DATASET.GALLERY_SEED seeds
-BENCHMARK_KEYS = {"PHOTOS": "once", "FILE_LISTS": "", "TARGET": ""}  # of cfg.DATASET, with what leaves them unused
+STROKE_KEYS = {f"STROKE_{name.upper()}": default for name, default in PEN._asdict().items()}
+TEST_CLASSES = ("unseen", "seen", "pseudo_unseen")  # of cfg.DATASET.TEST_CLASSES
+BENCHMARK_KEYS = {  # of cfg.DATASET, with what leaves them unused
+    "PHOTOS": "once", "FILE_LISTS": "", "TARGET": "", "SUBSET": "", "TEST_CLASSES": "unseen",
+    "EXTRA_SKETCHES": "", "EXTRA_PER_CLASS": 0, **STROKE_KEYS,
+}  # fmt: skip
 
 
 def read_setting(
@@ -47,7 +53,7 @@ def read_setting(
 def name_gallery(rule: str, seed: int = 0, photos: str = "once", file_lists: str = "") -> str:
     """The gallery's name in results: its rule, with the seed of a draw and every switch that is not its default."""
     parts = [rule, *([f"seed {seed}"] if rule in DRAWN else [])]
-    parts += [f"{photos} repeats"] if photos != "once" else []
+    parts += {"once": [], "zse": ["zse repeats"], "original": ["original photos"]}[photos]
     return ", ".join([*parts, *(["zse file lists"] if file_lists else [])])
 
 
@@ -93,6 +99,41 @@ def split_classes(
         train = [item for item in train if item.domain == SKETCH or _identity(item) not in held]
         gallery += [item for item in photos if _identity(item) in held]
     return {"train": train, "queries": queries, "gallery": gallery}
+
+
+def choose_test(
+    parts: Mapping[str, Any], which: str, unseen: Sequence[str], held: Iterable[str] = (), seed: int = 0
+) -> Tuple[Dict[str, Any], Optional[List[str]], str]:
+    """Parts as from `split_classes`, tested on other classes -> (parts, those classes, what they are in words).
+
+    For the unseen ones it is (parts, None, "").
+
+    - ``unseen``: as they are.
+    - ``pseudo_unseen``: sketches ask and photos answer of the seen classes `held`, which leave training; a recipe is
+      chosen on these, before the unseen ones are looked at.
+    - ``seen``: likewise of classes that are trained on, as many as there are unseen ones, so that chance is the same:
+      the very images of training. The distance from ``unseen`` is what the model has not carried over.
+
+    Args:
+        held: seen classes that leave training.
+        seed: by which ``seen`` draws.
+
+    Raises:
+        ValueError: another `which`, or no class is left.
+    """
+    if which not in TEST_CLASSES:
+        raise ValueError(f"DATASET.TEST_CLASSES must be one of {', '.join(TEST_CLASSES)}, got {which!r}")
+    if which == "unseen":
+        return dict(parts), None, ""
+    classes, words = sorted(held), "pseudo-unseen classes"
+    if which == "seen":
+        trained = sorted({item.classname for item in parts["train"]} - set(held))
+        classes, words = _draw(trained, len(unseen), f"seen/{seed}"), f"seen classes (seed {seed})"
+    if not classes:
+        raise ValueError(f"DATASET.TEST_CLASSES {which}: the split has no such class")
+    chosen = [item for item in parts["train"] if item.classname in set(classes)]
+    sketches, photos = ([item for item in chosen if item.domain == domain] for domain in (SKETCH, PHOTO))
+    return {**parts, "queries": sketches, "gallery": photos}, classes, f"{len(classes)} {words}"
 
 
 def _hold_out_photos(photos: Iterable[SBIRDatum], seed: int) -> Set[tuple]:

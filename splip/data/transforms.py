@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
@@ -20,17 +20,21 @@ from torchvision.transforms import functional as F
 from splip.backbone import backbone_info, clip_dims
 from splip.backbone.layout import CLIP_MEAN, CLIP_STD
 from splip.common.modalities import PHOTO, SKETCH
+from splip.data.drawn import VARIETY
 from splip.data.images import as_rgb
 
 RESIZES = ("crop", "pad", "squash")
+INTERPOLATIONS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 LONGEST = 16  # sides of a picture, long : short, up to which it is resized whole
 # Where in the image things lie: a sketch and the photo that it was drawn from take these together.
 GEOMETRY = ("random_resized_crop", "random_crop", "random_flip")
 # How things look, of one modality alone.
 APPEARANCE = {
     "sketch_redraw": SKETCH, "sketch_elastic": SKETCH, "sketch_erase": SKETCH, "photo_colour": PHOTO,
+    "stroke_width": SKETCH, "stroke_jitter": SKETCH,
 }  # fmt: skip
-TRANSFORMS = (*GEOMETRY, *APPEARANCE, "normalize")  # "normalize" always happens; CoOp's configs name it
+# "stroke_drop" is for drawings of strokes alone; "normalize" always happens, CoOp's configs name it.
+TRANSFORMS = (*GEOMETRY, *APPEARANCE, "stroke_drop", "normalize")
 
 
 @dataclass(frozen=True)
@@ -43,40 +47,48 @@ class Preprocessing:
             which changes the proportions (C: ClipPrompt). ``pad``: the longer side, black around (C: Sketch_LVM's
             ``ImageOps.pad``).
         mean, std: of colours in [0, 1].
+        interpolation: ``bicubic`` (CLIP) or ``bilinear`` (C: ClipPrompt).
 
     Raises:
-        ValueError: another ``resize``.
+        ValueError: another ``resize`` or ``interpolation``, or colours cannot be normalised so.
     """
 
     size: int
     resize: str = "crop"
     mean: Tuple[float, ...] = CLIP_MEAN
     std: Tuple[float, ...] = CLIP_STD
+    interpolation: str = "bicubic"
 
     def __post_init__(self) -> None:
         if self.resize not in RESIZES:
             raise ValueError(f"INPUT.RESIZE must be one of {RESIZES}, got {self.resize!r}")
+        if self.interpolation not in INTERPOLATIONS:
+            raise ValueError(f"INPUT.INTERPOLATION must be one of {tuple(INTERPOLATIONS)}, got {self.interpolation!r}")
+        for name, least in (("mean", -math.inf), ("std", 0.0)):
+            values = tuple(getattr(self, name))  # a list where it comes out of a file
+            if not all(least < value < math.inf for value in values):
+                raise ValueError(f"INPUT.PIXEL_{name.upper()} must be finite, a deviation above 0, got {values}")
+            object.__setattr__(self, name, values)
 
     @classmethod
     def from_cfg(cls, cfg: Any, clip: Any = None) -> Preprocessing:
-        """INPUT's, with the colours that the backbone was trained with unless INPUT.OWN_STATISTICS has others.
+        """INPUT's: bicubic, with the colours that the backbone was trained with, unless OWN_STATISTICS has others.
 
         Args:
             clip: the backbone; None = one of OpenAI's.
 
         Raises:
-            ValueError: the images are not square, are not interpolated as CLIP's are, or are to be normalised as
-                neither OpenAI's CLIPs (what config files have) nor this backbone wants it, without OWN_STATISTICS.
+            ValueError: the images are not square or not of the backbone's size; or, without OWN_STATISTICS, are not
+                interpolated as CLIP's are, or are to be normalised as neither OpenAI's CLIPs (what config files have)
+                nor this backbone wants it.
         """
         node = cfg.INPUT
         if len(node.SIZE) != 2 or node.SIZE[0] != node.SIZE[1]:
             raise ValueError(f"INPUT.SIZE must be two equal sides, got {tuple(node.SIZE)}")
-        if node.INTERPOLATION != "bicubic":
-            hint = ""
-            if node.INTERPOLATION == "bilinear":
-                hint = ", Dassl's default: was a method's file (--config-file) given?"
+        if node.INTERPOLATION != "bicubic" and not node.OWN_STATISTICS:
             raise ValueError(
-                f"INPUT.INTERPOLATION must be 'bicubic', as CLIP has it, got {node.INTERPOLATION!r}{hint}"
+                f"INPUT.INTERPOLATION must be 'bicubic', as CLIP has it, got {node.INTERPOLATION!r} (bilinear is "
+                "Dassl's default: was a method's file (--config-file) given?); INPUT.OWN_STATISTICS True takes it"
             )
         statistics, info = [], backbone_info(clip)
         for key, openai, wanted in (("PIXEL_MEAN", CLIP_MEAN, info.mean), ("PIXEL_STD", CLIP_STD, info.std)):
@@ -87,7 +99,11 @@ class Preprocessing:
                     f"INPUT.{key} must be CLIP's {wanted}, got {given}; INPUT.OWN_STATISTICS True takes other ones"
                 )
             statistics.append(given if node.OWN_STATISTICS else wanted)
-        return cls(node.SIZE[0], node.RESIZE, *statistics)
+        side = clip_dims(clip).resolution if clip is not None else node.SIZE[0]
+        if node.SIZE[0] != side:
+            name = cfg.MODEL.BACKBONE.NAME
+            raise ValueError(f"INPUT.SIZE is {tuple(node.SIZE)}, but backbone {name!r} takes {side} x {side} images")
+        return cls(node.SIZE[0], node.RESIZE, *statistics, node.INTERPOLATION)
 
     def __call__(self, image: Image.Image) -> Tensor:
         """One picture -> what a model takes, (3, size, size) float32; transparent parts become white."""
@@ -95,15 +111,16 @@ class Preprocessing:
 
     def describe(self) -> Dict[str, Any]:
         """As plain values."""
-        return {"size": self.size, "resize": self.resize, "mean": list(self.mean), "std": list(self.std)}
+        return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
 
-    def statistics(self) -> Dict[str, List[float]]:
-        """Mean and deviation under their names in a config."""
-        return {"PIXEL_MEAN": list(self.mean), "PIXEL_STD": list(self.std)}
+    @property
+    def resampling(self) -> str:
+        """How pixels come about, for what keeps them: "crop", "squash bilinear"."""
+        return self.resize if self.interpolation == "bicubic" else f"{self.resize} {self.interpolation}"
 
     def pixels(self, image: Image.Image) -> np.ndarray:
         """-> (size, size, 3) uint8."""
-        return to_pixels(image, self.size, self.resize)
+        return to_pixels(image, self.size, self.resize, self.interpolation)
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) uint8 -> float32 with this mean and deviation, on the same device."""
@@ -119,25 +136,23 @@ def preprocess(clip: Any) -> Preprocessing:
     return Preprocessing(clip_dims(clip).resolution, mean=info.mean, std=info.std)
 
 
-def to_pixels(image: Image.Image, size: int, resize: str = "crop") -> np.ndarray:
-    """An image as :class:`Preprocessing` says, (size, size, 3) uint8, resized bicubically.
+def to_pixels(image: Image.Image, size: int, resize: str = "crop", interpolation: str = "bicubic") -> np.ndarray:
+    """An image as :class:`Preprocessing` says, (size, size, 3) uint8.
 
     Of an image more than LONGEST times as long as it is short, the ends, which the crop would drop, are cut off first:
     a line of 60,000 pixels would else become 60,000 * size * size of them.
     """
-    if image.mode != "RGB":
-        image = image.convert("RGB")
-    if resize == "squash":
-        return np.array(image.resize((size, size), Image.Resampling.BICUBIC))
-    if resize == "pad":
-        return np.array(ImageOps.pad(image, (size, size), Image.Resampling.BICUBIC))
+    image = image if image.mode == "RGB" else image.convert("RGB")
+    if resize != "crop":
+        how = (size, size), INTERPOLATIONS[interpolation]
+        return np.array(image.resize(*how) if resize == "squash" else ImageOps.pad(image, *how))
     short, long = sorted(image.size)
     if long > LONGEST * short:
         kept = LONGEST * short + (long - LONGEST * short) % 2  # as much off one end as off the other
         before = (long - kept) // 2
         across = image.width > image.height
         image = image.crop((before, 0, before + kept, short) if across else (0, before, short, before + kept))
-    image = F.resize(image, size, F.InterpolationMode.BICUBIC)
+    image = F.resize(image, size, F.InterpolationMode(interpolation))
     return np.array(F.center_crop(image, size))
 
 
@@ -163,36 +178,40 @@ class Augmentation:
     """The training transforms of a config.
 
     Args:
-        names: of TRANSFORMS. Those of GEOMETRY come first, then those of APPEARANCE, each in the order given.
+        names: of TRANSFORMS. Those of GEOMETRY come first, then those of APPEARANCE, each in the order given. A sketch
+            of strokes is drawn anew with `strokes`, those of `splip.data.drawn.VARIETY`, before all of them.
         scale: area range of random_resized_crop (INPUT.RRCROP_SCALE); its aspect is 3/4 to 4/3.
         padding: pixels that random_crop may shift by (INPUT.CROP_PADDING).
+        interpolation: of random_resized_crop, as :class:`Preprocessing` has it.
 
     Raises:
         ValueError: an unknown name, or a scale outside (0, 1].
     """
 
-    def __init__(self, names: Sequence[str], scale=(0.08, 1.0), padding: int = 4) -> None:
+    def __init__(self, names: Sequence[str], scale=(0.08, 1.0), padding: int = 4, interpolation="bicubic") -> None:
         unknown = [name for name in names if name not in TRANSFORMS]
         if unknown:
             raise ValueError(f"INPUT.TRANSFORMS must be of {TRANSFORMS}, got {unknown}")
         if not 0 < scale[0] <= scale[1] <= 1:
             raise ValueError(f"INPUT.RRCROP_SCALE must be 0 < low <= high <= 1, got {tuple(scale)}")
-        self.names, self.scale, self.padding = tuple(names), tuple(scale), padding
+        self.names, self.scale, self.padding, self.interpolation = tuple(names), tuple(scale), padding, interpolation
         self.geometry: List[Callable] = [getattr(self, name) for name in names if name in GEOMETRY]
+        self.strokes = tuple(name for name in names if name in VARIETY)
 
     def __call__(
-        self, pixels: np.ndarray, domain: int, geometry: random.Random, appearance: random.Random
+        self, pixels: np.ndarray, domain: int, geometry: random.Random, appearance: random.Random, drawn: bool = False
     ) -> np.ndarray:
         """(S, S, 3) uint8 -> the same shape.
 
         Args:
             domain: SKETCH or PHOTO.
             geometry, appearance: of the random numbers of either group.
+            drawn: `pixels` were drawn with `strokes`, which are not applied again.
         """
         for step in self.geometry:
             pixels = step(pixels, geometry)
         for name in self.names:
-            if APPEARANCE.get(name) == domain:
+            if APPEARANCE.get(name) == domain and not (drawn and name in self.strokes):
                 pixels = getattr(self, name)(pixels, appearance)
         return pixels
 
@@ -205,7 +224,7 @@ class Augmentation:
         width, height = (min(size, math.sqrt(area * ratio)) for ratio in (aspect, 1 / aspect))
         left, top = rng.uniform(0, size - width), rng.uniform(0, size - height)
         box = (left, top, left + width, top + height)
-        return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC, box=box))
+        return np.asarray(Image.fromarray(pixels).resize((size, size), INTERPOLATIONS[self.interpolation], box=box))
 
     def random_crop(self, pixels: np.ndarray, rng: random.Random) -> np.ndarray:
         size, pad = len(pixels), self.padding
@@ -223,13 +242,10 @@ class Augmentation:
         image, way = Image.fromarray(pixels), rng.choice(("as it is", "as it is", "thinner", "thicker", "hollow"))
         if way == "as it is":
             return pixels
-        if way == "thicker":
-            return np.asarray(image.filter(ImageFilter.MinFilter(3)))
-        eroded = np.asarray(image.filter(ImageFilter.MaxFilter(3 if way == "thinner" else 5)))
-        left = (255 - eroded).sum(dtype=np.int64) / max(1, (255 - pixels).sum(dtype=np.int64))
-        if way == "thinner":
-            return eroded if left > 0.3 else pixels  # a thin line would vanish
-        return 255 - (eroded - pixels) if left > 0.3 else pixels  # there is nothing solid to hollow
+        if way != "hollow":
+            return _other_width(pixels, way)
+        eroded = np.asarray(image.filter(ImageFilter.MaxFilter(5)))
+        return 255 - (eroded - pixels) if _left(eroded, pixels) > 0.3 else pixels  # there is nothing solid to hollow
 
     def sketch_elastic(self, pixels: np.ndarray, rng: random.Random) -> np.ndarray:
         """A smooth warp of up to 6 % of the side: an unsteady hand."""
@@ -237,8 +253,7 @@ class Augmentation:
         size = (len(pixels), len(pixels))
         field = torch.nn.functional.interpolate(cells, size, mode="bicubic", align_corners=True)  # (1, 2, S, S)
         shift = rng.uniform(0, 0.12) * field.permute(0, 2, 3, 1)  # of a side of 2
-        image = to_tensor(pixels)
-        return F.elastic_transform(image, shift, fill=[255.0] * 3).permute(1, 2, 0).numpy()
+        return F.elastic_transform(to_tensor(pixels), shift, fill=[255.0] * 3).permute(1, 2, 0).numpy()
 
     def sketch_erase(self, pixels: np.ndarray, rng: random.Random) -> np.ndarray:
         """Up to three small patches of white: strokes that were left out."""
@@ -249,6 +264,19 @@ class Augmentation:
             out[top : top + side, left : left + side] = 255
         return out
 
+    def stroke_width(self, pixels: np.ndarray, rng: random.Random) -> np.ndarray:
+        """Of a sketch without strokes: lines thinner, as they are or thicker."""
+        way = rng.choice(("as it is", "thinner", "thicker"))
+        return pixels if way == "as it is" else _other_width(pixels, way)
+
+    def stroke_jitter(self, pixels: np.ndarray, rng: random.Random) -> np.ndarray:
+        """Of a sketch without strokes: turned by up to 8 degrees, shifted by up to 4 % of the side; white comes in."""
+        size = len(pixels)
+        shift = round(rng.uniform(-0.04, 0.04) * size), round(rng.uniform(-0.04, 0.04) * size)
+        turn, fill = rng.uniform(-8, 8), (255, 255, 255)
+        image = Image.fromarray(pixels).rotate(turn, Image.Resampling.BICUBIC, translate=shift, fillcolor=fill)
+        return np.asarray(image)
+
     def photo_colour(self, pixels: np.ndarray, rng: random.Random) -> np.ndarray:
         """Other brightness, contrast, saturation and hue."""
         image = Image.fromarray(pixels)
@@ -256,3 +284,17 @@ class Augmentation:
         image = F.adjust_contrast(image, rng.uniform(0.7, 1.3))
         image = F.adjust_saturation(image, rng.uniform(0.3, 1.5))
         return np.asarray(F.adjust_hue(image, rng.uniform(-0.25, 0.25)))
+
+
+def _other_width(pixels: np.ndarray, way: str) -> np.ndarray:
+    """Lines a pixel wider at each side (``thicker``), or narrower where they do not vanish."""
+    image = Image.fromarray(pixels)
+    if way == "thicker":
+        return np.asarray(image.filter(ImageFilter.MinFilter(3)))
+    eroded = np.asarray(image.filter(ImageFilter.MaxFilter(3)))
+    return eroded if _left(eroded, pixels) > 0.3 else pixels
+
+
+def _left(eroded: np.ndarray, pixels: np.ndarray) -> float:
+    """How much of the ink."""
+    return (255 - eroded).sum(dtype=np.int64) / max(1, (255 - pixels).sum(dtype=np.int64))

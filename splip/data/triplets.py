@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from functools import partial
-from typing import Any, Dict, Iterator, List, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from splip.common.modalities import PHOTO, SKETCH
 from splip.data import capacity
 from splip.data.base import SBIRDataset, SBIRDatum
 from splip.data.row_cache import MappedRows, describe, pixel_cache
+from splip.data.strokes import StrokeSpec, draw
 from splip.data.transforms import Augmentation, Preprocessing, to_tensor
 
 READ = 64  # images at a time, where they are read to be kept
@@ -55,20 +56,42 @@ class ImageDataset(Dataset):
     def __getitem__(self, index: int) -> Tensor:
         return to_tensor(self.pixels(index))
 
-    def preload(self, num_workers: int = 0, folder: str = "") -> None:
+    def augmented(
+        self, index: int, augmentation: Augmentation, geometry: random.Random, appearance: random.Random,
+        pixels: Optional[np.ndarray] = None,
+    ) -> np.ndarray:  # fmt: skip
+        """An image after `augmentation`; where that varies strokes, a sketch of strokes is drawn anew.
+
+        Args:
+            pixels: the image as it is, where the caller has it.
+        """
+        item = self.items[index]
+        drawn = bool(augmentation.strokes) and isinstance(item.spec, StrokeSpec)
+        if drawn:
+            image = draw(item.impath, item.spec, augmentation.strokes, appearance)
+            pixels = self.preprocessing.pixels(image)
+        elif pixels is None:
+            pixels = self.pixels(index)
+        return augmentation(pixels, item.domain, geometry, appearance, drawn)
+
+    def preload(self, num_workers: int = 0, folder: str = "", name: str = "", later: int = 0) -> None:
         """Read every image once, now, and serve it from memory from then on.
 
         Args:
             folder: keep the images there instead (`pixel_cache`), and read only those that it lacks.
+            name: of them, to be said; "" = nothing is said.
+            later: validation images that will be kept beside them. ValueError where memory has no room for all.
         """
         if self.memory is not None:
             return
+        if name:
+            print(f"Reading {len(self):,} {name} into {folder or 'memory'}", flush=True)
         if folder:
             self.memory = pixel_cache(folder, self.size).fill(self.lines(), partial(self._read, num_workers))
             return
-        capacity.require_memory(len(self), self.item_bytes, "images")
-        memory = np.empty((len(self), self.size, self.size, 3), dtype=np.uint8)
-        done = 0
+        counts = {"images": len(self), "of validation": later}
+        capacity.require_memory(counts, self.item_bytes, "DATASET.CACHE", "DATASET.PIXEL_CACHE")
+        memory, done = np.empty((len(self), self.size, self.size, 3), dtype=np.uint8), 0
         for batch in self._read(num_workers, range(len(self))):
             memory[done : done + len(batch)] = batch
             done += len(batch)
@@ -76,7 +99,7 @@ class ImageDataset(Dataset):
 
     def lines(self) -> List[str]:
         """What each image depends on, as text (`splip.data.row_cache.describe`)."""
-        kind, how = type(self.dataset).__name__, self.preprocessing.resize
+        kind, how = type(self.dataset).__name__, self.preprocessing.resampling
         return [describe(kind, item.impath, item.spec, how) for item in self.items]
 
     def _read(self, num_workers: int, positions: Sequence[int]) -> Iterator[np.ndarray]:
@@ -98,6 +121,9 @@ class Triplets(Dataset):
         num_permutations: size of the jigsaw's bank, from which each item draws an index.
         seed: of everything that is drawn.
 
+    Raises:
+        ValueError: `augmentation` drops strokes, and no sketch has any.
+
     Items are addressed as (epoch, index of the sketch).
 
     Attributes:
@@ -113,6 +139,8 @@ class Triplets(Dataset):
     ) -> None:
         self.images, self.augmentation = images, augmentation
         self.num_permutations, self.seed = num_permutations, seed
+        if "stroke_drop" in augmentation.names and not any(isinstance(d.spec, StrokeSpec) for d in images.items):
+            raise ValueError("INPUT.TRANSFORMS stroke_drop: none of the training sketches are strokes (.ndjson)")
         self.fine_grained = images.dataset.setting == "fg"
         self.sketches: List[int] = []
         self.photos: Dict[int, List[int]] = defaultdict(list)  # label -> positions in train_x
@@ -149,8 +177,7 @@ class Triplets(Dataset):
             if name == "sketch" or (self.fine_grained and name == "positive"):
                 together.setstate(state)
                 geometry = together
-            domain = self.images.items[position].domain
-            item[name] = to_tensor(self.augmentation(self.images.pixels(position), domain, geometry, rng))
+            item[name] = to_tensor(self.images.augmented(position, self.augmentation, geometry, rng))
         return item
 
     def draw(self, address: Tuple[int, int]) -> Tuple[Dict[str, object], Dict[str, int], random.Random]:
@@ -254,8 +281,7 @@ def triplet_loader(triplets: Triplets, batch_size: int, num_workers: int) -> Dat
     """
     if len(triplets) < batch_size:
         raise ValueError(
-            f"DATALOADER.TRAIN_X.BATCH_SIZE is {batch_size}, but there are only {len(triplets)} "
-            "training sketches"
+            f"DATALOADER.TRAIN_X.BATCH_SIZE is {batch_size}, but there are only {len(triplets)} training sketches"
         )
     if batch_size % distributed.world():
         raise ValueError(

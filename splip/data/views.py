@@ -1,4 +1,4 @@
-"""Fixed views of training images: the same few augmented versions of each, in every epoch and every run.
+"""Fixed views of training images: the same few augmented versions of each in every epoch; each seed has its own.
 
 What is frozen and comes before every prompt, a backbone's patch embedding, can then be computed once for each view and
 kept (`splip.training.patch_cache`).
@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import os
 import random
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Any, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from splip.common.modalities import SKETCH
 from splip.data.row_cache import describe
 from splip.data.transforms import Augmentation, to_tensor
-from splip.data.triplets import ImageDataset
+from splip.data.triplets import ImageDataset, Triplets, triplet_loader
 from splip.jigsaw import permutation_bank, shuffle
 
 
@@ -40,12 +40,12 @@ class Views(Dataset):
     Args:
         images: of `dataset.train_x`.
         sketches, photos: views of each image of either modality.
-        seed: of the views; not of a run, so that runs of several seeds share them.
+        seed: the run's, so that what seeds differ in holds the augmentation, too.
     """
 
     def __init__(
         self, images: ImageDataset, augmentation: Augmentation, sketches: int, photos: int, jigsaw: Jigsaw,
-        seed: int = 0,
+        seed: int,
     ) -> None:  # fmt: skip
         self.images, self.augmentation, self.jigsaw, self.seed = images, augmentation, jigsaw, seed
         self.fine_grained = images.dataset.setting == "fg"
@@ -73,12 +73,12 @@ class Views(Dataset):
 
     def pixels(self, position: int, view: int) -> np.ndarray:
         """(S, S, 3) uint8."""
-        item, name = self.images.items[position], self._name(position)
+        name = self._name(position)
         geometry = random.Random(f"{self.seed}/{self._lies(position, view)}/geometry")
         appearance = random.Random(f"{self.seed}/{name}/{view}/appearance")
         if self._last is None or self._last[0] != position:  # rows of one image follow each other: it is read once
             self._last = position, self.images.pixels(position)
-        return self.augmentation(self._last[1], item.domain, geometry, appearance)
+        return self.images.augmented(position, self.augmentation, geometry, appearance, self._last[1])
 
     def permutation(self, position: int, view: int) -> int:
         """By which of the bank's permutations the shuffled copy of a sketch's view is made."""
@@ -96,8 +96,8 @@ class Views(Dataset):
     def line(self, row: int) -> str:
         """What a view depends on, as text: the image's file as it is now, and everything that makes the view of it."""
         position, view, shuffled = self.rows[row]
-        item, how = self.images.items[position], self.augmentation
-        image = describe(type(self.images.dataset).__name__, item.impath, item.spec, self.images.preprocessing.resize)
+        item, how, pixels = self.images.items[position], self.augmentation, self.images.preprocessing.resampling
+        image = describe(type(self.images.dataset).__name__, item.impath, item.spec, pixels)
         made = f"{how.names} {how.scale} {how.padding} {self.seed} {view} {self._lies(position, view)}"
         return f"{image} {made} {tuple(self.jigsaw) if shuffled else ''}"
 
@@ -110,5 +110,35 @@ class Views(Dataset):
 
     def _name(self, position: int) -> str:
         item = self.images.items[position]
-        folder, name = os.path.split(item.impath)
+        folder, name = os.path.split(item.place or item.impath)
         return f"{item.classname}/{os.path.basename(folder)}/{name}/{item.spec!r}"
+
+
+def training_loader(
+    cfg: Any, images: ImageDataset, num_permutations: int, seed: int, jigsaw: Jigsaw, workers: int
+) -> DataLoader:
+    """Batches of training triplets, as INPUT, DATALOADER and TRAINER.PATCH_CACHE have it; errors as
+    :func:`splip.data.triplets.triplet_loader`.
+
+    Args:
+        images: of ``dataset.train_x``.
+        num_permutations: of :class:`splip.data.triplets.Triplets`.
+        seed: of these and of :class:`Views`.
+        jigsaw: of the views.
+    """
+    node = cfg.INPUT
+    augmentation = Augmentation(node.TRANSFORMS, node.RRCROP_SCALE, node.CROP_PADDING, node.INTERPOLATION)
+    triplets = Triplets(images, augmentation, num_permutations, seed)
+    if node.SKETCH_VIEWS:
+        triplets.views = Views(images, augmentation, node.SKETCH_VIEWS, node.PHOTO_VIEWS, jigsaw, seed)
+        triplets.as_rows = bool(cfg.TRAINER.PATCH_CACHE)
+    return triplet_loader(triplets, cfg.DATALOADER.TRAIN_X.BATCH_SIZE, 0 if triplets.as_rows else workers)
+
+
+def reseed(batches: DataLoader, seed: int) -> None:
+    """Give a :func:`training_loader` another seed, as if it had been built with it; before its first batch."""
+    sampler: Any = batches.sampler
+    triplets: Any = batches.dataset
+    for part in (sampler, triplets, triplets.views):
+        if part is not None:
+            part.seed = seed

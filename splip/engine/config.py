@@ -48,7 +48,7 @@ _DEFAULTS = {
         "WARMUP_TYPE": "linear",
         "WARMUP_CONS_LR": 1e-5,  # rate of a constant warm-up
         "WARMUP_MIN_LR": 1e-5,  # first rate of a linear warm-up
-        "WARMUP_RECOUNT": True,  # the schedule starts when the warm-up ends
+        "WARMUP_RECOUNT": True,  # the schedule starts when the warm-up ends; a cosine takes what is left, not MAX_EPOCH
     },
     "TRAIN": {
         "CHECKPOINT_FREQ": 0,  # epochs between checkpoints that are kept; 0 = the last one only

@@ -1,7 +1,8 @@
 """Learning-rate schedules by epoch or by step, with warm-up.
 
-Used with either engine: Dassl's own warm-up passes an argument that torch 2.7 removed. The rates are
-Dassl's (its config keys, its meaning of them), written as a function of the epoch.
+Used with either engine: Dassl's own warm-up passes an argument that torch 2.7 removed. The config keys are Dassl's and
+mean what they mean there, with one exception: a cosine ends near 0 whatever the warm-up. Dassl's, with its default
+WARMUP_RECOUNT True, is as long as the run and starts after the warm-up, so that as much is missing at its end.
 """
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ def build_lr_scheduler(optimizer: Optimizer, optim_cfg, batches: int = 1) -> Lam
 
     During the first WARMUP_EPOCH epochs the rate is WARMUP_CONS_LR (`constant`), or WARMUP_MIN_LR in
     epoch 0 and LR * epoch / WARMUP_EPOCH after it (`linear`); a parameter group whose rate is a multiple of
-    LR has these multiplied, too. Then the schedule starts, at its own epoch
-    0, or at epoch WARMUP_EPOCH (still from the full rate) if WARMUP_RECOUNT is off.
+    LR has these multiplied, too. Then the schedule starts from the full rate: at its own epoch 0, and a cosine takes
+    the epochs that are left; or, if WARMUP_RECOUNT is off, at epoch WARMUP_EPOCH of one that is as long as the run.
 
     With BY_STEP the schedule is read at fractions of epochs, and a linear warm-up of n steps (WARMUP_STEPS, else
     WARMUP_EPOCH's) gives step i, from 0, the rate LR * (i + 1) / n.
@@ -34,9 +35,11 @@ def build_lr_scheduler(optimizer: Optimizer, optim_cfg, batches: int = 1) -> Lam
     """
     if optim_cfg.LR <= 0:
         raise ValueError(f"OPTIM.LR must be above 0, got {optim_cfg.LR}")
-    decay, by_step = _decay(optim_cfg), getattr(optim_cfg, "BY_STEP", False)
+    by_step = getattr(optim_cfg, "BY_STEP", False)
     unit = batches if by_step else 1  # what is counted, of an epoch
     warmup = (by_step and optim_cfg.WARMUP_STEPS) or max(optim_cfg.WARMUP_EPOCH, 0) * unit
+    left = max(optim_cfg.MAX_EPOCH * unit - warmup, 1)
+    decay = _decay(optim_cfg, left / unit if optim_cfg.WARMUP_RECOUNT else optim_cfg.MAX_EPOCH)
     if warmup and optim_cfg.WARMUP_TYPE not in WARMUPS:
         raise ValueError(f"OPTIM.WARMUP_TYPE must be one of {WARMUPS}, got {optim_cfg.WARMUP_TYPE!r}")
 
@@ -55,11 +58,11 @@ def build_lr_scheduler(optimizer: Optimizer, optim_cfg, batches: int = 1) -> Lam
     return LambdaLR(optimizer, factor)
 
 
-def _decay(optim_cfg) -> Callable[[float], float]:
-    """The schedule's factor on the base rate after a number of epochs."""
+def _decay(optim_cfg, length: float) -> Callable[[float], float]:
+    """The schedule's factor on the base rate after a number of epochs; a cosine reaches 0 after ``length`` of them."""
     name, steps, gamma = optim_cfg.LR_SCHEDULER, optim_cfg.STEPSIZE, optim_cfg.GAMMA
     if name == "cosine":
-        return lambda epoch: (1 + math.cos(math.pi * epoch / optim_cfg.MAX_EPOCH)) / 2
+        return lambda epoch: (1 + math.cos(math.pi * epoch / length)) / 2
     if name == "single_step":
         step = steps[-1] if isinstance(steps, (list, tuple)) else steps
         if not isinstance(step, int):

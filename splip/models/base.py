@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from types import SimpleNamespace
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Type, Union
 
 import torch
 import torch.nn.functional as F
@@ -14,13 +15,15 @@ from splip.backbone import tokenize
 from splip.backbone.encoders import encode_patches, encode_text, patch_embeddings
 from splip.common.modalities import check_modality
 
+FROZEN = "frozen model"  # owner of a CLIP that nothing trains
+
 
 class Recipe(NamedTuple):
     """What a model is made from, beside its backbone and weights; plain values."""
 
-    trainer: str  # registered name
-    settings: Dict[str, Any]  # of its node, by key
-    classes: List[str]
+    method: str  # registered name of the model's class (`splip.models.registry`)
+    settings: Dict[str, Any]  # by key
+    classes: List[str]  # those that it was trained on
     preprocessing: Dict[str, Any]  # arguments of `splip.data.transforms.Preprocessing`; {} = the backbone's
 
 
@@ -31,16 +34,26 @@ class RetrievalModel(nn.Module):
 
     Args:
         clip: float32, OpenAI's layout (``splip.load_clip``). All its parameters are frozen here; a method may free
-            some again.
+            some again. The model takes it over for good (:func:`take_over`).
 
     Attributes:
+        settings: of the class: what the method is configured with, in capitals, with defaults of plain values.
         trainable: holds exactly what is trained, and running statistics; its ``state_dict`` is the checkpoint.
+        parts: of the class: names of children that ``trainable`` can have, where a config decides which it has.
+        rates: factors on OPTIM.LR, by child of ``trainable``; those not named learn at OPTIM.LR.
         loss_weights: by which the terms that ``forward`` returns enter the loss; those not named by 1.
         training_only: names of children of ``trainable`` that ``encode`` does not read.
         knows_modality: whether a sketch and a photo are encoded in different ways.
-        recipe: how the model is made again (:class:`Recipe`); a trainer's models have it, and every ``SpLIP``.
+        memory_keys: those of GRAD_CHECKPOINTING and MICRO_BATCH that the method follows, as attributes in small
+            letters.
+        recipe: how the model is made again (:class:`Recipe`); what `splip.models.registry.build` made has it, and
+            every ``SpLIP``.
     """
 
+    settings: Mapping[str, Any] = {}
+    parts: Sequence[str] = ()
+    rates: Mapping[str, float] = {}
+    memory_keys: Sequence[str] = ()
     training_only: Sequence[str] = ()
     loss_weights: Mapping[str, float] = {}
     knows_modality: bool = False
@@ -49,8 +62,31 @@ class RetrievalModel(nn.Module):
 
     def __init__(self, clip: Any) -> None:
         super().__init__()
+        take_over(clip, type(self))
         self.clip = clip.eval().requires_grad_(False)
         self.trainable = nn.ModuleDict()
+
+    @classmethod
+    def make(cls, clip: Any, classnames: Sequence[str], settings: Mapping[str, Any]) -> RetrievalModel:
+        """The model around ``clip`` for the seen classes, on the clip's device: a run is rebuilt by this alone.
+
+        As it is: ``cls(clip)`` where the class has no settings, else ``cls(clip, classnames, settings)``, whose
+        settings are attributes.
+
+        Args:
+            settings: all of them, by key.
+        """
+        return cls(clip, classnames, SimpleNamespace(**settings)) if cls.settings else cls(clip)  # type: ignore[call-arg]
+
+    @classmethod
+    def inference_settings(cls, settings: Mapping[str, Any]) -> Dict[str, Any]:
+        """Those of ``settings`` that embeddings depend on: models that differ in others alone embed alike."""
+        return dict(settings)
+
+    @classmethod
+    def trains(cls) -> bool:
+        """Whether there is anything to train: the class has a loss."""
+        return cls.forward is not RetrievalModel.forward
 
     @property
     def device(self) -> torch.device:
@@ -129,6 +165,27 @@ class RetrievalModel(nn.Module):
         return {}
 
 
+def take_over(clip: Any, model: Type[RetrievalModel]) -> None:
+    """Mark ``clip`` as belonging to a model.
+
+    A model trains parts of its CLIP in place, and reads others while they are untouched. So a CLIP belongs to the first
+    model that is made around it, also when that model is gone; so does whatever is copied from it, since a copy does
+    not say whether it was trained by then. Only models whose class has neither an ``__init__`` nor a loss of its own
+    share one: they move nothing.
+
+    Raises:
+        ValueError: it belongs to another model.
+    """
+    frozen = model.__init__ is RetrievalModel.__init__ and not model.trains()
+    before, owner = getattr(clip, "splip_owner", None), FROZEN if frozen else model.__name__
+    if before is not None and not before == owner == FROZEN:
+        raise ValueError(
+            f"this CLIP already belongs to a {before}, which may train parts of it in place. For a {owner} call "
+            "splip.load_clip again, or give it copy.deepcopy(clip), taken before the first model is made"
+        )
+    clip.splip_owner = owner
+
+
 class _Encode(nn.Module):
     def __init__(self, model: RetrievalModel, modality: str) -> None:
         super().__init__()
@@ -136,6 +193,24 @@ class _Encode(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.model.encode(images, self.modality)
+
+
+def class_tokens(template: str, classnames: Sequence[str]) -> Tensor:
+    """CLIP's tokens of ``template`` before each class name, (C, longest); "wine_bottle" is read as "wine bottle".
+
+    Raises:
+        ValueError: ``classnames`` is no list of at least one class name, a text is too long, or two are the same.
+    """
+    named = not isinstance(classnames, str) and all(isinstance(name, str) and name.strip() for name in classnames)
+    if not named or not classnames:
+        raise ValueError(f"classnames must be a list of at least one class name, got {classnames!r}")
+    tokens = tokens_of([f"{template} {name.replace('_', ' ')}" for name in classnames])
+    first: Dict[tuple, str] = {}
+    for name, text in zip(classnames, map(tuple, tokens.tolist())):
+        if text in first:
+            raise ValueError(f"classnames {first[text]!r} and {name!r} read alike to CLIP: two classes, one name")
+        first[text] = name
+    return tokens
 
 
 def tokens_of(texts: Sequence[str]) -> Tensor:

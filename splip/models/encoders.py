@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, NamedTuple, Union
+from typing import Any, Callable, NamedTuple
 
 import numpy as np
 import torch
@@ -12,10 +12,6 @@ from torch import Tensor
 
 from splip.backbone.foreign import OPEN_CLIP, load_or_explain
 from splip.common.plugins import import_module
-from splip.data.base import SBIRDataset
-from splip.engine import build_dataset
-from splip.models.load import ImageModel
-from splip.training.trainer import SBIRTrainer
 
 
 class Encoder(NamedTuple):
@@ -101,7 +97,7 @@ def _python(name: str, device: str) -> Encoder:
     return Encoder(*found)
 
 
-class _Prepared:
+class Prepared:
     """An encoder's transform in the place of `splip.data.transforms.Preprocessing`."""
 
     size = 0
@@ -120,13 +116,17 @@ class _Prepared:
         return {"transform": "the encoder's own"}
 
 
-class _EncoderModel:
-    """As much of a `RetrievalModel` as testing asks for."""
+class EncoderModel:
+    """As much of a `RetrievalModel` as an evaluator asks for.
+
+    Args:
+        encode: images (B, ...) -> (B, d); with ``knows_modality`` images and their modality.
+    """
 
     def __init__(self, encode: Callable[..., Tensor], knows_modality: bool = False) -> None:
         self._encode, self.knows_modality = encode, knows_modality
 
-    def eval(self) -> _EncoderModel:
+    def eval(self) -> EncoderModel:
         return self
 
     @torch.no_grad()
@@ -136,35 +136,3 @@ class _EncoderModel:
 
     def describe(self) -> dict:
         return {}
-
-
-class ModelTester(SBIRTrainer):
-    """Tests what is at hand, an encoder or a loaded model, on the data set of a config; nothing is trained.
-
-    Args:
-        cfg: TRAINER.NAME and MODEL.BACKBONE.NAME are what results.json calls it.
-        tested: an :class:`splip.models.load.ImageModel`, or an :class:`Encoder`.
-    """
-
-    trains = False
-
-    def __init__(self, cfg: Any, tested: Union[Encoder, ImageModel]) -> None:
-        self.tested = tested
-        super().__init__(cfg)
-
-    def build_data_loader(self) -> None:
-        self.dataset: SBIRDataset = build_dataset(self.cfg)
-        self.num_classes, self.lab2cname = self.dataset.num_classes, self.dataset.lab2cname
-        self.seed = max(self.cfg.SEED, 0)
-        self.train_loader_x = self.train_loader_u = self.val_loader = self.test_loader = self.dm = None
-
-    def build_model(self) -> None:
-        model: Any
-        preprocessing: Any
-        if isinstance(self.tested, Encoder):
-            model, preprocessing = _EncoderModel(self.tested.encode), _Prepared(self.tested.transform)
-        else:
-            encode = self.tested.encode
-            model, preprocessing = self.tested.source or _EncoderModel(encode, True), self.tested.preprocessing
-        self.model, self.preprocessing = model, preprocessing
-        self.history, self.tested_epoch, self.average = [], 0, None

@@ -11,10 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from splip.backbone.weights import is_torchscript
-from splip.data.transforms import Preprocessing
-from splip.engine import build_trainer
-from splip.training import checkpoints
-from splip.training.trainer import SBIRTrainer
+from splip.models import checkpoints
 
 
 def _maple_prompts(model: Any) -> tuple:
@@ -50,53 +47,42 @@ class HostImages(nn.Module):
         return {}
 
 
-class HostTrainer(SBIRTrainer):
-    """Wraps the host's trainer named by TRAINER.NAME, to ``load_model`` and ``test`` it; the host trains it.
+def host_images(host: Any, name: str) -> HostImages:
+    """The image side of the model of a host's trainer ``host``, which is called ``name``.
 
     Raises:
-        ValueError: INPUT differs from CLIP's, or the host's model has no ``image_encoder``.
+        ValueError: its model has no ``image_encoder``.
     """
+    if not hasattr(getattr(host, "model", None), "image_encoder"):
+        raise ValueError(f"trainer {name!r} has no model.image_encoder, from which embeddings could be taken")
+    return HostImages(host.model, name)
 
-    def build_data_loader(self) -> None:
-        self.preprocessing = Preprocessing.from_cfg(self.cfg)
-        self.host = build_trainer(self.cfg)
-        self.dataset = self.host.dm.dataset
-        self.num_classes, self.lab2cname = self.dataset.num_classes, self.dataset.lab2cname
-        self.seed = self.cfg.SEED
 
-    def build_model(self) -> None:
-        name = self.cfg.TRAINER.NAME
-        if not hasattr(getattr(self.host, "model", None), "image_encoder"):
-            raise ValueError(f"trainer {name!r} has no model.image_encoder, from which embeddings could be taken")
-        self.model = HostImages(self.host.model, name)  # type: ignore[assignment]  # as good as a RetrievalModel for tests
-        self.history, self.tested_epoch = [], 0
+def load_host_weights(host: Any, directory: str, epoch: Optional[int] = None) -> int:
+    """Load what a host's trainer saved in ``directory``/<model>/model.pth.tar-<epoch> -> the epoch; default the newest.
 
-    def train(self) -> None:  # type: ignore[override]  # as Dassl has it
-        raise TypeError(f"{self.cfg.TRAINER.NAME} is trained by its own repository's train.py")
+    The buffers ``token_*`` (embedded class names) are skipped, as the hosts do, so the model may have been trained
+    on other classes.
 
-    def load_model(self, directory: str, epoch: Optional[int] = None) -> None:
-        """Load what the host saved in ``directory``/<model>/model.pth.tar-<epoch>; by default the newest.
-
-        The buffers ``token_*`` (embedded class names) are skipped, as the hosts do, so the model may have been trained
-        on other classes.
-
-        Raises:
-            FileNotFoundError: there is no such checkpoint.
-            ValueError: it is damaged, or has other weights than the model (the hosts would skip these in silence).
-        """
-        for name in self.host.get_model_names():
-            folder = os.path.join(directory, name)
-            path = checkpoints.newest(folder) if epoch is None else os.path.join(folder, checkpoints.epoch_file(epoch))
-            if path is None:
-                wanted = os.path.join(folder, checkpoints.POINTER)
-                raise FileNotFoundError(f"no checkpoint in {directory!r}: looked for {wanted}")
-            state, module = read_foreign(path), self.host._models[name]
-            weights = {key: value for key, value in state["state_dict"].items() if not _is_token(key)}
-            here = {key: value for key, value in module.state_dict().items() if not _is_token(key)}
-            checkpoints.require_equal(_shapes(weights), _shapes(here), path)
-            module.load_state_dict(weights, strict=False)
-            self.tested_epoch = state["epoch"]
-            print(f"Loaded {path} (epoch {self.tested_epoch})")
+    Raises:
+        FileNotFoundError: there is no such checkpoint.
+        ValueError: it is damaged, or has other weights than the model (the hosts would skip these in silence).
+    """
+    found = 0
+    for name in host.get_model_names():
+        folder = os.path.join(directory, name)
+        path = checkpoints.newest(folder) if epoch is None else os.path.join(folder, checkpoints.epoch_file(epoch))
+        if path is None:
+            wanted = os.path.join(folder, checkpoints.POINTER)
+            raise FileNotFoundError(f"no checkpoint in {directory!r}: looked for {wanted}")
+        state, module = read_foreign(path), host._models[name]
+        weights = {key: value for key, value in state["state_dict"].items() if not _is_token(key)}
+        here = {key: value for key, value in module.state_dict().items() if not _is_token(key)}
+        checkpoints.require_equal(_shapes(weights), _shapes(here), path)
+        module.load_state_dict(weights, strict=False)
+        found = state["epoch"]
+        print(f"Loaded {path} (epoch {found})")
+    return found
 
 
 def _shapes(weights: Dict[str, Tensor]) -> Dict[str, str]:

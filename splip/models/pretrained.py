@@ -1,7 +1,8 @@
 """What was trained, as a folder that loads on any machine and in later versions: weights, settings, classes, a card.
 
 ``splip.json`` says what ``model.safetensors`` is: which method with which settings and classes, on which backbone
-(by name and by a hash of its weights), for which images. The backbone itself is not in it.
+(by name and by a hash of its weights), for which images. The backbone itself is not in it. A run's folder has the same
+``splip.json``, and its weights in checkpoints.
 """
 
 from __future__ import annotations
@@ -9,19 +10,22 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Collection, Dict, List, Optional, Union
+from typing import Any, Dict, List, Mapping, Optional, Union
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 import splip
 from splip.backbone import backbone_info, load_clip
 from splip.common.files import whole_file
+from splip.models import checkpoints
 from splip.models.base import Recipe, RetrievalModel
+from splip.models.registry import build, model_class
 
-SCHEMA = 1  # of splip.json; a later one is refused
+SCHEMA = 2  # of splip.json; another one is refused
 ABOUT, WEIGHTS, CARD = "splip.json", "model.safetensors", "README.md"
 
 
@@ -29,11 +33,37 @@ ABOUT, WEIGHTS, CARD = "splip.json", "model.safetensors", "README.md"
 class Saved:
     """What such a folder holds."""
 
-    method: str  # name of the model's class
     recipe: Recipe
     backbone: Dict[str, Any]  # {"name", "fingerprint"}
     weights: Dict[str, Tensor]
     where: str
+    epoch: int = 0  # of a run's checkpoint
+    seed: Optional[int] = None  # of a run that trains
+    history: List[Dict[str, float]] = field(default_factory=list)  # of a run's epochs
+
+
+def describe(model: RetrievalModel) -> Dict[str, Any]:
+    """What ``splip.json`` says of a model.
+
+    Raises:
+        ValueError: it is not known how the model is made again, or its backbone did not come from ``splip.load_clip``.
+    """
+    recipe, info = model.recipe, backbone_info(model.clip)
+    if recipe is None:
+        raise ValueError(f"{type(model).__name__} has no recipe: make it with splip.models.registry.build")
+    if not info.fingerprint:
+        raise ValueError("the backbone did not come from splip.load_clip: it cannot be said which one it is")
+    return checkpoints.plain({
+        "schema": SCHEMA,
+        "splip": splip.__version__,
+        **recipe._asdict(),
+        "backbone": {"name": info.name, "fingerprint": info.fingerprint},
+    })
+
+
+def same_model(about: Mapping[str, Any]) -> Dict[str, Any]:
+    """Of what ``splip.json`` says, what must be equal for weights to mean the same."""
+    return {**{name: about[name] for name in Recipe._fields}, "backbone": about["backbone"]["fingerprint"]}
 
 
 def save(model: RetrievalModel, folder: Union[str, os.PathLike], *, results: Optional[Dict[str, Any]] = None) -> Path:
@@ -43,16 +73,11 @@ def save(model: RetrievalModel, folder: Union[str, os.PathLike], *, results: Opt
         results: a run's ``results.json``, for the card.
 
     Raises:
-        ValueError: it is not known how the model is made again, or its backbone did not come from
-            ``splip.load_clip``. FileExistsError: the folder holds other files than an earlier save left.
+        ValueError: as :func:`describe`. FileExistsError: the folder holds other files than an earlier save left.
     """
     from safetensors.torch import save as serialize
 
-    recipe, info, folder = model.recipe, backbone_info(model.clip), Path(folder)
-    if recipe is None:
-        raise ValueError(f"{type(model).__name__} has no recipe: save a model of a trainer, or set model.recipe")
-    if not info.fingerprint:
-        raise ValueError("the backbone did not come from splip.load_clip: it cannot be said which one it is")
+    about, folder = describe(model), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     ours = {ABOUT, WEIGHTS, CARD}
     others = sorted({path.name for path in folder.iterdir()} - ours - {f"{name}.part" for name in ours})
@@ -62,13 +87,6 @@ def save(model: RetrievalModel, folder: Union[str, os.PathLike], *, results: Opt
         name: value.detach().cpu().contiguous()
         for name, value in model.trainable.state_dict().items()
         if name.split(".")[0] not in model.training_only
-    }
-    about = {
-        "schema": SCHEMA,
-        "splip": splip.__version__,
-        "method": type(model).__name__,
-        **recipe._asdict(),
-        "backbone": {"name": info.name, "fingerprint": info.fingerprint},
     }
     content = serialize(weights, metadata={"format": "pt"})
     with whole_file(folder / WEIGHTS) as file:
@@ -101,40 +119,65 @@ def push(model: RetrievalModel, repo_id: str, *, private: bool = False, **about:
 
 
 def is_saved(where: Union[str, os.PathLike]) -> bool:
-    """Whether ``where`` is a folder of :func:`save`."""
+    """Whether ``where`` is a folder of :func:`save`, or of a run."""
     return os.path.isfile(os.path.join(where, ABOUT))
 
 
-def read(where: Union[str, os.PathLike]) -> Saved:
-    """What :func:`save` left in a folder or :func:`push` on the hub; no code in it is run.
+def read(where: Union[str, os.PathLike], epoch: Optional[int] = None) -> Saved:
+    """What :func:`save` left in a folder, :func:`push` on the hub, or a run in its folder; no code in it is run.
 
     Args:
         where: folder, or ``owner/name``.
+        epoch: of a run's checkpoint; default: the one that the run itself is tested with.
 
     Raises:
-        ValueError: it is neither, damaged, or of a later version.
+        ValueError: it is neither, damaged, or of another version. FileNotFoundError: a run has no such checkpoint.
     """
-    from safetensors.torch import load_file
-
     where = os.path.expanduser(os.fspath(where))
-    files = {name: os.path.join(where, name) if os.path.isdir(where) else _download(where, name) for name in FILES}
+    local = os.path.isdir(where)
+    about = _read_about(where, os.path.join(where, ABOUT) if local else _download(where, ABOUT))
+    recipe = Recipe(*(about[name] for name in Recipe._fields))
+    if "checkpoint" in about:
+        return _of_run(where, about, recipe, epoch)
+    if epoch is not None:
+        raise ValueError(f"{where!r} is a saved model, which has no epochs to choose from, got {epoch}")
+    path = os.path.join(where, WEIGHTS) if local else _download(where, WEIGHTS)
     try:
-        with open(files[ABOUT], encoding="utf-8") as file:
-            about = json.load(file)
-        schema = about["schema"]
-        if schema > SCHEMA:
-            raise ValueError(f"it was written by a later version of splip (schema {schema}, here {SCHEMA})")
-        recipe = Recipe(*(about[name] for name in Recipe._fields))
-        weights = load_file(files[WEIGHTS])
-        return Saved(about["method"], recipe, about["backbone"], weights, where)
-    except FileNotFoundError as error:
-        raise ValueError(f"{where!r} is no folder of save_pretrained: there is no {error.filename}") from error
+        return Saved(recipe, about["backbone"], load_file(path), where)
     except Exception as error:  # safetensors has errors of its own
-        reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"cannot read the model in {where!r}: {error}") from error
+
+
+def _read_about(where: str, path: str) -> Dict[str, Any]:
+    """splip.json."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            about = json.load(file)
+        if about["schema"] != SCHEMA:
+            raise ValueError(f"it was written by another version of splip (schema {about['schema']}, here {SCHEMA})")
+        missing = {*Recipe._fields, "backbone"} - set(about)
+        if missing:
+            raise KeyError(", ".join(sorted(missing)))
+        return about
+    except FileNotFoundError as error:
+        raise ValueError(f"{where!r} is no folder of save_pretrained or of a run: there is no {path}") from error
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        reason = f"{ABOUT} lacks {error}" if isinstance(error, KeyError) else str(error)
         raise ValueError(f"cannot read the model in {where!r}: {reason}") from error
 
 
-FILES = (ABOUT, WEIGHTS)
+def _of_run(where: str, about: Dict[str, Any], recipe: Recipe, epoch: Optional[int]) -> Saved:
+    """A run's model, by the checkpoint that it is tested with."""
+    if about["checkpoint"] == NO_CHECKPOINT:
+        return Saved(recipe, about["backbone"], {}, where)
+    path = checkpoints.find(where, about["checkpoint"] == "best", epoch)
+    state = checkpoints.read(path)
+    checkpoints.require_equal(state["model"], same_model(about), path)
+    weights = checkpoints.weights(state)
+    return Saved(recipe, about["backbone"], weights, where, state["epoch"], state["seed"], state["history"])
+
+
+NO_CHECKPOINT = "none"  # splip.json's of a run that trains nothing
 
 
 def _download(repo_id: str, name: str) -> str:
@@ -152,11 +195,19 @@ def _download(repo_id: str, name: str) -> str:
         raise ValueError(f"{repo_id!r} is neither a folder nor a model of splip on the hub: {reason}") from error
 
 
-def require_known(saved: Saved, known: Collection[str]) -> None:
-    """Raise ValueError naming settings that this version does not have."""
-    unknown = sorted(set(saved.recipe.settings) - set(known))
-    if unknown:
-        raise ValueError(f"the model in {saved.where!r} has settings that this splip does not know: {unknown}")
+def load(saved: Saved, backbone: str = "", device: Union[str, torch.device] = "cpu") -> RetrievalModel:
+    """The model that was saved, in ``eval()``.
+
+    Args:
+        backbone: where its backbone is here, if not under the name that it was trained with.
+
+    Raises:
+        ValueError: its method is not known, it has settings of another version, or the backbone is another one.
+    """
+    model_class(saved.recipe.method)  # before a backbone is read for nothing
+    model = build(saved.recipe, load_backbone(saved, backbone, device), repr(saved.where))
+    load_weights(model, saved.weights)
+    return model.eval()
 
 
 def load_backbone(saved: Saved, name: str = "", device: Union[str, torch.device] = "cpu") -> Any:
@@ -203,7 +254,7 @@ def card(about: Dict[str, Any], results: Optional[Dict[str, Any]] = None) -> str
         "---", "library_name: splip", "tags:", "- sketch-based-image-retrieval", "- image-retrieval", "- clip",
         "---", "", f"# {name} on {Path(backbone['name']).name}", "",
         "Finds photos with a drawing. Trained parts of a "
-        f"{about['trainer']} model of [splip](https://arxiv.org/abs/2407.04207) {about['splip']}; the backbone is not "
+        f"{name} model of [splip](https://arxiv.org/abs/2407.04207) {about['splip']}; the backbone is not "
         "in this folder.", "", "```python", "from PIL import Image", "from splip import load_model", "",
         'model = load_model("this folder, or owner/name")',
         'query = model.embed([Image.open("drawing.png")], "sketch")  # (1, d), unit length',

@@ -6,16 +6,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what __getattr__ below finds
+    from .bootstrap import bootstrap_means, interval
     from .conventions import CONVENTIONS
     from .curves import training_curve
-    from .metrics import instance_accuracy, mean_over_queries, per_query_metrics, retrieval_metrics
+    from .metrics import (
+        accuracy_of,
+        instance_accuracy,
+        instance_ranks,
+        mean_over_queries,
+        per_query_metrics,
+        retrieval_metrics,
+    )
     from .ranking import topk
     from .sheets import contact_sheet
 
 __all__ = [
     "CONVENTIONS",
+    "accuracy_of",
+    "bootstrap_means",
     "contact_sheet",
     "instance_accuracy",
+    "instance_ranks",
+    "interval",
     "mean_over_queries",
     "per_query_metrics",
     "retrieval_metrics",
@@ -24,7 +36,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CONVENTIONS": "conventions", "contact_sheet": "sheets", "topk": "ranking", "training_curve": "curves",
+    "CONVENTIONS": "conventions", "bootstrap_means": "bootstrap", "contact_sheet": "sheets", "interval": "bootstrap",
+    "topk": "ranking", "training_curve": "curves",
 }  # fmt: skip
 
 

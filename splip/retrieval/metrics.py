@@ -20,7 +20,7 @@ from .inputs import (
     pick_device,
     shared_codes,
 )
-from .ranking import ABSENT, TIES, ExactScores, OwnColumns, relevant_ranks
+from .ranking import ABSENT, TIES, ExactScores, OwnColumns, relevant_ranks, tie_step
 
 logger = logging.getLogger(__name__)
 Device = Optional[Union[str, torch.device]]
@@ -133,7 +133,6 @@ def _average_precision(ranks, relevant, k, convention) -> np.ndarray:
     return total / np.maximum(divisor, 1)  # no hit scores 0
 
 
-@torch.no_grad()
 def instance_accuracy(
     query: Tensor,
     gallery: Tensor,
@@ -148,20 +147,41 @@ def instance_accuracy(
 ) -> Dict[str, Dict[str, float]]:
     """Fine-grained retrieval: the share of queries whose own instance is among the top k.
 
+    Returns {"category": {"Acc@1", "Acc@5"}, "all": {...}} as fractions in [0, 1]; arguments and errors as
+    `instance_ranks` has them.
+    """
+    ks = check_cutoffs(ks, "ks")
+    ranks = instance_ranks(
+        query, gallery, query_ids, gallery_ids, query_groups, gallery_groups, ties, chunk_size, device
+    )
+    return accuracy_of(ranks, ks)
+
+
+def accuracy_of(ranks: Dict[str, Tensor], ks: Sequence[int] = (1, 5)) -> Dict[str, Dict[str, float]]:
+    """Shares of ranks as `instance_ranks` returns them that are at most k."""
+    return {name: {f"Acc@{k}": int((rank <= k).sum()) / len(rank) for k in ks} for name, rank in ranks.items()}
+
+
+@torch.no_grad()
+def instance_ranks(
+    query: Tensor, gallery: Tensor, query_ids: Labels, gallery_ids: Labels, query_groups: Optional[Labels] = None,
+    gallery_groups: Optional[Labels] = None, ties: str = "pessimistic", chunk_size: Optional[int] = None,
+    device: Device = None,
+) -> Dict[str, Tensor]:  # fmt: skip
+    """At which rank, from 1, each query finds its own instance: {"category": (Q,), "all": (Q,)} int32.
+
     query: (Q, d), gallery: (G, d) float tensors; ids (Q,), (G,) integers or strings name the instance.
     An instance with several photos counts by its best one.
     groups: (Q,), (G,) category of each item. With them, "category" ranks each query among the photos
         of its own category alone (the published protocol), before "all", the whole gallery.
     ties: "pessimistic" ranks other instances of equal score before the right one, "optimistic" after.
 
-    Returns {"category": {"Acc@1", "Acc@5"}, "all": {...}} as fractions in [0, 1].
     Raises ValueError as `retrieval_metrics` does, and where a query's instance has no photo in the
     gallery (or none in the query's category), since no ranking could then be right.
     """
     query, gallery = check_embeddings(query, gallery)
     sizes = (len(query), len(gallery))
     ids = shared_codes(query_ids, gallery_ids, sizes, ("query_ids", "gallery_ids"))
-    ks = check_cutoffs(ks, "ks")
     check_choice("ties", ties, TIES)
     if (query_groups is None) != (gallery_groups is None):
         raise ValueError("query_groups and gallery_groups go together: only one was given")
@@ -183,8 +203,7 @@ def instance_accuracy(
         for name in own:
             rivals = None if shelf is None or name == "all" else torch.eq(groups[0][rows, None].to(device), shelf)
             ranks[name].append(_best_rank(keys, *columns[name].padded(rows), rivals, ties))
-    whole = {name: torch.cat(parts) for name, parts in ranks.items()}
-    return {name: {f"Acc@{k}": int((rank <= k).sum()) / len(rank) for k in ks} for name, rank in whole.items()}
+    return {name: torch.cat(parts) for name, parts in ranks.items()}
 
 
 def _best_rank(keys: Tensor, columns: np.ndarray, real: np.ndarray, rivals: Optional[Tensor], ties: str) -> Tensor:
@@ -195,13 +214,12 @@ def _best_rank(keys: Tensor, columns: np.ndarray, real: np.ndarray, rivals: Opti
     """
     places, counted = (torch.from_numpy(x).to(keys.device) for x in (columns, real))
     own = keys.gather(1, places)
-    best = own.amin(dim=1, keepdim=True)
-    ahead = keys <= best if ties == "pessimistic" else keys < best
+    best = own.amin(dim=1, keepdim=True) + tie_step(ties)
+    ahead = keys < best
     if rivals is not None:
         ahead &= rivals
     rank = 1 + ahead.sum(dim=1, dtype=torch.int32)  # int32 sums a mask five times as fast as int64
-    if ties == "pessimistic":
-        rank -= ((own <= best) & counted).sum(dim=1, dtype=torch.int32)  # own items are not ahead of themselves
+    rank -= ((own < best) & counted).sum(dim=1, dtype=torch.int32)  # own items are not ahead of themselves
     return rank.cpu()
 
 

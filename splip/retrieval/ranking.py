@@ -94,6 +94,14 @@ class OwnColumns:
         return self.order[self.start[rows, None] + np.minimum(index, count - 1)], index < count
 
 
+def tie_step(ties: str) -> int:
+    """The tie rule: what is added to the even keys of relevant items before keys are compared.
+
+    1 puts a relevant item after all irrelevant ones of equal score ("pessimistic"), -1 before them ("optimistic").
+    """
+    return 1 if ties == "pessimistic" else -1
+
+
 def relevant_ranks(
     query: Tensor,
     gallery: Tensor,
@@ -109,7 +117,7 @@ def relevant_ranks(
     number of relevant items in the chunk, shorter rows end with ABSENT. Inputs as checked by `inputs`.
     """
     scores, own = ExactScores(query, gallery, device, chunk_size), OwnColumns(query_codes, gallery_codes)
-    step = 1 if ties == "pessimistic" else -1
+    step = tie_step(ties)
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for rows, keys in scores:
             count = own.count[rows]
@@ -134,7 +142,7 @@ def _rank_block(keys: np.ndarray, columns: Sequence[np.ndarray], ranks: np.ndarr
 def ranks_by_counting(keys: np.ndarray, own: np.ndarray, step: int) -> np.ndarray:
     """Ranks, from 1 and ascending, of the columns `own` (R,) among even `keys` (G,), which are overwritten.
 
-    step: 1 ranks own items after others of equal key, -1 before.
+    step: of :func:`tie_step`.
 
     A sort of the whole row would also settle the order among irrelevant items. Instead, keys go into about
     G buckets of equal width; only buckets that hold an own item are sorted, by their full keys, and items of the

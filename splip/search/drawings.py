@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple
+import os
+from typing import List, NamedTuple, Tuple, Union
 
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
-from splip.data.images import as_rgb
+from splip.data.images import as_rgb, open_rgb
+from splip.data.strokes import PEN, StrokeSpec, draw, has_strokes, list_lines
 
 MARGIN = 0.08  # of the square's side, around the ink
 INK = 0.25  # how much darker than paper a stroke is at least, of 1
@@ -21,6 +23,30 @@ class Drawing(NamedTuple):
 
     image: Image.Image
     mended: List[str]
+
+
+def open_drawing(question: Union[str, os.PathLike]) -> Image.Image:
+    """The picture that a file of a drawing shows, with its transparent parts; of strokes that of ``FILE.ndjson:N``,
+    counted from 1, or the first.
+
+    Raises:
+        ValueError: naming the file: it cannot be read, or has no such drawing.
+    """
+    path, number = split_number(question)
+    if not has_strokes(path):
+        return open_rgb(path, keep_alpha=True)
+    lines = list_lines(path, max(1, number))
+    if not 1 <= number <= len(lines):
+        raise ValueError(f"{path!r}: no drawing {number}; they are counted from 1, and this file has {len(lines)}")
+    line = lines[number - 1]
+    return draw(path, StrokeSpec(line.start, line.length, PEN._replace(margin=MARGIN)))
+
+
+def split_number(question: Union[str, os.PathLike]) -> Tuple[str, int]:
+    """(file, number of the drawing in it) of ``FILE.ndjson:N``; other names are as they are, with 1."""
+    whole = os.path.expanduser(os.fspath(question))
+    path, _, number = whole.rpartition(":")
+    return (path, int(number)) if has_strokes(path) and number.isdecimal() else (whole, 1)
 
 
 def clean_drawing(image: Image.Image) -> Drawing:

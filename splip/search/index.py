@@ -12,16 +12,16 @@ from PIL import Image
 from torch import Tensor
 
 from splip.data.images import open_rgb
-from splip.models.load import DEFAULT, ImageModel, load_model
+from splip.models.image_model import ImageModel
+from splip.models.load import DEFAULT, load_model
 from splip.search.absent import is_below
-from splip.search.drawings import clean_drawing
-from splip.search.engines.store import LocalStore
+from splip.search.drawings import clean_drawing, open_drawing
+from splip.search.engines import SHARED, engine_class
 from splip.search.excludes import as_lines
 from splip.search.records import CLEAN, KINDS, Hit, Store
 from splip.search.scan import Report, update
 from splip.search.walk import require_folder
 
-ENGINES = ("faiss", "milvus")
 VERSION = 1  # of how photos are read and embedded; part of what vectors are of
 
 Question = Union[str, os.PathLike, Image.Image]
@@ -68,10 +68,9 @@ class Index:
         Raises:
             ValueError: the engine is unknown or not installed, cannot be reached, or the index is damaged.
         """
-        if engine not in ENGINES:
-            raise ValueError(f"engine must be one of {ENGINES}, got {engine!r}")
-        if (engine == "milvus") != bool(uri):
-            raise ValueError("--engine milvus and --uri go together: a file, or http://host:19530")
+        open_store = engine_class(engine)
+        if (engine in SHARED) != bool(uri):
+            raise ValueError(f"--engine {' or '.join(SHARED)} and --uri go together: a file, or http://host:19530")
         if not isinstance(model, ImageModel):
             model = load_model(model, device, backbone)
         identity = f"{model.identity}_{VERSION}"  # vectors that were read in another way are others
@@ -79,13 +78,8 @@ class Index:
             "identity": identity, "dim": len(model.embed([Image.new("RGB", (8, 8))], "photo")[0]),
             "model": model.name,
         }  # fmt: skip
-        store: Store
-        if engine == "milvus":
-            from splip.search.engines.milvus import MilvusStore
-
-            store = MilvusStore(uri, about)
-        else:
-            store = LocalStore(Path(place or default_place()).expanduser() / f"{model.identity[:16]}_{VERSION}", about)
+        folder = Path(place or default_place()).expanduser() / f"{model.identity[:16]}_{VERSION}"
+        store: Store = open_store(uri or folder, about)
         return cls(store, model)
 
     def __len__(self) -> int:
@@ -177,7 +171,7 @@ class Index:
         """The k photos nearest to a drawing, a photo, words, or a mix, best first.
 
         Args:
-            question: a picture or its file; None = words alone.
+            question: a picture or its file, also ``FILE.ndjson:N``, strokes; None = words alone.
             kind: ``sketch`` (:func:`splip.search.drawings.clean_drawing` mends it) or ``photo``.
             text: words that the photos should fit as well.
             text_weight: of the words beside the picture, in [0, 1].
@@ -202,8 +196,10 @@ class Index:
         if question is not None:
             if isinstance(question, Image.Image):
                 picture = question
+            elif kind == "sketch":
+                picture = open_drawing(question)
             else:
-                picture = open_rgb(os.path.expanduser(os.fspath(question)), keep_alpha=kind == "sketch")
+                picture = open_rgb(os.path.expanduser(os.fspath(question)))
             try:
                 picture = clean_drawing(picture).image if kind == "sketch" else picture
             except ValueError as error:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from splip.common import distributed
 from splip.data.images import describe_skipped, open_rgb, readers
 from splip.data.products import COPY, PRODUCTS, is_copy, product_of
-from splip.models.load import ImageModel
+from splip.models.image_model import ImageModel
 from splip.search.absent import Hidden, ancestors, find_hidden, is_below
 from splip.search.records import Entry, Known, Store
 from splip.search.walk import BROKEN, NOT_THERE, File, Found, walk

@@ -5,10 +5,12 @@ set.
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Type
 
 from splip.config import SpLIPConfig
+from splip.data.galleries import STROKE_KEYS
 from splip.engine import DATASET_REGISTRY, TRAINER_REGISTRY
+from splip.models.base import RetrievalModel
 
 FINAL_MODELS = ("last_step", "best_val")
 
@@ -21,32 +23,44 @@ def extend_cfg(cfg: Any) -> None:
     """
     from yacs.config import CfgNode
 
-    cfg.TRAINER.PREC = "fp32"  # fp32 | bf16 | fp16 (with gradient scaling, CUDA only) | auto (bf16 where it is faster)
+    # fp32 | bf16 | fp16 (with gradient scaling, CUDA only) | auto (bf16 where the processor or GPU has units for it)
+    cfg.TRAINER.PREC = "fp32"
     cfg.TRAINER.TF32 = False  # on GPUs: float32 products in TF32, faster and less exact
     cfg.TRAINER.COMPILE = False  # run the loss through torch.compile: faster steps on GPUs after minutes of compiling
     cfg.TRAINER.GRAD_CHECKPOINTING = False  # run blocks again in the backward pass: less memory, one more forward pass
     cfg.TRAINER.MICRO_BATCH = 0  # images through the vision tower at a time, with the whole batch's gradient; 0 = all
     cfg.TRAINER.SPLIP = CfgNode({name.upper(): value for name, value in asdict(SpLIPConfig()).items()})
-    cfg.TRAINER.SPLIP.PREC = ""  # until version 0.1 what TRAINER.PREC is now; empty = not used
-    cfg.TRAINER.SPLIP.RECOMPUTE = False  # likewise of TRAINER.GRAD_CHECKPOINTING
     cfg.OPTIM.BY_STEP = False  # rates follow the schedule and its warm-up at every step rather than at every epoch
     cfg.OPTIM.WARMUP_STEPS = 0  # with BY_STEP: a linear warm-up of so many steps in place of WARMUP_EPOCH
     cfg.OPTIM.GRAD_CLIP = 0.0  # gradients longer than this are shortened to it (norm over all trained parts); 0 = never
     cfg.OPTIM.AVERAGE_EPOCHS = 0  # test the mean of the weights after the last so many epochs; 0 = the last weights
     cfg.INPUT.RESIZE = "crop"  # crop | pad | squash
-    cfg.INPUT.SKETCH_VIEWS = 0  # fixed views of each training sketch, the same in every epoch and run; 0 = always new
+    cfg.INPUT.SKETCH_VIEWS = 0  # fixed views of each training sketch, its seed's in every epoch; 0 = always new
     cfg.INPUT.PHOTO_VIEWS = 0  # and of each photo; either both or none
     cfg.TRAINER.PATCH_CACHE = ""  # keep the patch embeddings of views and test images: memory, or a folder; empty = no
-    cfg.INPUT.OWN_STATISTICS = False  # normalise by PIXEL_MEAN and PIXEL_STD even where they are not the backbone's
+    cfg.TEST.SWAPPED = False  # test a second time, sketches embedded as photos and photos as sketches
+    cfg.INPUT.OWN_STATISTICS = False  # take INPUT's PIXEL_MEAN, PIXEL_STD, INTERPOLATION even if they are not CLIP's
     cfg.DATASET.SETTING = "zs"  # zs | gzs | fg | cross
     cfg.DATASET.SPLIT = ""  # name of the class split; empty = the data set's default
     cfg.DATASET.GALLERY = ""  # gallery rule of the setting; empty = its default
     cfg.DATASET.GALLERY_SEED = 0  # of the rules that draw from the seen classes
     cfg.DATASET.TARGET = ""  # cross: the class list, and with it the data set, that is tested on
-    cfg.DATASET.PHOTOS = "once"  # once | zse: Sketchy's original photos twice, as in ZSE-SBIR's lists
+    # once | zse: Sketchy's original photos twice, as in ZSE-SBIR's lists | original: without the photos added to them
+    cfg.DATASET.PHOTOS = "once"
+    cfg.DATASET.SUBSET = ""  # sketchy25: the part of Sketchy that this shipped list names; empty = all of it
+    cfg.DATASET.TEST_CLASSES = "unseen"  # unseen | seen (as many, trained on) | pseudo_unseen (they leave training)
     cfg.DATASET.FILE_LISTS = ""  # empty = read folders; zse = ZSE-SBIR's lists below ROOT; else the folder of them
+    cfg.DATASET.EXTRA_SKETCHES = ""  # more training sketches of seen classes: <class>.ndjson (strokes) or <class>/*
+    cfg.DATASET.EXTRA_PER_CLASS = 0  # at most so many of each class, the first; 0 = all
+    for key, value in STROKE_KEYS.items():  # how strokes are drawn: WIDTH in pixels of 256, MARGIN of the side, SMOOTH
+        cfg.DATASET[key] = value
     cfg.DATASET.CACHE = False  # keep decoded images (uint8, input size) in memory after their first use
     cfg.DATASET.PIXEL_CACHE = ""  # keep them in this folder instead, for later runs too; empty = nowhere
+    for name in TRAINER_REGISTRY.registered_names():
+        trainer: Any = TRAINER_REGISTRY.get(name)  # a host's has no model of ours
+        settings = trainer.model_class.settings if hasattr(trainer, "model_class") else {}
+        if settings and trainer.node not in cfg.TRAINER:
+            cfg.TRAINER[trainer.node] = CfgNode(dict(settings))
     for registry in (TRAINER_REGISTRY, DATASET_REGISTRY):
         for name in registry.registered_names():
             own = getattr(registry.get(name), "extend_cfg", None)
@@ -54,17 +68,20 @@ def extend_cfg(cfg: Any) -> None:
                 own(cfg)
 
 
-def grad_checkpointing(cfg: Any) -> bool:
-    """Whether blocks are run again in the backward pass, by either of the key's names."""
-    return cfg.TRAINER.GRAD_CHECKPOINTING or cfg.TRAINER.SPLIP.RECOMPUTE
-
-
-def check_cfg(cfg: Any, trains: bool = True) -> None:
+def check_cfg(cfg: Any, model_class: Type[RetrievalModel], name: str = "") -> None:
     """Refuse values of the loop's keys that would be ignored, or stumbled over later.
+
+    Args:
+        model_class: of the model that is trained or tested.
+        name: of the trainer, for messages.
 
     Raises:
         ValueError: naming the key, its value and what is accepted.
     """
+    trains = model_class.trains()
+    for key in ("GRAD_CHECKPOINTING", "MICRO_BATCH"):
+        if cfg.TRAINER[key] and trains and key not in model_class.memory_keys:
+            raise ValueError(f"TRAINER.{key} {cfg.TRAINER[key]}: {name} does not follow it")
     final, optim = cfg.TEST.FINAL_MODEL, cfg.OPTIM
     if final not in FINAL_MODELS:
         raise ValueError(f"TEST.FINAL_MODEL must be one of {FINAL_MODELS}, got {final!r}")

@@ -1,11 +1,12 @@
-"""Testing: embed the images of a split, rank, write what a run leaves."""
+"""Testing: embed the images of a split, rank them, measure."""
 
 from __future__ import annotations
 
-import os
 import time
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+from dataclasses import dataclass, field
+from typing import Any, Dict, Iterable, Iterator, NamedTuple, Optional, Sequence, Tuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,38 +16,85 @@ from splip.data.base import SBIRDataset, SBIRDatum
 from splip.data.transforms import Preprocessing
 from splip.data.triplets import ImageDataset, loader
 from splip.models.base import RetrievalModel
-from splip.training import results
+from splip.training import per_query, results
+from splip.training.patch_cache import PatchCache
 from splip.training.precision import autocast
-
-Sets = Tuple[Sequence[SBIRDatum], Sequence[SBIRDatum]]
 
 
 @torch.no_grad()
 def embed(
-    model: RetrievalModel, batches: Iterable[Tensor], modality: str, device: torch.device, precision: str = "fp32"
+    model: Any, batches: Iterable[Tensor], modality: str, device: torch.device, precision: str = "fp32"
 ) -> Tensor:
     """Embeddings of batches of normalised images, (n, d) float32 on the CPU."""
     with autocast(device, precision):
         return torch.cat([model.encode(batch, modality).float().cpu() for batch in batches])
 
 
-class Evaluation:
-    """Mix-in for a trainer: :meth:`test` ranks a split's gallery for each of its queries."""
+class Outcome(NamedTuple):
+    """What a test found."""
 
-    cfg: Any
-    model: RetrievalModel
+    metrics: results.Metrics  # percent
+    headline: Tuple[str, str]  # (group, column) of `metrics` that speaks for it
+    query: Tensor  # embeddings (Q, d) and (G, d)
+    gallery: Tensor
+    per_query: Dict[str, np.ndarray]  # by column of per_query.npz, (Q,)
+    extra: Dict[str, Any]  # of results.json: what the model says of itself, metrics with the modality swapped
+    seconds: float
+
+    @property
+    def value(self) -> float:
+        """mAP@all, or Acc@1 within the category where fine-grained, in percent."""
+        group, column = self.headline
+        return self.metrics[group][column]
+
+
+@dataclass
+class Evaluator:
+    """Ranks a split's gallery for each of its queries, by a model.
+
+    Args:
+        model: a :class:`splip.RetrievalModel`, or anything with its ``eval``, ``encode``, ``describe`` and
+            ``knows_modality``.
+        preprocessing: of its images: :class:`Preprocessing`, or anything with its ``pixels`` and ``normalize``.
+        speaks: fine-grained: the gallery whose accuracy speaks for a test; empty = ``category``.
+        batch_size, workers: of the loader.
+        keep: the folder in which the decoded images of the validation split are kept between epochs; "" = memory,
+            None = they are not kept.
+        patches: keeps their patch embeddings; None = each image is embedded anew.
+    """
+
+    model: Any
     dataset: SBIRDataset
     preprocessing: Preprocessing
-    precision: str
     device: torch.device
-    workers: int  # of data loaders
-    output_dir: str
-    seed: int
-    tested_epoch: int
-    history: List[Dict[str, float]]
-    patch_cache: Any  # the trainer's
-    identity: Any
-    _kept: Dict[Any, Any] = {}  # E_0 of the last two sets of images
+    precision: str = "fp32"
+    batch_size: int = 100
+    workers: int = 0
+    speaks: str = ""
+    keep: Optional[str] = None
+    patches: Optional[PatchCache] = None
+    _tables: Dict[Any, Any] = field(default_factory=dict)  # E_0 of the last two sets of images
+    _val_images: Tuple[Optional[ImageDataset], ...] = ()
+
+    @classmethod
+    def from_cfg(
+        cls, cfg: Any, model: Any, dataset: SBIRDataset, preprocessing: Any, device: torch.device, precision: str,
+        workers: int,
+    ) -> Evaluator:  # fmt: skip
+        """As a config has it: DATALOADER.TEST, DATASET.GALLERY, CACHE and PIXEL_CACHE, TRAINER.PATCH_CACHE.
+
+        Raises:
+            ValueError: PATCH_CACHE for a model without CLIP's patch embedding, or one that trains it.
+        """
+        batch_size, data, place = cfg.DATALOADER.TEST.BATCH_SIZE, cfg.DATASET, cfg.TRAINER.PATCH_CACHE
+        keep = data.PIXEL_CACHE or ("" if data.CACHE and not place else None)  # patches are kept instead of pixels
+        patches = None
+        if place:
+            if not isinstance(model, RetrievalModel):
+                raise ValueError("TRAINER.PATCH_CACHE keeps what CLIP's patch embedding computes: this model has none")
+            patches = PatchCache(place, model.clip, preprocessing, precision, device, batch_size, workers)
+        speaks = data.GALLERY
+        return cls(model, dataset, preprocessing, device, precision, batch_size, workers, speaks, keep, patches)
 
     def encode(
         self, items: Sequence[SBIRDatum], images: Optional[ImageDataset] = None, modality: Optional[str] = None
@@ -60,107 +108,77 @@ class Evaluation:
             modality: as which they are embedded; default their own.
         """
         self.model.eval()
-        images = images or ImageDataset(self.dataset, self._shard(items), self.preprocessing)
-        modality, node = modality or MODALITIES[items[0].domain], self.cfg.DATALOADER
-        batches = self._inputs(images, node.TEST.BATCH_SIZE, self.workers)
-        features = embed(self.model, batches, modality, self.device, self.precision)
-        return distributed.gather(features, len(items), node.TEST.BATCH_SIZE)
+        images = images or self._images(items)
+        modality = modality or MODALITIES[items[0].domain]
+        features = embed(self.model, self._inputs(images), modality, self.device, self.precision)
+        return distributed.gather(features, len(items), self.batch_size)
 
-    def _inputs(self, images: ImageDataset, batch_size: int, workers: int) -> Iterator[Tensor]:
-        """Batches for `model.encode`: normalised images, or with TRAINER.PATCH_CACHE their kept E_0."""
-        if not self.cfg.TRAINER.PATCH_CACHE:
-            for batch in loader(images, batch_size, workers, images.item_bytes):
+    def evaluate(self, split: str = "test", swapped: bool = False) -> Outcome:
+        """Rank the gallery for every query of a split.
+
+        Args:
+            split: "test", unseen classes, or "val", the pseudo-unseen ones.
+            swapped: measure a model that knows the modality with it swapped, too: sketches embedded as photos and
+                photos as sketches. The less that costs, the less the model makes of it. False: the outcome says "off".
+
+        Raises:
+            ValueError: another split, or the data set has no such images.
+        """
+        began, data = time.time(), self.dataset
+        if split not in ("test", "val"):
+            raise ValueError(f"split must be 'test' or 'val', got {split!r}")
+        sets = getattr(data, f"{split}_queries"), getattr(data, f"{split}_gallery")
+        if not all(sets):
+            raise ValueError(f"data set {type(data).__name__!r} holds no {split} images")
+        images = self._kept_images(sets) if split == "val" else (None, None)
+        query, gallery = (self.encode(items, held) for items, held in zip(sets, images))
+        metrics, (group, column), own = results.score(query, gallery, *sets, data.setting, self.device)
+        if self.speaks in metrics:  # fine-grained galleries are measured together
+            group = self.speaks
+        extra: Dict[str, Any] = {}
+        if split == "test":
+            extra = self.model.describe()
+            if self.model.knows_modality and not swapped:
+                extra["swapped"] = "off"
+            elif self.model.knows_modality:
+                query_as, gallery_as = (self.encode(some, None, other) for some, other in zip(sets, MODALITIES[::-1]))
+                found = results.score(query_as, gallery_as, *sets, data.setting, self.device)
+                extra["swapped"] = found.metrics
+                own.update({f"{per_query.SWAPPED}{name}": values for name, values in found.per_query.items()})
+        return Outcome(metrics, (group, column), query, gallery, own, extra, time.time() - began)
+
+    def will_keep(self) -> int:
+        """How many images it keeps, of this process's share: those of validation; with ``patches`` of the test, too."""
+        data = self.dataset
+        sets = [data.val_queries, data.val_gallery]
+        if self.patches is not None:
+            sets += [data.test_queries, data.test_gallery]
+        return sum(len(distributed.shard(items, self.batch_size)) for items in sets)
+
+    # ----------------------------------------------------------------- internals
+
+    def _images(self, items: Sequence[SBIRDatum]) -> ImageDataset:
+        """Those that this process embeds, in whole batches."""
+        return ImageDataset(self.dataset, distributed.shard(items, self.batch_size), self.preprocessing)
+
+    def _kept_images(self, sets: Sequence[Sequence[SBIRDatum]]) -> Tuple[Optional[ImageDataset], ...]:
+        """Of the validation split, the same in every epoch."""
+        if not self._val_images:
+            self._val_images = tuple(self._images(items) for items in sets)
+            for images, name in zip(self._val_images, ("queries", "photos")):
+                if self.keep is not None and images is not None:
+                    images.preload(self.workers, self.keep, f"validation {name}")
+        return self._val_images
+
+    def _inputs(self, images: ImageDataset) -> Iterator[Tensor]:
+        """Batches for `model.encode`: normalised images, or their kept E_0."""
+        if self.patches is None:
+            for batch in loader(images, self.batch_size, self.workers, images.item_bytes):
                 yield self.preprocessing.normalize(batch.to(self.device))
             return
         key = tuple((item.impath, repr(item.spec)) for item in images.items)
-        if key not in self._kept:  # swapped and repeated tests embed the same images again
-            tokens = self.patch_cache().compute(images, images.lines(), "test images")
-            self._kept = {**dict([*self._kept.items()][-1:]), key: tokens}
-        for index in torch.arange(len(images)).split(batch_size):
-            yield self._kept[key].take(index, self.device)
-
-    def _shard(self, items: Sequence[SBIRDatum]) -> Sequence[SBIRDatum]:
-        """Those that this process embeds, in whole batches."""
-        return distributed.shard(items, self.cfg.DATALOADER.TEST.BATCH_SIZE)
-
-    def test(self, split: Optional[str] = None) -> float:
-        """Rank the gallery for every query; on the test split also write what a run leaves.
-
-        There, a method that knows the modality is also measured with it swapped, sketches embedded as photos and photos
-        as sketches: the less that costs, the less the method makes of it.
-
-        Args:
-            split: "test" (default), unseen classes, or "val", the pseudo-unseen ones.
-
-        Returns:
-            mAP@all, or Acc@1 within the category where fine-grained, in percent.
-        """
-        split, began = split or "test", time.time()
-        if split not in ("test", "val"):
-            raise ValueError(f"split must be 'test' or 'val', got {split!r}")
-        sets, images = self._evaluation_sets(split)
-        query, gallery = (self.encode(items, held) for items, held in zip(sets, images))
-        metrics, (group, column) = results.score(query, gallery, *sets, self.dataset.setting, self.device)
-        if self.cfg.DATASET.GALLERY in metrics:  # fine-grained galleries are measured together: this one speaks
-            group = self.cfg.DATASET.GALLERY
-        for name, value in metrics[group].items():
-            self.write_scalar(f"{split}/{name}", value, self.tested_epoch)  # type: ignore[attr-defined]  # the engine's
-        if split == "test":
-            extra = self.model.describe()
-            if self.model.knows_modality:
-                query_as, gallery_as = (self.encode(some, None, other) for some, other in zip(sets, MODALITIES[::-1]))
-                extra["swapped"], _ = results.score(query_as, gallery_as, *sets, self.dataset.setting, self.device)
-            if distributed.is_main():
-                with self.alone():  # type: ignore[attr-defined]  # the trainer's
-                    self._write_results(metrics, extra, query, gallery, time.time() - began)
-        return metrics[group][column]
-
-    def _evaluation_sets(self, split: str) -> Tuple[Sets, Tuple[Optional[ImageDataset], Optional[ImageDataset]]]:
-        """(queries, gallery) of a split, and their images; those of "val" are kept between epochs."""
-        sets = getattr(self.dataset, f"{split}_queries"), getattr(self.dataset, f"{split}_gallery")
-        if not all(sets):
-            raise ValueError(f"data set {self.cfg.DATASET.NAME!r} holds no {split} images")
-        if split == "test":
-            return sets, (None, None)
-        if not hasattr(self, "_val_images"):
-            made = [ImageDataset(self.dataset, self._shard(items), self.preprocessing) for items in sets]
-            for images, name in zip(made, ("queries", "photos")):
-                self.preload(images, f"validation {name}")  # type: ignore[attr-defined]  # the trainer's
-            self._val_images = made[0], made[1]
-        return sets, self._val_images
-
-    def _write_results(
-        self, metrics: results.Metrics, extra: Dict[str, Any], query: Tensor, gallery: Tensor, seconds: float
-    ) -> None:
-        cfg, data = self.cfg, self.dataset
-        name = cfg.TRAINER.NAME
-        best = cfg.TEST.FINAL_MODEL == "best_val"
-        os.makedirs(self.output_dir, exist_ok=True)
-        heading = f"{name}, {cfg.DATASET.NAME} ({data.setting}): a query and the nearest of {len(gallery)} photos"
-        results.draw_sheet(data, query, gallery, self.output_dir, heading)
-        results.write_json(os.path.join(self.output_dir, "results.json"), {  # last: who finds it finds a finished run
-            "trainer": name,
-            "dataset": cfg.DATASET.NAME,
-            "setting": data.setting,
-            "split": data.split,
-            "gallery": data.gallery_name,
-            "backbone": cfg.MODEL.BACKBONE.NAME,
-            "seed": self.seed,
-            "epoch": self.tested_epoch,
-            "num_queries": len(query),
-            "num_gallery": len(gallery),
-            "metrics": metrics,
-            "selection": "pseudo_unseen" if best else "last",
-            "precision": self.precision,
-            "preprocessing": self.preprocessing.describe(),
-            "versions": results.versions(),
-            "identity": {key: value for key, value in self.identity().items() if key != "settings"},
-            "config": cfg,
-            "seconds": {"train": sum(epoch["seconds"] for epoch in self.history), "test": seconds},
-            **extra,
-        })
-        print(f"{name} on {cfg.DATASET.NAME} ({data.setting}, {len(query)} queries, {len(gallery)} "
-              f"photos, epoch {self.tested_epoch}), percent:\n{results.table(metrics)}")
-        if "swapped" in extra:
-            print(f"modality swapped, percent:\n{results.table(extra['swapped'])}")
-        print(f"In {self.output_dir}: {results.describe_files(self.output_dir)}")
+        if key not in self._tables:  # swapped and repeated tests embed the same images again
+            table = self.patches.compute(images, images.lines(), "test images")
+            self._tables = {**dict([*self._tables.items()][-1:]), key: table}
+        for index in torch.arange(len(images)).split(self.batch_size):
+            yield self._tables[key].take(index, self.device)

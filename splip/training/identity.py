@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence
 
 from splip.training.options import flat
 
 if TYPE_CHECKING:  # it needs torch, and tables of results do not
-    from splip.data.base import SBIRDataset, SBIRDatum
+    from splip.data.base import SBIRDataset
 
 # How a run is computed and where it goes, not what: with other values of these it has the same result, up to rounding,
 # or (root, split, file lists, backbone's name) another hash of data or backbone.
@@ -18,22 +18,22 @@ HOW = (
     "OUTPUT_DIR", "RESUME", "VERBOSE", "VERSION", "USE_CUDA", "TRAIN.PRINT_FREQ", "TRAIN.CHECKPOINT_FREQ",
     "TRAIN.COUNT_ITER", "DATALOADER.NUM_WORKERS", "DATALOADER.TEST.BATCH_SIZE", "DATASET.CACHE", "DATASET.PIXEL_CACHE",
     "DATASET.ROOT", "DATASET.SPLIT", "DATASET.FILE_LISTS", "MODEL.BACKBONE.NAME", "TRAINER.PATCH_CACHE",
-    "TRAINER.GRAD_CHECKPOINTING", "TRAINER.MICRO_BATCH", "TRAINER.PREC", "TRAINER.COMPILE",
+    "TRAINER.GRAD_CHECKPOINTING", "TRAINER.MICRO_BATCH", "TRAINER.PREC", "TRAINER.COMPILE", "TEST.SWAPPED",
 )  # fmt: skip
 SHOWN = 6  # differences that a message lists
 
 
-def settings_of(config: Mapping[str, Any], node: str) -> Dict[str, Any]:
-    """A config's settings that can change a result: without HOW, SEED, and other methods' nodes.
+def settings_of(config: Mapping[str, Any], method: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
+    """A config's settings that can change a result: without HOW, SEED, and the nodes of other methods.
 
     Args:
-        node: of the run's own method, ``cfg.TRAINER.<node>``.
+        method: what the run's own method is made with, by the keys of a config; None = it is not known, and every
+            method's node counts.
     """
-    found = {}
+    found = dict(method or {})
     for key, value in flat(config).items():
-        parts = key.split(".")
-        other = parts[0] == "TRAINER" and len(parts) > 2 and parts[1] != node
-        if key not in (*HOW, "SEED") and not other:
+        in_a_node = method is not None and key.startswith("TRAINER.") and key.count(".") > 1
+        if key not in (*HOW, "SEED") and not in_a_node:
             found[key] = json.loads(json.dumps(value))
     return found
 
@@ -41,15 +41,12 @@ def settings_of(config: Mapping[str, Any], node: str) -> Dict[str, Any]:
 def data_digest(dataset: SBIRDataset) -> str:
     """A hash of the images of a data set: their places below its root, sizes, classes, and what else they are."""
     digest = hashlib.blake2b(digest_size=16)
-    lists: List[Sequence[SBIRDatum]] = [
-        dataset.train_x, dataset.test_queries, dataset.test_gallery, dataset.val_queries, dataset.val_gallery
-    ]  # fmt: skip
     sizes: Dict[str, int] = {}
-    for items in lists:
+    for items in dataset.lists():
         for item in items:
             if item.impath not in sizes:
                 sizes[item.impath] = os.stat(item.impath).st_size
-            place = "/".join(item.impath.split(os.sep)[-3:])
+            place = item.place or "/".join(item.impath.split(os.sep)[-3:])
             said = [place, sizes[item.impath], item.domain, item.classname, item.instance, repr(item.spec)]
             digest.update(json.dumps(said).encode())
         digest.update(b"|")

@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 from difflib import get_close_matches
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple, Union
 
 from yaml import YAMLError
+
+
+def read_config(folder: Union[str, os.PathLike]) -> Any:
+    """The config that a run was made with, not frozen; keys that it was written without have their defaults.
+
+    Raises:
+        ValueError: there is no ``config.yaml``.
+    """
+    path = os.path.join(folder, "config.yaml")
+    if not os.path.isfile(path):
+        raise ValueError(f"{os.fspath(folder)!r} is no run's output folder: there is no {path}")
+    from splip.engine import get_cfg_default  # here: they need torch, and what else is above does not
+    from splip.training.config import extend_cfg
+
+    cfg = get_cfg_default()
+    extend_cfg(cfg)
+    cfg.set_new_allowed(True)  # a run under Dassl, or in a host, has more keys than the built-in engine
+    cfg.merge_from_file(path)
+    cfg.set_new_allowed(False)
+    return cfg
 
 
 def merge_file(cfg: Any, path: str) -> None:

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Subset
 
+from splip.backbone import backbone_info
 from splip.backbone.encoders import patch_embeddings
+from splip.data import capacity
 from splip.data.row_cache import MappedRows, RowCache
 from splip.data.transforms import Preprocessing
 from splip.data.triplets import loader
@@ -40,33 +42,34 @@ class PatchCache:
     Args:
         where: "memory", or the folder.
         clip: the backbone, whose patch embedding must be frozen.
-        backbone: its fingerprint.
         precision, device: as the run computes.
         batch_size, workers: of the loader.
-
-    Raises:
-        ValueError: the patch embedding is trained.
     """
 
     def __init__(
-        self, where: str, clip: Any, backbone: Dict[str, object], preprocessing: Preprocessing, precision: str,
-        device: torch.device, batch_size: int, workers: int,
+        self, where: str, clip: Any, preprocessing: Preprocessing, precision: str, device: torch.device,
+        batch_size: int, workers: int,
     ) -> None:  # fmt: skip
-        if any(parameter.requires_grad for parameter in clip.visual.conv1.parameters()):
-            raise ValueError("TRAINER.PATCH_CACHE keeps what the patch embedding computes, but this method trains it")
         self.where, self.visual, self.preprocessing = where, clip.visual, preprocessing
         self.precision, self.device, self.batch_size, self.workers = precision, device, batch_size, workers
-        shown = (backbone["weights"], preprocessing.size, preprocessing.mean, preprocessing.std, precision, device.type)
+        weights = backbone_info(clip).fingerprint["weights"]
+        shown = (weights, preprocessing.size, preprocessing.mean, preprocessing.std, precision, device.type)
         self.how = " ".join(map(str, shown))  # what E_0 of a given image depends on
 
-    def compute(self, images: Any, lines: Sequence[str], name: str) -> Patches:
+    def compute(self, images: Any, lines: Sequence[str], name: str, later: int = 0) -> Patches:
         """E_0 of every image.
 
         Args:
             images: a map-style data set of (3, S, S) uint8 tensors, of ``item_bytes`` each.
             lines: what each depends on (`splip.data.row_cache.describe` and more).
             name: of them, to be said.
+            later: images of validation and test that will be kept beside them: memory must have room for these, too.
+
+        Raises:
+            ValueError: the patch embedding is trained; memory has no room (E_0 of one image is all that was computed).
         """
+        if any(parameter.requires_grad for parameter in self.visual.conv1.parameters()):
+            raise ValueError("TRAINER.PATCH_CACHE keeps what the patch embedding computes, but this method trains it")
         first = self._encode(next(iter(loader(Subset(images, [0]), 1, 0, images.item_bytes))))
         shape, dtype = tuple(first.shape[1:]), first.dtype
         if self.where != MEMORY:
@@ -77,8 +80,14 @@ class PatchCache:
             if missing:
                 print(f"Computing the patch embeddings of {missing:,} {name} into {self.where}", flush=True)
             return Patches(cache.fill(keyed, lambda positions: self._batches(images, positions)), dtype)
+        counts, key = {name: len(lines), "images of validation and test": later}, "TRAINER.PATCH_CACHE"
+        capacity.require_memory(counts, first[0].numel() * first.element_size(), f"{key} {MEMORY}", key)
         print(f"Computing the patch embeddings of {len(lines):,} {name}", flush=True)
-        return Patches(np.concatenate(list(self._batches(images, range(len(lines))))), dtype)
+        rows, done = np.empty((len(lines), *shape), STORED[dtype]), 0
+        for batch in self._batches(images, range(len(lines))):
+            rows[done : done + len(batch)] = batch
+            done += len(batch)
+        return Patches(rows, dtype)
 
     def _batches(self, images: Any, positions: Sequence[int]) -> Iterator[np.ndarray]:
         for batch in loader(Subset(images, positions), self.batch_size, self.workers, images.item_bytes):

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import time
+import json
+import os
+import platform
 import warnings
 from typing import Any
 
 import torch
+
+from splip.models import checkpoints
 
 PRECISIONS = ("fp32", "bf16", "fp16", "auto")
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def precision(cfg: Any, device: torch.device) -> str:
-    """``fp32``, ``bf16`` or ``fp16``, as TRAINER.PREC (or its old name TRAINER.SPLIP.PREC) says, for a run on
-    ``device``.
+    """``fp32``, ``bf16`` or ``fp16``, as TRAINER.PREC says, for a run on ``device``.
 
-    ``auto`` is bf16 where a matrix product is faster in it, by a timed product on the CPU, else fp32.
+    ``auto`` is what the run in RESUME or OUTPUT_DIR has, where there is one; else bf16 where the device has units for
+    it, else fp32. Nothing is timed: the same command gives the same precision.
 
     Raises:
-        ValueError: the key is missing or has another value, or fp16 is asked for on a CPU.
+        ValueError: the key is missing or has another value, fp16 is asked for on a CPU, or the run's checkpoint is
+            damaged.
     """
     if "PREC" not in cfg.TRAINER:
         raise ValueError(
@@ -27,52 +32,58 @@ def precision(cfg: Any, device: torch.device) -> str:
             "clean_cfg, "
             "which removes it"
         )
-    asked, old = cfg.TRAINER.PREC, cfg.TRAINER.get("SPLIP", {}).get("PREC", "")
-    for key, value in (("TRAINER.PREC", asked), ("TRAINER.SPLIP.PREC", old)):
-        if value and value not in PRECISIONS:
-            raise ValueError(f"{key} must be one of {PRECISIONS}, got {value!r}")
-    if old and old != asked:
-        message = f"TRAINER.SPLIP.PREC {old} is used: it is the old name of TRAINER.PREC, which is {asked}"
-        warnings.warn(message, stacklevel=2)
-    asked = old or asked
-    if device.type == "cuda":
-        return ("bf16" if torch.cuda.is_bf16_supported() else "fp32") if asked == "auto" else asked
-    if asked == "fp16":
+    asked, on_gpu = cfg.TRAINER.PREC, device.type == "cuda"
+    if asked not in PRECISIONS:
+        raise ValueError(f"TRAINER.PREC must be one of {PRECISIONS}, got {asked!r}")
+    # A GPU without units computes bf16 by emulation, slowly.
+    has_units = torch.cuda.is_bf16_supported(including_emulation=False) if on_gpu else has_bf16_units()
+    if asked == "auto":
+        asked = precision_of_run(cfg.RESUME or cfg.OUTPUT_DIR) or ("bf16" if has_units else "fp32")
+    if asked == "fp16" and not on_gpu:
         raise ValueError("TRAINER.PREC fp16 needs a CUDA device: use fp32, bf16 or auto on the CPU")
-    if asked in ("bf16", "auto"):
-        slowdown = bf16_slowdown()
-        if asked == "auto":
-            return "bf16" if slowdown < 0.8 else "fp32"
-        if slowdown > 1.5:
-            warnings.warn(
-                f"TRAINER.PREC bf16: this CPU multiplies matrices {slowdown:.0f} times as slowly in bf16 as in fp32. "
-                "Use fp32",
-                stacklevel=2,
-            )
+    if asked == "bf16" and not has_units:
+        warnings.warn(
+            "TRAINER.PREC bf16: this processor has no units for bf16 (AVX512_BF16, AMX, ARM's BF16; a GPU from Ampere "
+            "on), and can take many times as long as in fp32. Use fp32 or auto",
+            stacklevel=2,
+        )
     return asked
+
+
+def precision_of_run(folder: str) -> str:
+    """The precision in which the run in ``folder`` computes, as its results or its newest checkpoint say; "" where
+    there is neither.
+
+    Raises:
+        ValueError: the checkpoint is damaged.
+    """
+    try:
+        with open(os.path.join(folder, "results.json"), encoding="utf-8") as file:
+            return json.load(file)["precision"]
+    except (OSError, ValueError, KeyError, TypeError):  # there are none, or damaged ones, which are made again
+        path = checkpoints.newest(os.path.join(folder, "splip"))
+        return checkpoints.read(path)["run"]["TRAINER.PREC"] if path else ""
+
+
+def has_bf16_units() -> bool:
+    """Whether the processor multiplies bf16 matrices itself, and torch uses that: AVX512_BF16 or AMX; on ARM (Graviton
+    3 and newer, Grace) its BF16 where torch has oneDNN, which its builds for macOS have not.
+    """
+    if platform.machine().lower() in ("aarch64", "arm64"):
+        return mkldnn_has_bf16()
+    found = (getattr(torch.cpu, f"_is_{name}_supported", bool) for name in ("avx512_bf16", "amx_tile"))
+    return any(supported() for supported in found)
+
+
+def mkldnn_has_bf16() -> bool:
+    """What torch says of oneDNN and bf16; on x86 that is True for AVX512 without units, too."""
+    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """The context in which models compute."""
     dtype = DTYPES.get(precision)
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
-
-
-def bf16_slowdown(size: int = 512, rounds: int = 12) -> float:
-    """Seconds of a matrix product in bf16 on this CPU, as a multiple of those in fp32.
-
-    The two take turns, and each one's best of all rounds but the first counts: what else runs on the machine is to
-    decide as little as can be.
-    """
-    squares = {dtype: torch.ones(size, size, dtype=dtype) for dtype in (torch.float32, torch.bfloat16)}
-    best = dict.fromkeys(squares, float("inf"))
-    for done in range(rounds):
-        for dtype, a in squares.items():
-            began = time.perf_counter()
-            torch.mm(a, a)
-            if done > 0:  # the first sets things up
-                best[dtype] = min(best[dtype], time.perf_counter() - began)
-    return best[torch.bfloat16] / best[torch.float32]
 
 
 def grad_scaler(enabled: bool) -> Any:

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import random
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -17,25 +17,35 @@ import splip
 from splip.common import distributed
 from splip.data.base import SBIRDataset, SBIRDatum
 from splip.engine import ENGINE
+from splip.models import checkpoints
 from splip.retrieval import (
+    accuracy_of,
     contact_sheet,
-    instance_accuracy,
+    instance_ranks,
     mean_over_queries,
     per_query_metrics,
     topk,
     training_curve,
 )
-from splip.training import checkpoints
+from splip.training import per_query
 
 Items = Sequence[SBIRDatum]
 Metrics = Dict[str, Dict[str, float]]  # by convention or gallery, then by name; percent
 
 
+class Score(NamedTuple):
+    """Of one ranking."""
+
+    metrics: Metrics
+    headline: Tuple[str, str]  # (group, column) of the metrics that speaks for it
+    per_query: Dict[str, np.ndarray]  # by column of per_query.npz, (Q,)
+
+
 def score(
     query: Tensor, gallery: Tensor, query_items: Items, gallery_items: Items, setting: str,
     device: Optional[torch.device] = None,
-) -> Tuple[Metrics, Tuple[str, str]]:
-    """Metrics of one ranking in percent, and which of them speaks for it: (group, column).
+) -> Score:
+    """Metrics of one ranking, over all queries and of each.
 
     Each process ranks its share of the queries; fine-grained ones, with their small galleries, all of them.
 
@@ -48,20 +58,21 @@ def score(
     gallery_labels = [item.label for item in gallery_items]
     if setting == "fg":
         asked, answers = ([f"{i.classname}/{i.instance}" for i in items] for items in (query_items, gallery_items))
-        metrics = instance_accuracy(query, gallery, asked, answers, query_labels, gallery_labels, device=device)
-        headline = ("category", "Acc@1")
+        values: Any = instance_ranks(query, gallery, asked, answers, query_labels, gallery_labels, device=device)
+        metrics, headline = accuracy_of(values), ("category", "Acc@1")
     else:
         own, own_labels = distributed.shard(query), distributed.shard(query_labels)
-        values = per_query_metrics(own, gallery, own_labels, gallery_labels, device=device)
-        metrics = mean_over_queries({
+        values = {
             convention: {name: distributed.gather(value, len(query)) for name, value in named.items()}
-            for convention, named in values.items()
-        })
-        headline = ("min_r_k", "mAP@all")
+            for convention, named in per_query_metrics(
+                own, gallery, own_labels, gallery_labels, device=device
+            ).items()
+        }
+        metrics, headline = mean_over_queries(values), ("min_r_k", "mAP@all")
     percent = {
         group: {name: 100.0 * value for name, value in named.items()} for group, named in metrics.items()
     }
-    return percent, headline
+    return Score(percent, headline, per_query.columns_of(values, setting))
 
 
 def table(metrics: Dict[str, Dict[str, float]]) -> str:
@@ -111,7 +122,8 @@ def draw_curve(
 
 LEFT = {  # what a run leaves, in the order in which one looks at it
     "results.json": "all numbers and settings", "retrieval.png": "queries and what they find",
-    "training_curve.png": "losses by epoch", "history.json": "the same as numbers", "log.txt": "what was printed",
+    "training_curve.png": "losses by epoch", "history.json": "the same as numbers",
+    "per_query.npz": "what each query scores", "log.txt": "what was printed",
     "splip": "checkpoints", "tensorboard": "for TensorBoard", "config.yaml": "the settings",
 }  # fmt: skip
 

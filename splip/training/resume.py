@@ -1,225 +1,185 @@
-"""Saving, loading and resuming, for either engine's trainers.
+"""What a checkpoint holds of a run, and whether a run may go on from it, with either engine.
 
-A checkpoint holds what is trained (with running statistics), optimiser, scheduler, scaler, every random
-state, the history, and a fingerprint of the backbone, class list and method. The order of the data needs no
-state: it is a function of seed and epoch.
+A resumed run ends where an unbroken one would (on a CPU bit for bit): a checkpoint holds the trained parts,
+prototypes, optimiser, scheduler, generators and history, and batches follow from the seed and the epoch.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import shutil
-from typing import Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, Optional
 
+import numpy as np
 import torch
-from torch import Tensor
 
-from splip.backbone.layout import CLIP_MEAN, CLIP_STD
-from splip.common import distributed
-from splip.data.base import SBIRDataset
-from splip.data.transforms import Preprocessing
-from splip.models.base import RetrievalModel
-from splip.models.pretrained import load_weights
-from splip.training import checkpoints
+from splip.data.views import reseed
+from splip.models import checkpoints, pretrained
+from splip.models.registry import complete
 
+if TYPE_CHECKING:
+    from splip.training.trainer import SBIRTrainer
 
-class ResumableTrainer:
-    """Mix-in for a trainer that has one registered model."""
-
-    cfg: Any
-    model: RetrievalModel
-    dataset: SBIRDataset
-    device: torch.device
-    output_dir: str
-    backbone: Dict[str, object]  # its fingerprint, taken before anything is trained
-    precision: str
-    seed: int
-    max_epoch: int
-    tested_epoch: int
-    best_result: float
-    history: List[Dict[str, float]]
-    average: Optional[Dict[str, Tensor]]
-    optim: Any
-    sched: Any
-    scaler: Any
-    train_loader_x: Any
-    preprocessing: Preprocessing
-    node: str
-    trains: bool
-
-    # of the trainer
-    identity: Any
-    method_settings: Any
-    inference_settings: Any
-    complete_settings: Any
-
-    def fingerprint(self, settings: Dict[str, Any]) -> Dict[str, Any]:
-        """What must be equal for the weights to mean the same."""
-        return checkpoints.plain({
-            "trainer": type(self).__name__,
-            "backbone": self.backbone,
-            "classes": list(self.dataset.classnames),
-            f"TRAINER.{self.node}": settings,
-        })
-
-    def run_settings(self) -> Dict[str, Any]:
-        """What must be equal, besides, for a resumed run to end where an unbroken one would."""
-        cfg = self.cfg
-        keys = (
-            "TRANSFORMS", "RRCROP_SCALE", "CROP_PADDING", "RESIZE", "SKETCH_VIEWS", "PHOTO_VIEWS",
-        )  # fmt: skip
-        return checkpoints.plain({
-            "DATASET": {
-                "NAME": cfg.DATASET.NAME, "SETTING": self.dataset.setting, "gallery": self.dataset.gallery_name
-            },
-            "split": self.dataset.split,
-            "data": self.identity()["data"],
-            "OPTIM": cfg.OPTIM,
-            "DATALOADER.TRAIN_X.BATCH_SIZE": cfg.DATALOADER.TRAIN_X.BATCH_SIZE,
-            "INPUT": {**{key: cfg.INPUT[key] for key in keys}, **self.preprocessing.statistics()},
-            "TRAINER.PREC": self.precision,
-            "TEST.FINAL_MODEL": cfg.TEST.FINAL_MODEL,
-        })
-
-    def save_model(
-        self, epoch: int, directory: str, is_best: bool = False, val_result=None, model_name: str = ""
-    ) -> None:
-        """Write the checkpoint after `epoch` (from 0), drop the one before unless CHECKPOINT_FREQ keeps it.
-
-        A kill at any moment leaves a whole checkpoint behind: files are replaced, never changed.
-
-        Raises:
-            FloatingPointError: a weight is no number; the checkpoint before is kept.
-        """
-        state = {
-            "schema": checkpoints.SCHEMA,
-            "state_dict": self.model.trainable.state_dict(),
-            "average": self.average,
-            "epoch": epoch + 1,
-            "optimizer": self.optim.state_dict(),
-            "scheduler": self.sched.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "random": checkpoints.random_state(),
-            "seed": self.seed,
-            "history": self.history,
-            "val_result": val_result,
-            "best_result": float(self.best_result),
-            "fingerprint": self.fingerprint(self.method_settings(self.cfg)),
-            "run": self.run_settings(),
-        }
-        checkpoints.require_finite(state["state_dict"])
-        folder = os.path.join(directory, "splip")
-        name = model_name or checkpoints.epoch_file(epoch + 1)
-        if is_best:  # first: a run killed here resumes from the older pointer and writes it again
-            checkpoints.write(os.path.join(folder, checkpoints.BEST), state)
-        before = checkpoints.newest(folder)
-        checkpoints.write(os.path.join(folder, name), state)
-        checkpoints.write_text(os.path.join(folder, checkpoints.POINTER), name + "\n")
-        frequency = self.cfg.TRAIN.CHECKPOINT_FREQ
-        keep = frequency > 0 and epoch % frequency == 0  # `epoch` epochs were done by the one before
-        if before == os.path.join(folder, checkpoints.epoch_file(epoch)) and not keep:
-            os.remove(before)
-
-    def load_model(self, directory: str, epoch: Optional[int] = None) -> None:
-        """Load trained weights from a run's folder, to evaluate.
-
-        Args:
-            epoch: which checkpoint; default the best one where TEST.FINAL_MODEL is best_val, else the last.
-
-        Raises:
-            ValueError: no folder is given, or the checkpoint is damaged or of another backbone, class list
-                or method, as far as embeddings depend on it; each difference is named.
-            FileNotFoundError: there is no such checkpoint.
-        """
-        if not self.trains:
-            raise ValueError(f"{type(self).__name__} trains nothing: there is no checkpoint to load from {directory!r}")
-        if not directory:
-            raise ValueError("no checkpoint folder was given (--model-dir)")
-        path = checkpoints.find(directory, self.cfg.TEST.FINAL_MODEL == "best_val", epoch)
-        state = checkpoints.read(path, self.device)
-        here = self.fingerprint(self.inference_settings(self.method_settings(self.cfg)))
-        here["INPUT"] = {key: self.run_settings()["INPUT"][key] for key in ("RESIZE", "PIXEL_MEAN", "PIXEL_STD")}
-        self._require_same(state, here, path, inference=True)
-        load_weights(self.model, checkpoints.weights(state))
-        self.tested_epoch, self.history, self.seed = state["epoch"], state["history"], state["seed"]
-        print(f"Loaded {path} (epoch {state['epoch']})")
-
-    def resume_model_if_exist(self, directory: str) -> int:
-        """Continue the run in `directory` -> number of epochs done.
-
-        An output folder that holds no checkpoint starts a new run; a folder named with --resume must
-        hold one.
-
-        Raises:
-            FileNotFoundError: it holds none. ValueError: it is damaged, or from a run with other settings.
-        """
-        if not self.cfg.RESUME and checkpoints.newest(os.path.join(directory, "splip")) is None:
-            return 0
-        path = checkpoints.find(directory)
-        state = checkpoints.read(path, torch.device("cpu"))
-        if state["schema"] < checkpoints.SCHEMA and state["epoch"] < self.max_epoch:
-            raise ValueError(
-                f"checkpoint {path} was written before version 0.2, which draws other batches: it can be tested and "
-                "searched with (splip evaluate, splip search), not trained on"
-            )
-        here = {**self.fingerprint(self.method_settings(self.cfg)), **self.run_settings()}
-        if self.cfg.SEED >= 0:
-            here["seed"] = self.seed
-        self._require_same(state, here, path)
-        self.model.trainable.load_state_dict(state["state_dict"])
-        self.tested_epoch, self.average = state["epoch"], state.get("average")
-        self.optim.load_state_dict(state["optimizer"])
-        self.sched.load_state_dict(state["scheduler"])
-        self.scaler.load_state_dict(state["scaler"])
-        checkpoints.restore_random_state(state["random"])
-        self.history, self.best_result = state["history"], state["best_result"]
-        self.seed = state["seed"]
-        self.train_loader_x.sampler.seed = self.train_loader_x.dataset.seed = self.seed
-        if distributed.is_main():
-            self._copy_best(directory)
-        print(f"Resuming from {path}: {state['epoch']} of {self.max_epoch} epochs are done")
-        return state["epoch"]
-
-    def _require_same(self, state: Dict[str, Any], here: Dict[str, Any], path: str, inference: bool = False) -> None:
-        """Raise ValueError naming every setting in which the checkpoint and ``here`` differ."""
-        saved = dict(state["fingerprint"])
-        key = f"TRAINER.{self.node}"
-        if key in saved:
-            settings = self.complete_settings(saved[key])
-            checkpoints.require_known(settings, self.method_settings(self.cfg), path)
-            saved[key] = self.inference_settings(settings) if inference else settings
-        run = _renamed(state["run"])
-        if inference:
-            saved["INPUT"] = {key: run["INPUT"][key] for key in here["INPUT"]}
-        else:
-            saved.update(run)
-            if "seed" in here:
-                saved["seed"] = state["seed"]
-        if saved.get("data", "") is None:
-            here["data"] = None
-        here["backbone"], saved["backbone"] = checkpoints.comparable(here["backbone"], saved["backbone"])
-        checkpoints.require_equal(checkpoints.plain(saved), here, path)
-
-    def _copy_best(self, directory: str) -> None:
-        """A run that goes on in another folder takes the best model so far with it."""
-        source = os.path.join(directory, "splip", checkpoints.BEST)
-        target = os.path.join(self.output_dir, "splip", checkpoints.BEST)
-        if os.path.isfile(source) and os.path.abspath(source) != os.path.abspath(target):
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            shutil.copyfile(source, target)
+IMAGES = ("TRANSFORMS", "RRCROP_SCALE", "CROP_PADDING", "SKETCH_VIEWS", "PHOTO_VIEWS")  # keys of INPUT
 
 
-def _renamed(run: Dict[str, Any]) -> Dict[str, Any]:
-    """A checkpoint's run settings with today's keys; keys that it was written without have the values that it meant."""
-    run = {**run}
-    if "data" not in run:  # until 1a4b808
-        run["data"] = None
-    if "TRAINER.SPLIP.PREC" in run:
-        run["TRAINER.PREC"] = run.pop("TRAINER.SPLIP.PREC")
-    optim = {
-        "BY_STEP": False, "WARMUP_STEPS": 0, "GRAD_CLIP": 0.0, "AVERAGE_EPOCHS": 0, "STAGED_LR": False,
-        "NEW_LAYERS": [], "BASE_LR_MULT": 0.1,
-    }  # fmt: skip
-    images = {"RESIZE": "crop", "PIXEL_MEAN": list(CLIP_MEAN), "PIXEL_STD": list(CLIP_STD), "SKETCH_VIEWS": 0,
-              "PHOTO_VIEWS": 0}  # fmt: skip
-    return {**run, "OPTIM": {**optim, **run["OPTIM"]}, "INPUT": {**images, **run["INPUT"]}}
+def run_settings(trainer: SBIRTrainer) -> Dict[str, Any]:
+    """What must be equal, besides the model, for a resumed run to end where an unbroken one would."""
+    cfg, data = trainer.cfg, trainer.dataset
+    return checkpoints.plain({
+        "DATASET": {"NAME": cfg.DATASET.NAME, "SETTING": data.setting, "gallery": data.gallery_name},
+        "split": data.split,
+        "data": trainer.folder.data,
+        "OPTIM": cfg.OPTIM,
+        "DATALOADER.TRAIN_X.BATCH_SIZE": cfg.DATALOADER.TRAIN_X.BATCH_SIZE,
+        "INPUT": {key: cfg.INPUT[key] for key in IMAGES},
+        "TRAINER.PREC": trainer.precision,
+        "TEST.FINAL_MODEL": cfg.TEST.FINAL_MODEL,
+    })
+
+
+def state_of(trainer: SBIRTrainer, epoch: int, val_result: Optional[float] = None) -> Dict[str, Any]:
+    """All that a checkpoint holds after so many epochs."""
+    return {
+        "schema": checkpoints.SCHEMA,
+        "state_dict": trainer.model.trainable.state_dict(),
+        "average": trainer.average,
+        "epoch": epoch,
+        "optimizer": trainer.optim.state_dict(),
+        "scheduler": trainer.sched.state_dict(),
+        "scaler": trainer.scaler.state_dict(),
+        "random": random_state(),
+        "seed": trainer.seed,
+        "history": trainer.history,
+        "val_result": val_result,
+        "best_result": float(trainer.best_result),
+        "model": pretrained.same_model(pretrained.describe(trainer.model)),
+        "run": run_settings(trainer),
+    }
+
+
+def write(state: Dict[str, Any], directory: str, is_best: bool = False, name: str = "", frequency: int = 0) -> None:
+    """Write a checkpoint into a run's folder, and drop the one before.
+
+    A kill at any moment leaves a whole checkpoint behind: files are replaced, never changed.
+
+    Args:
+        is_best: keep it as the best so far, too.
+        name: of the file; default Dassl's.
+        frequency: checkpoints after every so many epochs are kept; 0 = the newest alone.
+
+    Raises:
+        FloatingPointError: a weight is no number; the checkpoint before is kept.
+    """
+    checkpoints.require_finite(state["state_dict"])
+    folder, epoch = os.path.join(directory, "splip"), state["epoch"]
+    name = name or checkpoints.epoch_file(epoch)
+    if is_best:  # first: a run killed here resumes from the older pointer and writes it again
+        checkpoints.write(os.path.join(folder, checkpoints.BEST), state)
+    before = checkpoints.newest(folder)
+    checkpoints.write(os.path.join(folder, name), state)
+    checkpoints.write_text(os.path.join(folder, checkpoints.POINTER), name + "\n")
+    keep = frequency > 0 and (epoch - 1) % frequency == 0  # so many epochs were done by the one before
+    if before == os.path.join(folder, checkpoints.epoch_file(epoch - 1)) and not keep:
+        os.remove(before)
+
+
+def read_to_test(trainer: SBIRTrainer, directory: str, epoch: Optional[int]) -> Dict[str, Any]:
+    """The checkpoint of ``epoch``, else the best one where TEST.FINAL_MODEL is best_val, else the last.
+
+    Raises:
+        ValueError: no folder is given, or the checkpoint is damaged or of another model, as far as embeddings depend
+            on it; each difference is named. FileNotFoundError: there is no such checkpoint.
+    """
+    if not trainer.trains:
+        raise ValueError(f"{type(trainer).__name__} trains nothing: there is no checkpoint to load from {directory!r}")
+    if not directory:
+        raise ValueError("no checkpoint folder was given (--model-dir)")
+    path = checkpoints.find(directory, trainer.cfg.TEST.FINAL_MODEL == "best_val", epoch)
+    state = checkpoints.read(path, trainer.device)
+    checkpoints.require_equal(_by_key(trainer, state["model"], path, True), _model_here(trainer, True), path)
+    print(f"Loaded {path} (epoch {state['epoch']})")
+    return state
+
+
+def read_to_go_on(trainer: SBIRTrainer, directory: str) -> Optional[Dict[str, Any]]:
+    """The newest checkpoint in ``directory``; None where none was written and none is asked for (RESUME).
+
+    Raises:
+        FileNotFoundError: there is none, but --resume names the folder. ValueError: it is damaged, or from a run with
+            other settings.
+    """
+    if not trainer.cfg.RESUME and checkpoints.newest(os.path.join(directory, "splip")) is None:
+        return None
+    path = checkpoints.find(directory)
+    state = checkpoints.read(path, torch.device("cpu"))
+    saved, here = _by_key(trainer, state["model"], path), _model_here(trainer)
+    for one, run in ((saved, state["run"]), (here, run_settings(trainer))):
+        one.update({**run, "INPUT": {**one["INPUT"], **run["INPUT"]}})
+    if trainer.cfg.SEED >= 0:
+        saved["seed"], here["seed"] = state["seed"], trainer.seed
+    checkpoints.require_equal(saved, here, path)
+    print(f"Resuming from {path}: {state['epoch']} of {trainer.max_epoch} epochs are done")
+    return state
+
+
+def _model_here(trainer: SBIRTrainer, inference: bool = False) -> Dict[str, Any]:
+    return _by_key(trainer, pretrained.same_model(pretrained.describe(trainer.model)), "the config", inference)
+
+
+def _by_key(trainer: SBIRTrainer, model: Dict[str, Any], where: str, inference: bool = False) -> Dict[str, Any]:
+    """What makes a model, by the keys of a config: what differs is named so that one can change it.
+
+    Args:
+        where: it is from. inference: only what embeddings depend on.
+    """
+    settings, images = complete(trainer.model_class, model["settings"], where), model["preprocessing"]
+    keys = {"mean": "PIXEL_MEAN", "std": "PIXEL_STD"}  # the others have their own names
+    return {
+        **{name: model[name] for name in ("method", "classes", "backbone")},
+        f"TRAINER.{trainer.node}": trainer.model.inference_settings(settings) if inference else settings,
+        "INPUT": {keys.get(name, name.upper()): value for name, value in images.items()},
+    }
+
+
+def restore(trainer: SBIRTrainer, state: Dict[str, Any]) -> None:
+    """Put the trainer where it was when ``state`` was written."""
+    trainer.model.trainable.load_state_dict(state["state_dict"])
+    trainer.tested_epoch, trainer.average = state["epoch"], state["average"]
+    trainer.optim.load_state_dict(state["optimizer"])
+    trainer.sched.load_state_dict(state["scheduler"])
+    trainer.scaler.load_state_dict(state["scaler"])
+    restore_random_state(state["random"])
+    trainer.history, trainer.best_result = state["history"], state["best_result"]
+    trainer.folder.seed = state["seed"]
+    reseed(trainer.train_loader_x, state["seed"])
+
+
+def copy_best(source: str, target: str) -> None:
+    """A run that goes on in another folder takes the best model so far with it."""
+    source, target = (os.path.join(folder, "splip", checkpoints.BEST) for folder in (source, target))
+    if os.path.isfile(source) and os.path.abspath(source) != os.path.abspath(target):
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        shutil.copyfile(source, target)
+
+
+def random_state() -> Dict[str, Any]:
+    """Every global generator's state, of GPUs this process's own, in types that load without unpickling code."""
+    kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    return {
+        "python": random.getstate(),
+        "numpy": [kind, np.asarray(keys).tolist(), int(position), int(has_gauss), float(cached)],
+        "torch": torch.get_rng_state(),
+        "cuda": [torch.cuda.get_rng_state()] if torch.cuda.is_available() else [],
+    }
+
+
+def restore_random_state(state: Dict[str, Any]) -> None:
+    version, keys, gauss = state["python"]
+    random.setstate((version, tuple(keys), gauss))
+    kind, keys, *rest = state["numpy"]
+    np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
+    torch.set_rng_state(state["torch"].cpu())
+    if state["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"][0].cpu())

@@ -1,95 +1,102 @@
-"""A run's folder: who writes it, and whether what lies there is this very run."""
+"""A run's folder: who writes it, what is written, and whether what lies in it is this very run."""
 
 from __future__ import annotations
 
 import json
 import os
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, Mapping, Optional
+from typing import Any, Dict, Iterator, Mapping, Optional, Sequence
 
 from filelock import FileLock, Timeout
 
+from splip.backbone import backbone_info
 from splip.common import distributed
 from splip.data.base import SBIRDataset
-from splip.data.checking import check_images
 from splip.engine import ENGINE
-from splip.training import checkpoints
+from splip.models import checkpoints, pretrained
+from splip.models.base import RetrievalModel
+from splip.training import per_query, results
+from splip.training.evaluator import Outcome
 from splip.training.identity import data_digest, differences, settings_of, shown
 
 LOCK = "running.lock"
 
 
-class OwnFolder:
-    """Mix-in for a trainer: its output folder belongs to one run and one process at a time."""
+class RunFolder:
+    """The output folder of one run, into which one process writes at a time.
 
-    cfg: Any
-    dataset: SBIRDataset
-    output_dir: str
-    backbone: Dict[str, Any]
-    node: str
-    seed: int
-    trains: bool
-    _lock: Optional[FileLock] = None
+    Args:
+        path: of the folder.
+        cfg: the run's config.
+        method: what the run's model is made with, by the keys of a config.
+        dataset: that it trains or tests on.
+        clip: the backbone, before anything of it is trained; None = it is none that is known here.
+        precision: in which it computes.
+        seed: of what is drawn; it counts where something is trained.
+        trains: whether anything is.
+    """
+
+    def __init__(
+        self, path: str, cfg: Any, method: Mapping[str, Any], dataset: SBIRDataset, clip: Any = None,
+        precision: str = "fp32", seed: int = 0, trains: bool = False,
+    ) -> None:  # fmt: skip
+        self.path, self.cfg, self.method, self.dataset = path, cfg, dict(method), dataset
+        self.backbone = str(backbone_info(clip).fingerprint.get("weights", ""))
+        self.precision, self.seed, self.trains = precision, seed, trains
+        self._lock: Optional[FileLock] = None
+        self._data = ""
+
+    def file(self, name: str) -> str:
+        """The path of a file in it."""
+        return os.path.join(self.path, name)
+
+    @property
+    def data(self) -> str:
+        """A hash of the data set's images."""
+        self._data = self._data or data_digest(self.dataset)
+        return self._data
 
     def identity(self) -> Dict[str, Any]:
         """What can change this run's result (:mod:`splip.training.identity`)."""
         import splip
 
-        if not hasattr(self, "_data"):
-            self._data = data_digest(self.dataset)
         found = {
-            "settings": settings_of(self.cfg, self.node),
-            "data": self._data,
-            "backbone": getattr(self, "backbone", {}).get("weights", ""),
+            "settings": settings_of(self.cfg, self.method),
+            "data": self.data,
+            "backbone": self.backbone,
             "version": splip.__version__,
             "engine": ENGINE.split()[0],
-            "precision": getattr(self, "precision", ""),
+            "precision": self.precision,
         }
-        return {**found, "seed": self.seed} if self.trains else found  # what trains nothing has none
+        return {**found, "seed": self.seed} if self.trains else found
 
     def is_finished(self) -> bool:
-        """Whether the output folder holds this run's results.
+        """Whether it holds this run's results, with TEST.SWAPPED also those that it asks for.
 
         Raises:
             ValueError: it holds another run's.
         """
-        path = os.path.join(self.output_dir, "results.json")
+        path = self.file("results.json")
         if not os.path.isfile(path):
             return False
         try:
             with open(path, encoding="utf-8") as file:
-                before = _identity_in(json.load(file), self.node)
+                result: Mapping[str, Any] = json.load(file)
+            before = {**result["identity"], "settings": settings_of(result["config"], result["method"])}
         except (ValueError, KeyError, TypeError) as error:
             print(f"{path} is damaged ({error}): it is made again")
             return False
         lines = differences(before, self.identity())
         if lines:
             raise ValueError(
-                f"{self.output_dir} holds the results of another run ({shown(lines)}): give another --output-dir, or "
+                f"{self.path} holds the results of another run ({shown(lines)}): give another --output-dir, or "
                 "remove it"
             )
-        return True
-
-    def write_config(self) -> None:
-        """For whatever reads a run later (`splip search`, ...), also after training inside a host."""
-        if distributed.is_main():
-            os.makedirs(self.output_dir, exist_ok=True)
-            checkpoints.write_text(os.path.join(self.output_dir, "config.yaml"), self.cfg.dump())
-
-    def check_images(self) -> None:
-        """Look at every image that training or the test will read.
-
-        Raises:
-            ValueError: some cannot be read.
-        """
-        data = self.dataset
-        if distributed.is_main():
-            lists = data.train_x, data.test_queries, data.test_gallery, data.val_queries, data.val_gallery
-            check_images(item.impath for items in lists for item in items)
+        return not (self.cfg.TEST.SWAPPED and result.get("swapped") == "off")
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """While this holds no other run writes into the output folder.
+    def locked(self) -> Iterator[None]:
+        """While this holds no other run writes into the folder.
 
         Raises:
             ValueError: one does.
@@ -98,20 +105,72 @@ class OwnFolder:
             yield
             return
         if self._lock is None:
-            os.makedirs(self.output_dir, exist_ok=True)
-            self._lock = FileLock(os.path.join(self.output_dir, LOCK), timeout=0)
+            os.makedirs(self.path, exist_ok=True)
+            self._lock = FileLock(self.file(LOCK), timeout=0)
         try:
             with self._lock:
                 yield
         except Timeout as error:
-            raise ValueError(f"another run is writing into {self.output_dir}") from error
+            raise ValueError(f"another run is writing into {self.path}") from error
 
+    def write_start(self, model: Any, checkpoint: str = "") -> None:
+        """The config, and what loads the model (`splip.json`): for whatever reads the run later.
 
-def _identity_in(result: Mapping[str, Any], node: str) -> Dict[str, Any]:
-    """The identity in a results.json; older ones have only their config."""
-    found = dict(result.get("identity") or {"settings": {}, "seed": result["seed"]})
-    found.setdefault("precision", result.get("precision", ""))
-    found["settings"] = settings_of(result["config"], node)
-    if not result.get("epoch"):
-        found.pop("seed", None)
-    return found
+        Args:
+            model: of the run; a host's, or another library's, has no ``splip.json``.
+            checkpoint: with which it is tested: ``last``, ``best`` or ``none``.
+        """
+        if distributed.is_main():
+            os.makedirs(self.path, exist_ok=True)
+            checkpoints.write_text(self.file("config.yaml"), self.cfg.dump())
+            if checkpoint and isinstance(model, RetrievalModel):
+                results.write_json(
+                    self.file(pretrained.ABOUT), {**pretrained.describe(model), "checkpoint": checkpoint}
+                )
+
+    def write_results(
+        self, outcome: Outcome, preprocessing: Any, epoch: int = 0, history: Sequence[Dict[str, float]] = ()
+    ) -> None:
+        """Of a test, by process 0: results.json, per_query.npz, retrieval.json and retrieval.png; a table in the log.
+
+        Args:
+            preprocessing: of its images. epoch: the model is of. history: of its training.
+        """
+        if not distributed.is_main():
+            return
+        cfg, data = self.cfg, self.dataset
+        name = cfg.TRAINER.NAME
+        count = {"num_queries": len(outcome.query), "num_gallery": len(outcome.gallery)}
+        with self.locked():
+            where = f"{name}, {cfg.DATASET.NAME} ({data.setting})"
+            heading = f"{where}: a query and the nearest of {len(outcome.gallery)} photos"
+            results.draw_sheet(data, outcome.query, outcome.gallery, self.path, heading)
+            per_query.write(self.path, data.test_queries, outcome.per_query)
+            results.write_json(self.file("results.json"), {  # last: who finds it finds a finished run
+                "trainer": name,
+                "dataset": cfg.DATASET.NAME,
+                "setting": data.setting,
+                "split": data.split,
+                "gallery": data.gallery_name,
+                "backbone": cfg.MODEL.BACKBONE.NAME,
+                "seed": self.seed,
+                "epoch": epoch,
+                **count,
+                "metrics": outcome.metrics,
+                "selection": "pseudo_unseen" if cfg.TEST.FINAL_MODEL == "best_val" else "last",
+                "precision": self.precision,
+                "preprocessing": preprocessing.describe(),
+                "method": self.method,
+                "versions": results.versions(),
+                "identity": {key: value for key, value in self.identity().items() if key != "settings"},
+                "config": cfg,
+                "seconds": {"train": sum(one["seconds"] for one in history), "test": outcome.seconds},
+                **outcome.extra,
+            })
+        print(f"{name} on {cfg.DATASET.NAME} ({data.setting}, {count['num_queries']} queries, {count['num_gallery']} "
+              f"photos, epoch {epoch}), percent:\n{results.table(outcome.metrics)}")
+        if outcome.extra.get("swapped") == "off":
+            print("modality swapped: off (TEST.SWAPPED False)")
+        elif "swapped" in outcome.extra:
+            print(f"modality swapped, percent:\n{results.table(outcome.extra['swapped'])}")
+        print(f"In {self.path}: {results.describe_files(self.path)}")

@@ -95,13 +95,7 @@ def test_a_shell_completes_commands_options_and_files(shell, tmp_path):
     assert quick("--print-completion", "csh")[0] == 2
 
 
-def test_trainers_of_the_package_have_their_nodes_in_tables():
-    import splip.trainers  # noqa: F401  (registers them)
-    from splip.cli.table import NODES
-    from splip.engine import TRAINER_REGISTRY
-
-    for name, node in NODES.items():
-        assert (TRAINER_REGISTRY.get(name).node or name.upper()) == node
+def test_formats_of_encoders_are_those_that_are_written():
     from splip.cli.export import FORMATS
     from splip.models import exported
 

@@ -12,6 +12,8 @@ from tiny_benchmarks import make_quickdraw, make_sketchy, make_tuberlin, pack
 
 from splip import cli
 from splip.cli import data_download as download
+from splip.data import mirrors
+from splip.data.sources import DRIVE, find_source
 
 MAKERS = {"Sketchy": make_sketchy, "TUBerlin": make_tuberlin, "QuickDraw": make_quickdraw}
 CLASSES = ["airplane", "ant"]
@@ -246,7 +248,8 @@ def test_a_download_that_fails_says_what_to_do(tmp_path, monkeypatch, capsys, er
     monkeypatch.setattr(gdown, "download", fake)
     assert cli.main(["data", "download", "TUBerlin", "--root", str(tmp_path)]) == 2
     said = capsys.readouterr().err
-    for wanted in (reason, "12VV40j5Nf4hNBfFy0AhYEtql1OjwXAUC/view", f"--root {tmp_path} --archive FILE"):
+    for wanted in (reason, "12VV40j5Nf4hNBfFy0AhYEtql1OjwXAUC/view", f"--root {tmp_path} --archive FILE",
+                   "a mirror, which holds less: --from sdiaeyu6n/tu-berlin"):  # fmt: skip
         assert wanted in said, said
 
 
@@ -256,4 +259,4 @@ def test_a_full_disk_is_no_fault_of_the_network(tmp_path, monkeypatch):
 
     monkeypatch.setattr(gdown, "download", fake)
     with pytest.raises(OSError, match="No space left"):
-        download.fetch("Sketchy", tmp_path)
+        mirrors.fetch_drive(find_source("Sketchy", DRIVE), tmp_path)

@@ -39,6 +39,39 @@ def test_a_run_is_tested_again_and_in_another_setting(run, tmp_path):
     assert json.loads((run / "results.json").read_text()) == trained
 
 
+@pytest.fixture(scope="module")
+def folder_run(tmp_path_factory):
+    """A run on pictures in folders, trained on all classes but octa and round; and their root."""
+    root = tmp_path_factory.mktemp("folder")
+    (root / "flat").mkdir()
+    for path in write_images(root / "flat").iterdir():
+        name, instance, kind = path.stem.split("_")
+        (root / kind / name).mkdir(parents=True, exist_ok=True)
+        path.rename(root / kind / name / f"{instance}.png")
+    (root / "unseen.txt").write_text("octa\nround\n")
+    (root / "other.txt").write_text("Tri\nocta\n")
+    words = "DATASET.NAME", "SBIRFolder", "DATASET.SPLIT", str(root / "unseen.txt"), "OPTIM.MAX_EPOCH", 1
+    engine.build_trainer(tiny_cfg(root, make_tiny_clip_file(root / "clip.pt"), root / "out", *words)).train()
+    return root / "out", root
+
+
+def test_what_was_trained_on_is_not_tested_as_unseen(folder_run, tmp_path, capsys):
+    run, root = folder_run
+    other = "DATASET.SPLIT", root / "other.txt"
+    assert evaluate("--run", run, "--output-dir", tmp_path / "no", *other) == 2
+    assert f"{run}: 1 of the classes that are tested as unseen were trained on: tri" in capsys.readouterr().err
+    assert not (tmp_path / "no" / "results.json").exists()
+    cli.main(["export", "--model", str(run), "--format", "pretrained", "--output", str(tmp_path / "saved")])
+    data = tmp_path / "data.yaml"
+    data.write_text(f"DATASET:\n  NAME: SBIRFolder\n  ROOT: {root}\n  SPLIT: {root / 'other.txt'}\n")
+    words = "--model", tmp_path / "saved", "--dataset-config-file", data, "DATALOADER.NUM_WORKERS", 0
+    assert evaluate(*words, "--output-dir", tmp_path / "shared") == 0
+    assert "Not zero-shot: 1 of the classes that are tested as unseen were trained on: tri" in capsys.readouterr().out
+    assert json.loads((tmp_path / "shared" / "results.json").read_text())["trained_on"] == ["tri"]
+    assert evaluate(*words, "DATASET.SPLIT", root / "unseen.txt", "--output-dir", tmp_path / "fine") == 0
+    assert "trained_on" not in json.loads((tmp_path / "fine" / "results.json").read_text())
+
+
 @pytest.mark.parametrize(
     "words, message",
     [

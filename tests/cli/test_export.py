@@ -42,9 +42,8 @@ def test_a_file_embeds_as_the_model_does(tmp_path, kind):
         torch.testing.assert_close(encode(images), expected, rtol=0, atol=1e-5)
         assert (expected - other).abs().max() > 1e-3, "the two modalities embed alike: the test would prove nothing"
     assert about == {
-        "modality": "sketch", "backbone": "tiny", "resolution": 48, "resize": "crop", "mean": list(CLIP_MEAN),
-        "std": list(CLIP_STD),
-        "embed_dim": 32,
+        "modality": "sketch", "backbone": "tiny", "resolution": 48, "resize": "crop", "interpolation": "bicubic",
+        "mean": list(CLIP_MEAN), "std": list(CLIP_STD), "embed_dim": 32,
     }
 
 
@@ -52,7 +51,7 @@ def test_the_shipped_model_is_exported_for_any_number_of_images(tmp_path):
     """Its backbone takes large batches in slices, which no exported graph may see."""
     from splip.backbone.hybrid import SLICE
 
-    assert cli.main(["export", "--model", "splip-hybrid", "--output", str(tmp_path), "--format", "pt2"]) == 0
+    assert cli.main(["export", "--model", "splip-search", "--output", str(tmp_path), "--format", "pt2"]) == 0
     model, (encode, _) = splip.load_model(), read_encoder(tmp_path / "photo.pt2")
     images = torch.randn(SLICE + 2, 3, 160, 160)
     expected = model.encode(images, "photo")

@@ -148,5 +148,5 @@ def test_a_pt2_file_needs_the_users_word_and_never_stands_for_a_run(root, tmp_pa
     with pytest.raises(ValueError, match=r"sketch.pt2 can run code when it is read: set SPLIP_TRUST_TORCHSCRIPT=1"):
         splip.load_model(tmp_path)
     (tmp_path / "config.yaml").write_text("TRAINER:\n  NAME: SpLIP\n")
-    with pytest.raises(FileNotFoundError, match="no checkpoint in"):
+    with pytest.raises(ValueError, match=r"is no folder of save_pretrained or of a run: there is no .*splip.json"):
         splip.load_model(tmp_path)

@@ -6,8 +6,10 @@ import os
 import pytest
 from pictures import drawing, gallery, paint
 from PIL import Image
+from tiny_strokes import write_strokes
 
 from splip import cli
+from splip.search.drawings import open_drawing
 
 pytest.importorskip("faiss")
 
@@ -70,6 +72,25 @@ def test_other_ways_to_ask_and_to_answer(splip_, photos, sketch, tmp_path):
     assert status != 0 and "is there already" in err
 
 
+def test_a_drawing_of_strokes_asks_like_its_picture(splip_, photos, tmp_path):
+    splip_("index", photos)
+    path = write_strokes(tmp_path / "ant.ndjson", count=3)
+    for number in (1, 2, 3):
+        open_drawing(f"{path}:{number}").save(tmp_path / f"{number}.png")
+        answers = [json.loads(splip_("search", asked, "--json")[1])[0]["hits"]
+                   for asked in (f"{path}:{number}", tmp_path / f"{number}.png")]  # fmt: skip
+        assert answers[0] == answers[1], number
+    first, second = (json.loads(splip_("search", f"{path}{n}", "--json")[1])[0]["hits"] for n in ("", ":2"))
+    assert first == json.loads(splip_("search", f"{path}:1", "--json")[1])[0]["hits"] != second
+    status, out, _ = splip_("search", path, f"{path}:3")
+    assert status == 0 and out.splitlines()[0] == str(path) and (tmp_path / "search.png").exists()
+    for number in (0, 4):
+        status, _, err = splip_("search", f"{path}:{number}")
+        assert status != 0 and f"no drawing {number}; they are counted from 1" in err, err
+    path.write_text("no drawing")
+    assert "ant.ndjson:1: no line of JSON" in splip_("search", path)[2]
+
+
 def test_a_folder_is_indexed_and_searched_alone(splip_, sketch, tmp_path):
     paint(tmp_path / "more" / "red.png", "red", mark=3)
     _, out, _ = splip_("search", sketch, "--photos", tmp_path / "more", "-f")
@@ -82,6 +103,7 @@ def test_a_folder_is_indexed_and_searched_alone(splip_, sketch, tmp_path):
     [
         ([], "what is to be searched for? Give a DRAWING, --photo or --text"),
         (["gone.png"], "no file 'gone.png' (words go with --text)"),
+        (["gone.ndjson:3"], "no file 'gone.ndjson:3'"),
         (["{sketch}", "--top", "0"], "--top must be at least 1, got 0"),
         (["{sketch}", "--sheet", "{photo}"], "is there already, and no sheet of splip"),
         (["{sketch}", "--model", "nowhere"], "no model at 'nowhere'"),

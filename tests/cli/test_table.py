@@ -41,6 +41,44 @@ def test_mean_and_deviation_over_seeds_baselines_first(tmp_path, capsys):
         assert [row["mAP@all"] for row in csv.DictReader(file)] == ["10.00", "22.00 ± 2.65"]
 
 
+@pytest.mark.parametrize("convention", ["min_r_k", "voc"])
+def test_the_modality_swapped_stands_beside_it_and_where_it_was_off(tmp_path, capsys, convention):
+    """A key that costs a second test: seeds with and without it are still seeds of one experiment."""
+    add = {"min_r_k": 0, "voc": 2}[convention]
+    measured = {name: {"mAP@all": 5.0 + i} for i, name in enumerate(("min_r_k", "prefix", "voc"))}
+    for trainer, seed, swapped in (("A", 1, "off"), ("A", 2, "off"), ("B", 1, measured), ("B", 2, measured),
+                                   ("C", 1, measured), ("C", 2, "off"), ("D", 1, None)):  # fmt: skip
+        found = {} if swapped is None else {"swapped": swapped}
+        config = {"TEST": {"SWAPPED": swapped == measured}, "OPTIM": {"LR": 0.1}}
+        write_run(tmp_path, trainer, seed, config=config, **found)
+    main([str(tmp_path), "--convention", convention, "--csv", str(tmp_path / "table.csv")])
+    with (tmp_path / "table.csv").open() as file:
+        rows = {row["trainer"]: row["mAP@all, swapped"] for row in csv.DictReader(file)}
+    value = f"{5 + add}.00"
+    assert rows == {"A": "off", "B": f"{value} ± 0.00", "C": f"{value} (1 of 2 seeds)", "D": ""}
+    assert "mAP@all, swapped" in capsys.readouterr().out
+
+
+def test_the_modality_swapped_beside_the_papers_numbers(tmp_path):
+    for name, swapped in (("on", None), ("off", "off")):
+        write_sketchy2(tmp_path / name, value=70.0)
+        path = next((tmp_path / name).rglob("results.json"))
+        result = json.loads(path.read_text())
+        half = {group: {metric: value / 2 for metric, value in named.items()}
+                for group, named in result["metrics"].items()}  # fmt: skip
+        path.write_text(json.dumps({**result, "swapped": swapped or half}))
+        rows = paper_rows(tmp_path / name, "--convention", "prefix")
+        assert [row["swapped"] for row in rows] == (["off"] * 2 if swapped else ["35.00", "40.00"])
+
+
+def test_fine_grained_swapped(tmp_path):
+    metrics = {"all": {"Acc@1": 20.0}, "category": {"Acc@1": 40.0}}
+    write_run(tmp_path, metrics=metrics, swapped={"all": {"Acc@1": 10.0}, "category": {"Acc@1": 15.0}})
+    main([str(tmp_path), "--csv", str(tmp_path / "table.csv")])
+    with (tmp_path / "table.csv").open() as file:
+        assert [row["category Acc@1, swapped"] for row in csv.DictReader(file)] == ["15.00"]
+
+
 def test_the_convention_is_an_argument(tmp_path, capsys):
     write_run(tmp_path, value=30.0)
     main([str(tmp_path), "--convention", "voc"])

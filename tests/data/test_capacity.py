@@ -66,7 +66,7 @@ def test_processes_share_what_a_machine_has(monkeypatch, tmp_path, images):
     assert capacity.fit_shared_memory(9, 10**6, str(tmp_path)) == (9, 1)
     monkeypatch.setattr(capacity, "free_memory", lambda: 4 * 8 * images.item_bytes - 1)
     with pytest.raises(ValueError, match="DATASET"):
-        capacity.require_memory(8, images.item_bytes, "images")
+        capacity.require_memory({"images": 8}, images.item_bytes, "DATASET.CACHE", "DATASET.PIXEL_CACHE")
 
 
 def test_a_system_without_shared_memory_is_left_alone(tmp_path):
@@ -87,6 +87,17 @@ def test_images_that_do_not_fit_into_memory_are_refused_before_they_are_read(mon
     monkeypatch.setattr(images.dataset, "load_image", lambda item: pytest.fail("an image was read"), raising=False)
     with pytest.raises(ValueError, match=r"DATASET.CACHE: 8 images need 0.0 GB of memory, .*PIXEL_CACHE"):
         images.preload()
+
+
+def test_images_that_are_kept_later_must_fit_too(monkeypatch, images):
+    """Else validation would stop a run after its first epoch."""
+    monkeypatch.setattr(capacity, "free_memory", lambda: 13 * images.item_bytes - 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(images.dataset, "load_image", lambda item: pytest.fail("an image was read"), raising=False)
+        with pytest.raises(ValueError, match=r"DATASET.CACHE: 8 images and 5 of validation need 0.0 GB of memory"):
+            images.preload(later=5)
+    images.preload(later=4)
+    assert len(images.memory) == 8
 
 
 def test_free_memory_is_what_the_system_says():

@@ -15,6 +15,7 @@ from splip.backbone.layout import CLIP_MEAN, CLIP_STD
 from splip.common.modalities import PHOTO, SKETCH
 from splip.data.transforms import (
     APPEARANCE,
+    GEOMETRY,
     RESIZES,
     TRANSFORMS,
     Augmentation,
@@ -121,7 +122,7 @@ def test_pixels_are_clips_own_preprocessing(files):
 
 def test_augmentation_keeps_shape_and_follows_its_generator():
     pixels = np.arange(48 * 48 * 3, dtype=np.uint8).reshape(48, 48, 3)
-    for name in TRANSFORMS[:-1]:
+    for name in (*GEOMETRY, *APPEARANCE):
         augment = Augmentation([name])
 
         def draw(seed, domain, augment=augment):
@@ -135,7 +136,9 @@ def test_augmentation_keeps_shape_and_follows_its_generator():
             assert (draw(3, domain) == outs[3]).all(), name
         for domain in {SKETCH, PHOTO} - set(domains):
             assert all(draw(seed, domain) is pixels for seed in range(8)), f"{name} changes the other modality"
-    assert Augmentation(["normalize"])(pixels, SKETCH, random.Random(0), random.Random(0)) is pixels
+    assert {*TRANSFORMS} - {*GEOMETRY, *APPEARANCE} == {"stroke_drop", "normalize"}, "what pixels are not changed by"
+    for name in ("stroke_drop", "normalize"):
+        assert Augmentation([name])(pixels, SKETCH, random.Random(0), random.Random(0)) is pixels
 
 
 def test_geometry_and_appearance_have_generators_of_their_own():
@@ -198,6 +201,10 @@ def test_images_are_normalised_as_asked():
     assert not torch.allclose(normalize(pixels), wanted)
     with pytest.raises(ValueError, match=r"INPUT.RESIZE must be one of .*'stretch'"):
         Preprocessing(2, "stretch")
+    nan, inf = float("nan"), float("inf")
+    for key, value in (("std", 0.0), ("std", -0.5), ("std", nan), ("std", inf), ("mean", inf), ("mean", nan)):
+        with pytest.raises(ValueError, match=rf"INPUT.PIXEL_{key.upper()} must be .*, got \(0.5, {value}, 0.5\)"):
+            Preprocessing(2, **{key: (0.5, value, 0.5)})
 
 
 def test_a_broken_training_image_is_named(build, files, tmp_path):

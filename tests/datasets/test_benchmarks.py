@@ -30,6 +30,7 @@ from splip.cli.data_check import check
 from splip.common.modalities import PHOTO, SKETCH
 from splip.data.archives import ARCHIVES, SKETCHY, expected_counts, find_split
 from splip.data.classes import normalise, read_shipped
+from splip.datasets.subsets import SUBSETS
 from splip.engine import build_dataset, build_trainer, get_cfg_default, set_random_seed
 from splip.training import results
 
@@ -73,7 +74,7 @@ def test_shipped_lists(name, length):
 
 def test_every_list_belongs_to_an_archive():
     listed = [name for archive in ARCHIVES for name in (archive.classes, *archive.splits)]
-    assert sorted(listed) == sorted(path.stem for path in SPLITS.iterdir())
+    assert sorted([*listed, *SUBSETS]) == sorted(path.stem for path in SPLITS.iterdir())
     for archive in ARCHIVES:
         for name in archive.splits:
             split = find_split(archive, name)
@@ -279,7 +280,7 @@ REFUSED = {
     "split": ("TUBerlin", {"SPLIT": "sketchy_25_sake"}, "one of tuberlin_30_sake, tuberlin_30_sempcyc for TUBerlin"),
     "setting": ("TUBerlin", {"SETTING": "fg"}, "TUBerlin has the settings zs, gzs, cross, got DATASET.SETTING 'fg'"),
     "gallery": ("Sketchy1", {"SETTING": "gzs", "GALLERY": "unseen"}, "gzs gallery is one of all_seen, sampled_20, "),
-    "photos": ("Sketchy1", {"PHOTOS": "twice"}, r"DATASET.PHOTOS must be one of \('once', 'zse'\), got 'twice'"),
+    "photos": ("Sketchy1", {"PHOTOS": "twice"}, r"PHOTOS must be one of \('once', 'zse', 'original'\), got 'twice'"),
     "repeats of none": ("QuickDraw", {"PHOTOS": "zse"}, "QuickDraw does not read DATASET.PHOTOS in the setting zs"),
     "fine repeats": ("Sketchy1", {"SETTING": "fg", "PHOTOS": "zse"}, "does not read DATASET.PHOTOS in the setting fg"),
     "target": ("Sketchy1", {"TARGET": "quickdraw_30"}, "does not read DATASET.TARGET in the setting zs"),

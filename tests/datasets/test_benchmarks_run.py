@@ -13,7 +13,7 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
 @pytest.fixture
-def benchmark(monkeypatch):
+def imported(monkeypatch):
     """A function of a benchmark's name -> its module; the number of threads is put back afterwards."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     threads = torch.get_num_threads()
@@ -21,8 +21,8 @@ def benchmark(monkeypatch):
     torch.set_num_threads(threads)
 
 
-def test_train_step(benchmark, tmp_path, capsys):
-    benchmark("train_step").main(["--small", "--json", str(tmp_path / "step.json")])
+def test_train_step(imported, tmp_path, capsys):
+    imported("train_step").main(["--small", "--json", str(tmp_path / "step.json")])
     literal, ours = re.search(r"literal reading ([\d.]+), SpLIP ([\d.]+)", capsys.readouterr().out).groups()
     assert float(literal) == pytest.approx(float(ours), rel=1e-5)
     rows = json.loads((tmp_path / "step.json").read_text())["rows"]
@@ -33,8 +33,8 @@ def test_train_step(benchmark, tmp_path, capsys):
     assert 0.1 < memory["GiB at 2"] < 4, memory
 
 
-def test_inference(benchmark, tmp_path):
-    benchmark("inference").main(["--small", "--json", str(tmp_path / "inference.json")])
+def test_inference(imported, tmp_path):
+    imported("inference").main(["--small", "--json", str(tmp_path / "inference.json")])
     rows = json.loads((tmp_path / "inference.json").read_text())["rows"]
     assert {"CLIP", "SpLIP", "exported, pt2"} <= {row["encoder"] for row in rows}
     for row in rows:
@@ -42,8 +42,8 @@ def test_inference(benchmark, tmp_path):
         assert (row["largest difference from SpLIP"] < 1e-4) == close, row
 
 
-def test_cases_take_turns_and_the_median_counts(benchmark, monkeypatch):
-    common = benchmark("common")
+def test_cases_take_turns_and_the_median_counts(imported, monkeypatch):
+    common = imported("common")
     clock, order = iter([0, 1, 10, 30, 100, 107, 200, 202, 300, 303, 400, 401]), []
     monkeypatch.setattr(common.time, "perf_counter", lambda: next(clock))
     cases = {"a": lambda: order.append("a"), "b": lambda: order.append("b")}
@@ -54,16 +54,16 @@ def test_cases_take_turns_and_the_median_counts(benchmark, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
-def test_peak_memory_sees_what_is_held_and_not_what_the_parent_holds(benchmark):
-    common = benchmark("common")
+def test_peak_memory_sees_what_is_held_and_not_what_the_parent_holds(imported):
+    common = imported("common")
     held = torch.ones(300 * 2**20)  # 1200 MiB here
     peak = common.peak_memory(torch.ones, 300 * 2**18)  # 300 MiB there, and Python with torch
     assert 300 < peak < 1200, peak
     del held
 
 
-def test_a_table_has_one_column_for_each_key(benchmark, tmp_path, capsys):
-    common = benchmark("common")
+def test_a_table_has_one_column_for_each_key(imported, tmp_path, capsys):
+    common = imported("common")
     rows = [{"case": "a", "seconds": 0.01234, "x": None}, {"case": "long name", "seconds": 1234.5, "x": 2}]
     common.report(rows, "Title", tmp_path / "new" / "t.json")
     lines = capsys.readouterr().out.splitlines()

@@ -32,12 +32,12 @@ def optim_cfg(*opts):
     return cfg.OPTIM
 
 
-def rates(cfg, epochs=6):
-    """The rate in each epoch, stepping as a trainer does."""
+def rates(cfg, count=6, batches=()):
+    """The rate in each epoch (with ``batches``, so many an epoch, in each step), stepping as a trainer does."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=cfg.LR)
-    scheduler = engine.build_lr_scheduler(optimizer, cfg)
+    scheduler = engine.build_lr_scheduler(optimizer, cfg, *batches)
     seen = []
-    for _ in range(epochs):
+    for _ in range(count):
         seen.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         scheduler.step()
@@ -173,8 +173,8 @@ SCHEDULES = {
     "step": (STEP, [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]),
     "step never": ([], [0.1] * 6),
     "multi": (MULTI, [0.1, 0.01, 0.01, 0.001, 0.001, 0.001]),
-    "cosine after constant": (COS + CONSTANT, [0.01, 0.01, *COSINE[:4]]),
-    "cosine after linear": (COS + LINEAR, [0.001, 0.1 / 3, 0.2 / 3, *COSINE[:3]]),
+    "cosine after constant": (COS + CONSTANT, [0.01, 0.01, 0.1, 0.0853553, 0.05, 0.0146447]),
+    "cosine after linear": (COS + LINEAR, [0.001, 0.1 / 3, 0.2 / 3, 0.1, 0.075, 0.025]),
     "step after constant": (STEP + CONSTANT, [0.01, 0.01, 0.1, 0.1, 0.01, 0.01]),
     "multi, count goes on": (MULTI + CONSTANT + CONTINUE, [0.01, 0.01, 0.1, 0.01, 0.01, 0.01]),
     "cosine, count goes on": (
@@ -189,10 +189,35 @@ def test_rates_by_epoch(case):
     assert rates(optim_cfg(*opts)) == pytest.approx(wanted, rel=1e-4)
 
 
+@pytest.mark.parametrize("recount", [True, False])
+def test_a_cosine_ends_near_zero_whatever_its_warm_up(recount):
+    """Warm-up steps belong to the schedule: they shorten what follows, and do not cut its end off."""
+    cfg = optim_cfg(*COS, "OPTIM.MAX_EPOCH", 10, "OPTIM.WARMUP_RECOUNT", recount)
+    cfg.BY_STEP, cfg.WARMUP_STEPS = True, 20
+    by_step = rates(cfg, 100, (10,))
+    print(f"100 steps, 20 of warm-up, recount {recount}: peak {max(by_step):.3g}, end {by_step[-1]:.2e}")
+    assert by_step[19] == 0.1 and all(a > b for a, b in zip(by_step[20:], by_step[21:]))
+    assert 0 < by_step[-1] < 0.002 * max(by_step)
+    for warmup, kind in ((0, "linear"), (2, "linear"), (4, "constant")):
+        opts = "OPTIM.WARMUP_EPOCH", warmup, "OPTIM.WARMUP_TYPE", kind, "OPTIM.WARMUP_RECOUNT", recount
+        by_epoch = rates(optim_cfg(*COS, "OPTIM.MAX_EPOCH", 20, *opts), 20)
+        print(f"20 epochs, {warmup} of {kind} warm-up: end {by_epoch[-1]:.2e}")
+        assert 0 < by_epoch[-1] < 0.011 * 0.1, "the last of n epochs has the rate of the last of n without a warm-up"
+
+
+def test_a_warm_up_as_long_as_the_run_divides_by_nothing():
+    opts = "OPTIM.WARMUP_EPOCH", 2, "OPTIM.WARMUP_MIN_LR", 0.01
+    assert rates(optim_cfg(*COS, "OPTIM.MAX_EPOCH", 2, *opts), 2) == pytest.approx([0.01, 0.05])
+
+
+CUT_BY_DASSL = ("cosine after constant", "cosine after linear")
+
+
 @needs_dassl
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("case", SCHEDULES)
 def test_rates_are_dassls(case, monkeypatch):
+    """But for one: with WARMUP_RECOUNT, Dassl's cosine is as long as the run, and its end is missing."""
     from dassl.optim import lr_scheduler as theirs
 
     plain = torch.optim.lr_scheduler.LRScheduler.__init__
@@ -201,7 +226,13 @@ def test_rates_are_dassls(case, monkeypatch):
     cfg = optim_cfg(*SCHEDULES[case][0])
     ours = rates(cfg)
     monkeypatch.setattr(engine, "build_lr_scheduler", theirs.build_lr_scheduler)
-    assert ours == pytest.approx(rates(cfg), rel=1e-9)
+    dassls = rates(cfg)
+    if case in CUT_BY_DASSL:
+        warmup = cfg.WARMUP_EPOCH
+        assert ours[: warmup + 1] == pytest.approx(dassls[: warmup + 1], rel=1e-9)
+        assert dassls[warmup:] == pytest.approx(COSINE[: 6 - warmup], rel=1e-4) and ours[-1] < dassls[-1]
+    else:
+        assert ours == pytest.approx(dassls, rel=1e-9)
 
 
 # ---------------------------------------------------------------- the built-in skeleton

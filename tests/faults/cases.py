@@ -299,7 +299,7 @@ option_case(70, "OPTIM.MAX_EPOCH must be at least 1, got -3", "OPTIM.MAX_EPOCH",
 option_case(71, "(?i)invalid learning rate: -0.1|LR", "OPTIM.LR", -0.1)
 option_case(72, "the loss is not finite in epoch", "OPTIM.LR", 1e30, "OPTIM.MAX_EPOCH", 3)
 option_case(74, "GRID must be at most 10, got 200", "TRAINER.SPLIP.GRID", 200)
-option_case(75, "PERMUTATIONS must be at most 100,000", "TRAINER.SPLIP.PERMUTATIONS", 10**9)
+option_case(75, "PERMUTATIONS must be at most 5,000", "TRAINER.SPLIP.PERMUTATIONS", 10**9)
 option_case(75, "TRAINER.SPLIP.ALPHA must be at least 0, got -1.0", "TRAINER.SPLIP.ALPHA", -1.0)
 option_case(75, r"INPUT.TRANSFORMS must be of .*, got \['colour'\]", "INPUT.TRANSFORMS", "['colour']")
 option_case(75, "TRAINER.PREC must be one of .*, got 'FP32'", "TRAINER.PREC", "FP32")
@@ -527,7 +527,7 @@ def _(world):
 def _(world):
     path = world.run / "splip" / "model.pth.tar-1"
     state = torch.load(path, weights_only=True)
-    state["fingerprint"]["TRAINER.SPLIP"]["NEW_KEY"] = 1
+    state["model"]["settings"]["NEW_KEY"] = 1
     torch.save(state, path)
     return world.train("--eval-only", "--model-dir", world.run)
 

@@ -107,12 +107,12 @@ def kinds(folder: Path) -> Dict[str, Kind]:
     from splip.data.classes import read_split
     from splip.data.images import describe_image, open_rgb
     from splip.engine import get_cfg_default
+    from splip.models import checkpoints
     from splip.models.hosts import read_foreign
     from splip.models.pretrained import read
     from splip.search.drawings import clean_drawing
     from splip.search.engines.store import LocalStore
     from splip.search.excludes import Excludes, as_lines
-    from splip.training import checkpoints
     from splip.training.options import merge_file
 
     def look(path: Path) -> None:
@@ -122,7 +122,7 @@ def kinds(folder: Path) -> Dict[str, Kind]:
     def model(path: Path) -> None:
         (folder / "model").mkdir(exist_ok=True)
         for name in ("splip.json", "model.safetensors"):
-            source = HERE.parent / "fixtures" / "saved_1" / name
+            source = HERE.parent / "fixtures" / "saved" / name
             (folder / "model" / name).write_bytes(source.read_bytes())
         name = "splip.json" if path.suffix == ".json" else "model.safetensors"
         (folder / "model" / name).write_bytes(path.read_bytes())
@@ -157,8 +157,8 @@ def kinds(folder: Path) -> Dict[str, Kind]:
     made.fail("/p/broken.png", 1, 2, "broken")
     made._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     made.close()
-    state = {"fingerprint": {"trainer": "SpLIP"}, "state_dict": {"a": torch.zeros(3)}, "epoch": 1}
-    fixture = HERE.parent / "fixtures" / "saved_1"
+    state = {"schema": 3, "model": {"method": "SpLIP"}, "state_dict": {"a": torch.zeros(3)}, "epoch": 1}
+    fixture = HERE.parent / "fixtures" / "saved"
     tree = {f"TUBerlin/{p}/{c}/1.png": b"x" * 99 for p in ("png_ready", "ImageResized_ready") for c in ("ant", "bed")}
     config = (HERE.parents[1] / "configs/trainers/SpLIP/hybrid.yaml").read_bytes()
     return {

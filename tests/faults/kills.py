@@ -76,7 +76,7 @@ def training(source: Path) -> Work:
     from world import ROOT, load_train, make_original
 
     from splip.common.errors import guarded
-    from splip.training import checkpoints
+    from splip.models import checkpoints
 
     train, world = load_train(), source / "world"
     if finish(lambda: make_original(world, train) or 0):

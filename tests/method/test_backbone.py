@@ -9,8 +9,8 @@ from conftest import build_clip, make_tiny_clip_file
 
 from splip.backbone import backbone_fingerprint, clip_dims, load_clip, tokenize
 from splip.backbone.weights import sha256
+from splip.models import checkpoints
 from splip.models.hosts import read_foreign
-from splip.training import checkpoints
 
 
 def test_sizes_come_from_the_weights(tiny_clip):

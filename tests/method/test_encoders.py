@@ -85,8 +85,8 @@ def test_prompted_text_does_not_depend_on_padding(tiny_clip):
     import clip
 
     prompts = torch.randn(4, 64)
-    cut, cut_states = encode_text(tiny_clip, tokenize(TEXTS), prompts)
-    full, full_states = encode_text(tiny_clip, clip.tokenize(TEXTS).long(), prompts)
+    cut, cut_states = encode_text(tiny_clip, tokenize(TEXTS), [prompts] * 2)
+    full, full_states = encode_text(tiny_clip, clip.tokenize(TEXTS).long(), [prompts] * 2)
     close(cut, full, atol=5e-6)
     close(torch.stack(cut_states), torch.stack(full_states), atol=5e-6)
 
@@ -111,16 +111,19 @@ def test_vision_prompts_equal_carrying_them_through_the_blocks(tiny_clip):
 
 
 PREFIXED = [f"a sketch of a {name}" for name in ("cat", "hot air balloon", "dog")]
+BY_LAYER = {  # tokens of each set of prompts in each of the two text layers, None: no prompts there
+    "none": [], "first": [4], "all": [4, 4], "last": [None, 4], "of two lengths": [3, 5],
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("share_prefix", [False, True])
 @pytest.mark.parametrize("texts", [TEXTS, PREFIXED, PREFIXED[:1]], ids=["no prefix", "prefix", "one text"])
-@pytest.mark.parametrize("depth", [0, 1, 2, None])
+@pytest.mark.parametrize("lengths", BY_LAYER.values(), ids=BY_LAYER)
 @torch.no_grad()
-def test_text_prompts_equal_carrying_them_behind_the_start_token(tiny_clip, depth, texts, share_prefix):
-    tokens, prompts = tokenize(texts), torch.randn(4, 64)
-    expected, expected_states = literal_text(tiny_clip, tokens, prompts, depth)
-    features, states = encode_text(tiny_clip, tokens, prompts, depth, share_prefix)
+def test_text_prompts_equal_carrying_them_behind_the_start_token(tiny_clip, lengths, texts, share_prefix):
+    tokens, prompts = tokenize(texts), [m and torch.randn(m, 64) for m in lengths]
+    expected, expected_states = literal_text(tiny_clip, tokens, prompts)
+    features, states = encode_text(tiny_clip, tokens, prompts, share_prefix)
     close(torch.stack(states), torch.stack(expected_states), atol=5e-6)
     close(features, expected, atol=5e-6)
 
@@ -128,30 +131,92 @@ def test_text_prompts_equal_carrying_them_behind_the_start_token(tiny_clip, dept
 @pytest.mark.parametrize("share_prefix", [False, True])
 @torch.no_grad()
 def test_sets_of_text_prompts_equal_one_set_at_a_time(tiny_clip, share_prefix):
-    tokens, prompts = tokenize(PREFIXED), torch.randn(5, 4, 64)
-    features, states = encode_text(tiny_clip, tokens, prompts, share_prefix=share_prefix)
-    assert features.shape == (5, 3, 32) and states[0].shape == (5, 3, 64)
-    for i in range(5):
-        expected, expected_states = literal_text(tiny_clip, tokens, prompts[i], None)
-        close(features[i], expected, atol=5e-6)
-        close(torch.stack([state[i] for state in states]), torch.stack(expected_states), atol=5e-6)
+    tokens, own, shared = tokenize(PREFIXED), torch.randn(5, 4, 64), torch.randn(3, 64)
+    for prompts in ([own, own], [shared, own], [own]):
+        features, states = encode_text(tiny_clip, tokens, prompts, share_prefix)
+        assert features.shape == (5, 3, 32) and states[0].shape == (5, 3, 64)
+        for i in range(5):
+            one = [p if p is shared else p[i] for p in prompts]
+            expected, expected_states = literal_text(tiny_clip, tokens, one)
+            close(features[i], expected, atol=5e-6)
+            close(torch.stack([state[i] for state in states]), torch.stack(expected_states), atol=5e-6)
 
 
-def literal_text(clip, tokens, prompts, depth):
+def literal_text(clip, tokens, prompts):
     """Every token of every text through CLIP's own blocks; prompts put in and taken out at each layer."""
     n, rows = len(tokens), torch.arange(len(tokens))
     x = clip.token_embedding(tokens) + clip.positional_embedding[: tokens.shape[1]]
     states = []
     for layer, block in enumerate(clip.transformer.resblocks):
-        inside = depth is None or layer < depth
-        if inside:
-            x = torch.cat([x[:, :1], prompts.expand(n, -1, -1), x[:, 1:]], dim=1)
-        block.attn_mask = torch.full((x.shape[1],) * 2, float("-inf")).triu_(1)
-        x = block(x.transpose(0, 1)).transpose(0, 1)
-        if inside:
-            x = torch.cat([x[:, :1], x[:, 1 + prompts.shape[-2] :]], dim=1)
+        own = prompts[layer] if layer < len(prompts) else None
+        own = x.new_zeros(0, x.shape[-1]) if own is None else own
+        x = torch.cat([x[:, :1], own.expand(n, -1, -1), x[:, 1:]], dim=1)
+        x = run_causal(block, x)
+        x = torch.cat([x[:, :1], x[:, 1 + len(own) :]], dim=1)
         states.append(x[rows, tokens.argmax(-1)])
     return clip.ln_final(states[-1]) @ clip.text_projection, states
+
+
+def run_causal(block, x):
+    clips, block.attn_mask = block.attn_mask, torch.full((x.shape[1],) * 2, float("-inf")).triu_(1)
+    x = block(x.transpose(0, 1)).transpose(0, 1)
+    block.attn_mask = clips
+    return x
+
+
+@pytest.mark.parametrize("share_prefix", [False, True])
+@torch.enable_grad()
+def test_maples_text_prompts_fit(tiny_clip, share_prefix):
+    """As MaPLe has them: in place of the "X X" of "X X cat.", with their positions; the outputs at these places are
+    replaced by prompts of its own in each later layer.
+    """
+    m, names = 2, ["cat", "hot air balloon", "dog"]
+    context = [torch.randn(m, 64, requires_grad=True) for _ in tiny_clip.transformer.resblocks]
+    tokens = tokenize([f"X X {name}." for name in names])
+    embedded = tiny_clip.token_embedding(tokens)
+    x = torch.cat([embedded[:, :1], context[0].expand(3, -1, -1), embedded[:, 1 + m :]], dim=1)
+    x = x + tiny_clip.positional_embedding[: tokens.shape[1]]
+    for layer, block in enumerate(tiny_clip.transformer.resblocks):
+        if layer > 0:
+            x = torch.cat([x[:, :1], context[layer].expand(3, -1, -1), x[:, 1 + m :]], dim=1)
+        x = run_causal(block, x)
+    expected = tiny_clip.ln_final(x[torch.arange(3), tokens.argmax(-1)]) @ tiny_clip.text_projection
+
+    prompts = [context[0] + tiny_clip.positional_embedding[1 : 1 + m], *context[1:]]
+    found, _ = encode_text(tiny_clip, tokenize([f"{name}." for name in names]), prompts, share_prefix, shift=m)
+    close(found, expected, atol=5e-6)
+    gradients, wanted = (torch.autograd.grad(features.sum(), context) for features in (found, expected))
+    for gradient, its in zip(gradients, wanted):
+        close(gradient, its, atol=1e-5)
+    with torch.no_grad():  # also where nothing but the words is shifted
+        alone, unshifted = (encode_text(tiny_clip, tokens, share_prefix=share_prefix, shift=s)[0] for s in (m, 0))
+    assert (alone - unshifted).abs().max() > 1e-2
+
+
+T = torch.zeros(4, 64)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "shift", "message"),
+    [
+        (T, 0, r"an entry for each layer: give \[prompts\] \* layers"),
+        (torch.zeros(2, 4, 64), 0, r"an entry for each layer: give \[prompts\] \* layers"),
+        ([T] * 3, 0, "this tower has 2 layers, got prompts for 3"),
+        ([T.expand(2, 4, 64), T.expand(3, 4, 64)], 0, r"one B for all layers, got \[\(2, 4, 64\), \(3, 4, 64\)\]"),
+        ([T[0]], 0, r"prompts of a layer are \(P, D\), or \(B, P, D\) .*, got \[\(64,\)\]"),
+        ([T], 70, "a shift of 70 do not fit into CLIP's 77 positions"),
+        ([T], -1, "a shift of -1 do not fit"),
+    ],
+)
+def test_prompts_that_do_not_fit_are_refused(tiny_clip, prompts, shift, message):
+    with pytest.raises(ValueError, match=message):
+        encode_text(tiny_clip, tokenize(TEXTS), prompts, shift=shift)
+
+
+@pytest.mark.parametrize("prompts", [torch.zeros(3, 4, 128), [torch.zeros(4, 128)] * 4], ids=["tensor", "4 layers"])
+def test_image_prompts_that_do_not_fit_are_refused(tiny_clip, prompts):
+    with pytest.raises(ValueError, match=r"an entry for each layer|this tower has 3 layers, got prompts for 4"):
+        encode_patches(tiny_clip.visual, torch.zeros(1, 9, 128), prompts)
 
 
 @torch.no_grad()
@@ -208,13 +273,13 @@ def test_the_mean_state_of_all_tokens_is_that_of_clips_own_layers(tiny_clip, sha
 @torch.enable_grad()
 def test_the_mean_state_with_prompts_does_not_depend_on_how_it_is_computed(tiny_clip):
     tokens, prompts = tokenize(["a photo of a cat", "a photo of a wine bottle"]), torch.randn(3, 4, 64)
-    shared, states = encode_text(tiny_clip, tokens, prompts, all_states=True)
-    whole, same = encode_text(tiny_clip, tokens, prompts, share_prefix=False, all_states=True)
-    eot, _ = encode_text(tiny_clip, tokens, prompts)
+    shared, states = encode_text(tiny_clip, tokens, [prompts] * 2, all_states=True)
+    whole, same = encode_text(tiny_clip, tokens, [prompts] * 2, share_prefix=False, all_states=True)
+    eot, _ = encode_text(tiny_clip, tokens, [prompts] * 2)
     close(shared, eot, atol=1e-5)
     assert len(states) == 2 and states[0].shape == (3, 2, 64)
     for a, b in zip([shared, *states], [whole, *same]):
         close(a, b, atol=1e-5)
     for row in range(3):
-        _, its = encode_text(tiny_clip, tokens, prompts[row], all_states=True)
+        _, its = encode_text(tiny_clip, tokens, [prompts[row]] * 2, all_states=True)
         close(states[-1][row], its[-1], atol=1e-5)

@@ -1,7 +1,10 @@
+import time
+
 import pytest
 import torch
 
-from splip.jigsaw import JigsawSolver, permutation_bank, shuffle
+from splip.config import MOST_PERMUTATIONS, SpLIPConfig
+from splip.jigsaw import JigsawSolver, draw_pool, permutation_bank, shuffle
 
 
 @pytest.mark.parametrize(("grid", "size"), [(3, 100), (2, 23), (4, 30)])
@@ -26,6 +29,40 @@ def test_bank_is_fixed_by_its_seed_and_spread_out():
 def test_too_large_a_bank_is_refused():
     with pytest.raises(ValueError, match="a 2x2 jigsaw has 23 permutations besides the identity, asked for 24"):
         permutation_bank(2, 24)
+    for build in (permutation_bank, lambda grid, size: SpLIPConfig(grid=grid, permutations=size)):
+        with pytest.raises(ValueError, match=r"at most 5,000.*, (got|asked for) 5,001"):
+            build(3, MOST_PERMUTATIONS + 1)
+
+
+def greedy(pool, size):
+    """Literally: each next member is the first of those that lie farthest from the nearest member so far."""
+    members, chosen = [tuple(range(len(pool[0])))], []
+    for _ in range(size):
+        nearest = [min(sum(a != b for a, b in zip(one, member)) for member in members) for one in pool]
+        chosen.append(pool[nearest.index(max(nearest))])
+        members.append(chosen[-1])
+    return chosen
+
+
+@pytest.mark.parametrize(("grid", "size"), [(2, 23), (3, 12), (4, 8), (10, 5)])
+def test_the_choice_is_the_greedy_one(grid, size):
+    pool = [tuple(row) for row in draw_pool(grid * grid, size, seed=3).tolist()]
+    print(f"{size} of {len(pool)} permutations of {grid}x{grid} tiles")
+    assert [tuple(row) for row in permutation_bank(grid, size, seed=3).tolist()] == greedy(pool, size)
+
+
+def test_the_bank_of_2000_is_made_once_and_soon():
+    seconds = []
+    for _ in range(2):
+        began = time.perf_counter()
+        bank = permutation_bank(3, 2000, seed=7)
+        seconds.append(time.perf_counter() - began)
+    print(f"made in {seconds[0]:.3f} s, then had in {seconds[1]:.6f} s")
+    assert seconds[1] < seconds[0] / 20
+    wanted = bank.clone()
+    bank.zero_()  # whoever has one may do with it what they like
+    assert torch.equal(permutation_bank(3, 2000, seed=7), wanted)
+    assert not torch.equal(permutation_bank(3, 2000, seed=8), wanted)
 
 
 def test_shuffle_puts_tile_p_i_at_place_i():

@@ -72,7 +72,7 @@ def test_a_gpu_gets_fewer_launches_for_the_same_loss(counts):
 
 
 @pytest.mark.parametrize(("setting", "text"), [({}, True), ({"use_bvt": False}, True), ({"alpha": 0.0}, True),
-                                               ({"use_bvt": False, "alpha": 0.0}, False)])  # fmt: skip
+                                               ({"use_bt": False, "use_bvt": False, "alpha": 0.0}, False)])  # fmt: skip
 def test_the_text_encoder_runs_only_where_something_reads_it(counts, setting, text):
     found = counts.count_step(make(**setting), make_batch(4, 48, len(CLASSNAMES), 10))
     assert (found["text"] > 0) == text and found["vision"] > 0, found

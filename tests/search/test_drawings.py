@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from pictures import drawing
 from PIL import Image, ImageFilter
+from tiny_strokes import write_strokes
 
-from splip.search.drawings import MARGIN, clean_drawing
+from splip.search.drawings import MARGIN, clean_drawing, open_drawing, split_number
 
 
 def overlap(a, b, side=64):
@@ -86,3 +87,19 @@ def test_a_black_page_is_no_drawing():
     page[5:-5, 5:-5] = 0
     with pytest.raises(ValueError, match="nearly all of it is dark"):
         clean_drawing(Image.fromarray(page))
+
+
+def test_what_a_question_names(tmp_path):
+    for question, wanted in {
+        "a.ndjson": ("a.ndjson", 1), "a.ndjson:7": ("a.ndjson", 7), "b.NDJSON:12": ("b.NDJSON", 12),
+        "a.png:7": ("a.png:7", 1), "x:y.png": ("x:y.png", 1), "a.ndjson:b": ("a.ndjson:b", 1),
+    }.items():  # fmt: skip
+        assert split_number(question) == wanted, question
+    path = write_strokes(tmp_path / "a.ndjson", count=2)
+    pages = [np.asarray(open_drawing(f"{path}{number}")) for number in ("", ":1", ":2")]
+    assert (pages[0] == pages[1]).all() and (pages[0] != pages[2]).any()
+    cleaned = clean_drawing(open_drawing(path))
+    assert overlap(cleaned.image, open_drawing(path)) > 0.6, "it comes as the model wants it, but for a pixel"
+    (tmp_path / "b.png").write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"b\.png"):
+        open_drawing(tmp_path / "b.png")

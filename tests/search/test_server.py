@@ -147,7 +147,7 @@ def test_the_command_serves_until_it_is_ended(tmp_path, sent):
         address = program.stdout.readline().split()[0]
         assert b"Draw" in urlopen(f"{address}/", timeout=30).read()
         about = json.load(urlopen(f"{address}/about", timeout=60))  # waits for the model
-        assert about == {"images": 0, "model": "splip-hybrid", "words": True}
+        assert about == {"images": 0, "model": "splip-search", "words": True}
         program.send_signal(sent)
         _, said = program.communicate(timeout=30)
     assert program.returncode == 128 + sent and "no photos in the index yet" in said and "Traceback" not in said, said

@@ -2,19 +2,17 @@
 
 import importlib.util
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import build_clip, make_rounded_clip_file, make_tiny_clip_file, save_clip
-from PIL import Image
-from tiny_sbir import UNSEEN, tiny_cfg, write_images
+from conftest import build_clip, make_tiny_clip_file, save_clip
+from tiny_sbir import tiny_cfg, write_images
 
-from splip.data.transforms import to_tensor
 from splip.engine import build_trainer, set_random_seed
-from splip.training import checkpoints, results
-from splip.training.runs import load_run
+from splip.models import checkpoints
+from splip.models.load import load_model
+from splip.training import results
 
 EPOCHS = 3
 
@@ -101,12 +99,14 @@ def test_a_resumed_run_ends_bit_equal_to_an_unbroken_one(build, tmp_path, opts, 
 
 
 def test_an_unseeded_run_resumes_with_its_own_seed(build, tmp_path):
-    killed = build("broken", "SEED", -1)
+    opts = "SEED", -1, "INPUT.SKETCH_VIEWS", 2, "INPUT.PHOTO_VIEWS", 1
+    killed = build("broken", *opts)
     kill_at(killed, 1)
-    resumed = build("broken", "SEED", -1, "RESUME", str(tmp_path / "broken"))
+    resumed = build("broken", *opts, "RESUME", str(tmp_path / "broken"))
     assert resumed.seed != killed.seed
     resumed.train()
-    assert resumed.seed == killed.seed == resumed.train_loader_x.dataset.seed
+    data = resumed.train_loader_x.dataset
+    assert resumed.seed == killed.seed == data.seed == data.views.seed
 
 
 def test_an_output_folder_with_a_checkpoint_is_continued(build, capsys):
@@ -173,7 +173,7 @@ def test_another_backbone_class_list_or_method_is_refused_by_name(build, finishe
         r"backbone.sha256: checkpoint \w+, here \w+": ["MODEL.BACKBONE.NAME", other_clip],
         r"classes: checkpoint has 4, here 3; only in the checkpoint: hexa": ["TEST.FINAL_MODEL", "best_val"],
         r"TRAINER.SPLIP.TEXT_PROMPTS: checkpoint 4, here 2": ["TRAINER.SPLIP.TEXT_PROMPTS", 2],
-        r"trainer: checkpoint SpLIP, here LayerNormCLIP": ["TRAINER.NAME", "LayerNormCLIP"],
+        r"TRAINER.SPLIP.USE_BT: checkpoint True, here False": ["TRAINER.NAME", "LayerNormCLIP"],
     }
     for message, opts in cases.items():
         trainer = build("other", *opts)
@@ -209,7 +209,7 @@ def test_a_damaged_or_foreign_checkpoint_is_refused(build, finished, damage):
         torch.save({**torch.load(path, weights_only=True), "schema": 99}, path)
     else:
         torch.save({"state_dict": {}}, path)
-    message = {"foreign": "was not written by this project", "later": r"later version of splip \(schema 99"}
+    message = {"foreign": "was not written by this project", "later": r"another version of splip \(schema 99"}
     message = message.get(damage, "is damaged or no checkpoint")
     with pytest.raises(ValueError, match=message):
         build("done").train()
@@ -234,17 +234,20 @@ def test_evaluation_wants_images_made_as_in_training(build, finished):
 def test_settings_that_came_later_have_the_values_that_were_meant(build, finished):
     path = Path(finished.output_dir, "splip", f"model.pth.tar-{EPOCHS}")
     state = torch.load(path, weights_only=True)
-    del state["fingerprint"]["TRAINER.SPLIP"]["NEGATIVES"], state["schema"]
+    del state["model"]["settings"]["NEGATIVES"]
     torch.save(state, path)
     build("done").train()  # all of its epochs are done: it is compared, and tested
-    state["fingerprint"]["TRAINER.SPLIP"]["FUTURE"] = 1
-    torch.save(state, path)
+    about = Path(finished.output_dir, "splip.json")
+    for settings in (state["model"]["settings"], {**state["model"]["settings"], "FUTURE": 1}):
+        state["model"]["settings"] = settings
+        torch.save(state, path)
+        about.write_text(json.dumps({**json.loads(about.read_text()), "settings": settings}))
+        if "FUTURE" not in settings:
+            assert load_model(finished.output_dir).source.config.negatives == "random"
     with pytest.raises(ValueError, match=r"has settings that this splip does not know: FUTURE"):
         build("done").train()
-    config = Path(finished.output_dir, "config.yaml")  # a later version writes it there, too
-    config.write_text(config.read_text().replace("  SPLIP:\n", "  SPLIP:\n    FUTURE: 1\n"))
     with pytest.raises(ValueError, match=r"has settings that this splip does not know: FUTURE"):
-        load_run(finished.output_dir)
+        load_model(finished.output_dir)
 
 
 def test_evaluation_keeps_the_seed_of_the_run(build, finished):
@@ -261,42 +264,6 @@ def test_weights_that_are_no_numbers_are_not_saved(build):
     with pytest.raises(FloatingPointError, match=r"b_v.map.0.weight holds NaN or infinity.*the one before is kept"):
         trainer.save_model(1, trainer.output_dir)
     build("run").train()
-
-
-FIXTURE = Path(__file__).parents[1] / "fixtures" / "run_23ad539"
-
-
-@pytest.fixture
-def rounded(tmp_path):
-    return make_rounded_clip_file(tmp_path / "rounded.pt")
-
-
-def test_a_run_of_23ad539_is_rebuilt_and_embeds_as_it_did(files, rounded, tmp_path):
-    out = tmp_path / "old"
-    shutil.copytree(FIXTURE, out)
-    run = load_run(out, backbone=str(rounded))
-    wanted = torch.load(FIXTURE / "embeddings.pt", weights_only=True)
-    for modality, part in (("sketch", "query"), ("photo", "gallery")):
-        paths = sorted(p for p in files[0].glob(f"*_{modality}.png") if p.stem.split("_")[0] in UNSEEN)
-        pixels = torch.stack([to_tensor(run.preprocessing.pixels(Image.open(path))) for path in paths])
-        found = run.model.encode(run.preprocessing.normalize(pixels), modality)
-        torch.testing.assert_close(found, wanted[part], rtol=0, atol=1e-6)
-
-
-def test_a_run_of_23ad539_is_tested_but_not_trained_on(files, rounded, tmp_path, capsys):
-    from splip import cli
-
-    out = tmp_path / "old"
-    shutil.copytree(FIXTURE, out)
-    where = ["DATASET.ROOT", str(files[0]), "MODEL.BACKBONE.NAME", str(rounded)]
-    assert cli.main(["evaluate", "--run", str(out), "--output-dir", str(tmp_path / "again"), *where]) == 0
-    before = json.loads((FIXTURE / "results.json").read_text())["metrics"]
-    after = json.loads((tmp_path / "again" / "results.json").read_text())["metrics"]
-    for convention, values in before.items():
-        assert after[convention] == pytest.approx(values, abs=1e-3), convention
-    cfg = tiny_cfg(files[0], rounded, out, "OPTIM.MAX_EPOCH", 9)
-    with pytest.raises(ValueError, match=r"written before version 0.2, which draws other batches"):
-        build_trainer(cfg).train()
 
 
 def test_checkpoints_hold_no_code_and_what_is_trained_alone(finished):

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ import splip.datasets
 import splip.trainers  # registers them, whichever tests run first
 from splip.backbone import EMBEDDED, clip_dims, load_clip
 from splip.data.transforms import normalize, to_pixels, to_tensor
+from splip.data.triplets import ImageDataset
 from splip.engine import (
     DATASET_REGISTRY,
     TRAINER_REGISTRY,
@@ -26,6 +28,7 @@ from splip.engine import (
 )
 from splip.training import precision as precisions
 from splip.training import progress, results
+from splip.training import trainer as trainer_file
 
 METRICS = {"mAP@all", "mAP@100", "mAP@200", "P@100", "P@200"}
 
@@ -87,7 +90,6 @@ STEPS = {
     "LayerNormCLIP": ["TRAINER.NAME", "LayerNormCLIP"],
     "micro batch": ["TRAINER.MICRO_BATCH", 2],
     "precision by the machine": ["TRAINER.PREC", "auto"],
-    "old names": ["TRAINER.SPLIP.PREC", "bf16", "TRAINER.SPLIP.RECOMPUTE", True],
     "rates by step": ["OPTIM.BY_STEP", True, "OPTIM.WARMUP_STEPS", 2],
     "clipped gradients": ["OPTIM.GRAD_CLIP", 0.1],
     "averaged weights": ["OPTIM.AVERAGE_EPOCHS", 1],
@@ -155,12 +157,14 @@ def test_gradient_scaling_changes_no_step_and_is_resumed(config, no_drawings):
     assert again.scaler.get_scale() == 1024.0
 
 
-@pytest.mark.parametrize(("slowdown", "warns"), [(25.0, True), (0.4, False)])
-def test_bf16_on_a_cpu_that_is_slow_at_it_is_warned_of(config, monkeypatch, recwarn, slowdown, warns):
-    monkeypatch.setattr(precisions, "bf16_slowdown", lambda: slowdown)
-    build(config("TRAINER.PREC", "bf16"))
-    said = [str(w.message) for w in recwarn if "PREC bf16" in str(w.message)]
-    assert len(said) == warns and all("25 times as slowly in bf16 as in fp32. Use fp32" in line for line in said), said
+def test_bf16_on_a_cpu_without_units_for_it_is_warned_of(config, monkeypatch, recwarn):
+    for has, asked in ((True, "bf16"), (False, "bf16"), (False, "auto"), (False, "fp32")):
+        monkeypatch.setattr(precisions, "has_bf16_units", lambda has=has: has)
+        recwarn.clear()
+        build(config("TRAINER.PREC", asked))
+        said = [str(w.message) for w in recwarn if "PREC bf16" in str(w.message)]
+        assert len(said) == (not has and asked == "bf16"), (has, asked, said)
+        assert all("has no units for bf16 (AVX512_BF16, AMX" in line and "Use fp32 or auto" in line for line in said)
 
 
 REFUSED = {
@@ -191,8 +195,12 @@ REFUSED = {
     "batch": (["DATALOADER.TRAIN_X.BATCH_SIZE", 17], "BATCH_SIZE is 17, but there are only 16"),
     "backbone": (["MODEL.BACKBONE.NAME", "ViT-Z"], "'ViT-Z' is neither a file nor one of"),
     "nothing to train": (
-        ["TRAINER.SPLIP.TRIPLET", False, "TRAINER.SPLIP.ALPHA", 0.0, "TRAINER.SPLIP.BETA", 0.0],
+        ["TRAINER.SPLIP.LAYERNORM", "none", "TRAINER.SPLIP.VISION_DEPTH", 0, "TRAINER.SPLIP.TEXT_DEPTH", 0],
         "leaves nothing to train",
+    ),
+    "no loss": (
+        ["TRAINER.SPLIP.TRIPLET", False, "TRAINER.SPLIP.ALPHA", 0.0, "TRAINER.SPLIP.BETA", 0.0],
+        "TRAINER.SPLIP has no loss",
     ),
     "setting": (["DATASET.SETTING", "few"], "SETTING must be one of"),
 }
@@ -205,22 +213,62 @@ def test_what_cannot_run_is_refused_before_training(config, case):
         build(config(*opts))
 
 
-@pytest.mark.parametrize(("slowdown", "chosen"), [(0.3, "bf16"), (1.0, "fp32"), (25.0, "fp32")])
-def test_auto_takes_the_precision_that_is_faster(config, monkeypatch, no_drawings, slowdown, chosen):
-    monkeypatch.setattr(precisions, "bf16_slowdown", lambda: slowdown)
-    trainer = run(config("TRAINER.PREC", "auto"))
-    assert trainer.precision == chosen == saved(trainer)["precision"]
+@pytest.mark.parametrize(
+    ("machine", "units", "chosen"),
+    [("x86_64", (), "fp32"), ("x86_64", ("avx512_bf16",), "bf16"), ("AMD64", ("amx_tile",), "bf16"),
+     ("aarch64", ("arm",), "bf16"), ("aarch64", (), "fp32"), ("x86_64", ("arm",), "fp32")],
+)  # fmt: skip
+def test_auto_is_bf16_where_the_processor_has_units_for_it(config, monkeypatch, machine, units, chosen):
+    monkeypatch.setattr(precisions.platform, "machine", lambda: machine)
+    for name in ("avx512_bf16", "amx_tile"):
+        monkeypatch.setattr(torch.cpu, f"_is_{name}_supported", lambda name=name: name in units, raising=False)
+    # torch's own answer for ARM; on x86 it is True wherever there is AVX512, which is no reason to use bf16
+    monkeypatch.setattr(precisions, "mkldnn_has_bf16", lambda: "arm" in units)
+    monkeypatch.setattr(torch, "mm", lambda *args: pytest.fail("a product is timed"))
+    assert build(config("TRAINER.PREC", "auto")).precision == chosen
 
 
-def test_the_old_name_of_the_precision_is_read_aloud(config):
-    message = r"TRAINER.SPLIP.PREC fp32 is used: .* old name of TRAINER.PREC, which is bf16"
-    with pytest.warns(UserWarning, match=message):
-        trainer = build(config("TRAINER.PREC", "bf16", "TRAINER.SPLIP.PREC", "fp32"))
-    assert trainer.precision == "fp32"
+def test_torchs_answer_about_arm_can_be_asked_for():
+    assert precisions.mkldnn_has_bf16() in (True, False)
+    assert precisions.has_bf16_units() in (True, False)
 
 
-def test_a_method_on_top_of_splip_says_where_its_settings_go():
-    with pytest.raises(TypeError, match=r"Mine is built on a trainer that reads TRAINER.SPLIP: settings"):
+def test_auto_on_a_gpu_is_bf16_where_it_is_not_emulated(config, monkeypatch):
+    for has in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True, has=has:
+                            has or including_emulation)  # fmt: skip
+        chosen = precisions.precision(config("TRAINER.PREC", "auto"), torch.device("cuda"))
+        assert chosen == ("bf16" if has else "fp32")
+
+
+@pytest.mark.parametrize(("first", "then"), [(True, False), (False, True)])
+@pytest.mark.parametrize("name", ["SpLIP", "FrozenCLIP"])
+def test_auto_is_what_the_runs_folder_says(config, monkeypatch, no_drawings, first, then, name):
+    """Another processor, or another load of the same one, makes no other run of it."""
+    opts = ["TRAINER.PREC", "auto", "TRAINER.NAME", name, "OPTIM.MAX_EPOCH", 2]
+    monkeypatch.setattr(precisions, "has_bf16_units", lambda: first)
+    trainer = build(config(*opts))
+    if trainer.trains:
+        monkeypatch.setattr(trainer, "before_epoch", lambda: trainer.epoch and pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception, match="killed"):
+            trainer.train()
+    else:
+        trainer.train()
+    monkeypatch.setattr(precisions, "has_bf16_units", lambda: then)
+    resumed = run(config(*opts))
+    left = saved(resumed)
+    assert left["precision"] == resumed.precision == trainer.precision == ("bf16" if first else "fp32")
+    assert left["epoch"] == 2 * resumed.trains and build(config(*opts)).folder.is_finished()
+    assert build(config(*opts, out="new")).precision != resumed.precision, "a new folder has no say"
+    if trainer.trains:
+        moved = build(config(*opts, "RESUME", resumed.output_dir, out="moved"))
+        assert moved.precision == resumed.precision, "the folder that is resumed"
+        (Path(resumed.output_dir) / "results.json").write_text("{")
+        assert build(config(*opts)).precision == resumed.precision, "damaged results are made again, as they were"
+
+
+def test_settings_of_a_trainer_are_its_models():
+    with pytest.raises(TypeError, match=r"Mine: settings belong to the model's class \(model_class\)"):
         type("Mine", (TRAINER_REGISTRY.get("SpLIP"),), {"settings": {"X": 1}})
 
 
@@ -238,9 +286,9 @@ def test_rates_by_step_warm_up_and_decay(config, no_drawings):
     trainer.forward_backward = lambda batch: rates.append(trainer.get_current_lr()) or step(batch)
     trainer.train()
     batches = len(rates) // 4
-    epochs = [max(0, i - 4) / batches for i in range(len(rates))]
+    assert batches == 3
     wanted = [0.001 * (i + 1) / 4 for i in range(4)]
-    wanted += [0.001 * (1 + math.cos(math.pi * epoch / 4)) / 2 for epoch in epochs[4:]]
+    wanted += [0.001 * (1 + math.cos(math.pi * i / 8)) / 2 for i in range(8)]  # of the 12 steps, 8 are left
     assert rates == pytest.approx(wanted), (rates, wanted)
 
 
@@ -297,7 +345,7 @@ def test_clip_prompt_trains_its_own_copies_and_reads_the_first_prompt(config, fi
     assert moved and all("ln_" in name or name == "proj" for name in moved) and "proj" in moved
     own = model.towers["sketch"].state_dict()
     assert any(not torch.equal(own[name], photo[name]) for name in moved), "the modalities share what they train"
-    assert saved(trainer)["swapped"]
+    assert saved(trainer)["swapped"] == "off", "it knows the modality"
 
 
 def test_a_loss_that_is_not_finite_names_its_terms(config):
@@ -341,7 +389,7 @@ def test_results_hold_what_tables_need(config, tmp_path):
     left = saved(trainer)
     assert list(left) == [
         "trainer", "dataset", "setting", "split", "gallery", "backbone", "seed", "epoch", "num_queries",
-        "num_gallery", "metrics", "selection", "precision", "preprocessing", "versions", "identity", "config",
+        "num_gallery", "metrics", "selection", "precision", "preprocessing", "method", "versions", "identity", "config",
         "seconds", "prompt_cosines", "swapped",
     ]  # fmt: skip
     wanted = ("SpLIP", "TinySBIR", "zs", "unseen", 1, 2, 8, 8, "last")
@@ -359,25 +407,94 @@ def test_results_hold_what_tables_need(config, tmp_path):
     assert [entry["epoch"] for entry in saved(trainer, "history.json")] == [1, 2]
 
 
+def test_training_seconds_are_all_that_was_waited_for_before_the_test(config, no_drawings, monkeypatch):
+    """Images that are looked at and read, steps, validation, checkpoints but for the last; resumed, too."""
+    clock = [0]
+    monkeypatch.setattr(trainer_file, "time", SimpleNamespace(time=lambda: clock[0]))
+
+    def takes(seconds, plain):
+        def slow(*args, **options):
+            clock[0] += seconds
+            return plain(*args, **options)
+
+        return slow
+
+    for where, name, seconds in ((trainer_file, "check_images", 1), (ImageDataset, "preload", 10)):
+        monkeypatch.setattr(where, name, takes(seconds, getattr(where, name)))
+
+    def build_slow(out):
+        cfg = config("OPTIM.MAX_EPOCH", 3, "TEST.FINAL_MODEL", "best_val", "DATASET.CACHE", True, out=out)
+        trainer = build(cfg)
+        trainer.save_model = takes(100, trainer.save_model)
+        trainer.tester.encode = takes(1000, trainer.tester.encode)
+        trainer.run_epoch = takes(10_000, trainer.run_epoch)
+        return trainer
+
+    trainer = build_slow("whole")
+    trainer.train()
+    epochs = [epoch["seconds"] for epoch in saved(trainer, "history.json")]
+    assert epochs == [1 + 10 + 20 + 12_000, 12_100, 12_100]  # validation is two sets, read in the first epoch
+    assert saved(trainer)["seconds"]["train"] == sum(epochs), "the best model may be of an earlier epoch"
+
+    broken = build_slow("broken")
+    monkeypatch.setattr(broken, "before_epoch", lambda: broken.epoch == 2 and pytest.fail("killed"))
+    with pytest.raises(pytest.fail.Exception, match="killed"):
+        broken.train()
+    clock[0] += 10**9
+    resumed = build_slow("broken")
+    resumed.train()
+    epochs = [epoch["seconds"] for epoch in saved(resumed, "history.json")]
+    assert epochs == [12_031, 12_100, 12_031]
+    assert saved(resumed)["seconds"]["train"] == sum(epochs)
+
+
 @pytest.mark.parametrize("setting", ["zs", "fg"])
 def test_swapping_the_modality_is_measured(config, no_drawings, capsys, setting):
-    trainer = run(config("DATASET.SETTING", setting, "OPTIM.LR", 0.01))
+    trainer = run(config("DATASET.SETTING", setting, "OPTIM.LR", 0.01, "TEST.SWAPPED", True))
     left, out, model = saved(trainer), capsys.readouterr().out, trainer.model
     assert left["swapped"].keys() == left["metrics"].keys() and "modality swapped, percent:" in out
     assert left["prompt_cosines"] == model.prompt_cosines() and set(left["prompt_cosines"]) == {"V^tg", "V^ms"}
     assert "prompts of sketches and photos at the start: V^tg" in out and "photos after 1 epochs: V^tg" in out
     query, gallery = trainer.dataset.test_queries, trainer.dataset.test_gallery
-    own, as_photos, as_sketches = trainer.encode(query), trainer.encode(query, None, "photo"), trainer.encode(
-        gallery, None, "sketch"
-    )
-    again, _ = results.score(as_photos, as_sketches, query, gallery, setting)
-    assert left["swapped"] == again
+    encode = trainer.tester.encode
+    own, as_photos, as_sketches = encode(query), encode(query, None, "photo"), encode(gallery, None, "sketch")
+    again = results.score(as_photos, as_sketches, query, gallery, setting)
+    assert left["swapped"] == again.metrics
     assert (own * as_photos).sum(dim=1).max() < 0.9999, "the trained model does not know the modality"
+
+
+@pytest.mark.parametrize(("swapped", "test", "said"), [(False, 2, "off"), (True, 4, "min_r_k")])
+def test_swapping_is_asked_for_and_never_of_validation(config, no_drawings, capsys, swapped, test, said):
+    trainer, encoded = build(config("TEST.FINAL_MODEL", "best_val", "TEST.SWAPPED", swapped)), []
+    plain = trainer.tester.encode
+    trainer.tester.encode = lambda items, *rest: encoded.append(len(items)) or plain(items, *rest)
+    trainer.train()
+    data = trainer.dataset
+    validated = [len(data.val_queries), len(data.val_gallery)]
+    assert encoded == validated + [len(data.test_queries), len(data.test_gallery)] * (test // 2), encoded
+    assert said in saved(trainer)["swapped"]
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("modality swapped")]
+    assert lines == ["modality swapped, percent:" if swapped else "modality swapped: off (TEST.SWAPPED False)"]
+
+
+def test_a_finished_run_that_was_not_swapped_is_tested_again_and_not_trained(config, no_drawings):
+    first = saved(run(config()))
+    assert first["swapped"] == "off" and build(config()).folder.is_finished()
+    asked = build(config("TEST.SWAPPED", True))
+    assert not asked.folder.is_finished(), "what was asked for is not there"
+    asked.run_epoch = lambda: pytest.fail("trained again")
+    asked.train()
+    then = saved(asked)
+    assert then["swapped"].keys() == first["metrics"].keys() and then["metrics"] == first["metrics"]
+    assert build(config("TEST.SWAPPED", True)).folder.is_finished() and build(config()).folder.is_finished()
+    frozen = ["TRAINER.NAME", "FrozenCLIP"]
+    run(config(*frozen, out="frozen"))
+    assert build(config(*frozen, "TEST.SWAPPED", True, out="frozen")).folder.is_finished(), "it has nothing to swap"
 
 
 @pytest.mark.parametrize("name", ["LayerNormCLIP", "FrozenCLIP"])
 def test_what_knows_no_modality_is_not_swapped(config, no_drawings, capsys, name):
-    left = saved(run(config("TRAINER.NAME", name)))
+    left = saved(run(config("TRAINER.NAME", name, "TEST.SWAPPED", True)))
     assert "swapped" not in left and "swapped" not in capsys.readouterr().out
 
 
@@ -474,17 +591,18 @@ def test_every_shipped_config_is_accepted(path):
 
 def test_a_finished_run_is_known_again_and_another_refused(config, tmp_path):
     trainer = run(config("OPTIM.MAX_EPOCH", 1))
-    assert trainer.is_finished() and build_trainer(config("OPTIM.MAX_EPOCH", 1)).is_finished()
-    assert build_trainer(config("OPTIM.MAX_EPOCH", 1, "DATALOADER.NUM_WORKERS", 1)).is_finished(), "how, not what"
+    assert trainer.folder.is_finished() and build_trainer(config("OPTIM.MAX_EPOCH", 1)).folder.is_finished()
+    another_way = build_trainer(config("OPTIM.MAX_EPOCH", 1, "DATALOADER.NUM_WORKERS", 1))
+    assert another_way.folder.is_finished(), "how, not what"
     for opts, message in (
         (["OPTIM.MAX_EPOCH", 2], "OPTIM.MAX_EPOCH 1 then, 2 now"),
         (["OPTIM.MAX_EPOCH", 1, "SEED", 7], "seed 1 then, 7 now"),
         (["OPTIM.MAX_EPOCH", 1, "TRAINER.SPLIP.ALPHA", 0.25], r"TRAINER.SPLIP.ALPHA 1.0 then, 0.25 now"),
     ):
         with pytest.raises(ValueError, match=rf"holds the results of another run \({message}"):
-            build_trainer(config(*opts)).is_finished()
+            build_trainer(config(*opts)).folder.is_finished()
     (tmp_path / "run" / "results.json").write_text("")
-    assert not build_trainer(config("OPTIM.MAX_EPOCH", 1)).is_finished(), "it was cut short: to be made again"
+    assert not build_trainer(config("OPTIM.MAX_EPOCH", 1)).folder.is_finished(), "it was cut short: to be made again"
 
 
 def test_images_that_changed_make_another_run(config, tmp_path):
@@ -493,7 +611,7 @@ def test_images_that_changed_make_another_run(config, tmp_path):
     shutil.copy(extra, extra.with_name(extra.name.replace("_0_", "_9_")))
     try:
         with pytest.raises(ValueError, match=r"another run \(data [0-9a-f]+ then, [0-9a-f]+ now"):
-            build_trainer(config("OPTIM.MAX_EPOCH", 1)).is_finished()
+            build_trainer(config("OPTIM.MAX_EPOCH", 1)).folder.is_finished()
         with pytest.raises(ValueError, match=r"data: checkpoint [0-9a-f]+, here [0-9a-f]+"):
             build_trainer(config("OPTIM.MAX_EPOCH", 1)).train()
     finally:
@@ -502,7 +620,7 @@ def test_images_that_changed_make_another_run(config, tmp_path):
 
 def test_one_run_at_a_time_writes_a_folder(config):
     first, second = build_trainer(config("OPTIM.MAX_EPOCH", 1)), build_trainer(config("OPTIM.MAX_EPOCH", 1))
-    with first.alone(), pytest.raises(ValueError, match="another run is writing into"):
+    with first.folder.locked(), pytest.raises(ValueError, match="another run is writing into"):
         second.train()
 
 

@@ -28,7 +28,7 @@ from splip.engine import build_dataset, get_cfg_default
 from splip.losses import contrastive_loss
 from splip.models.base import RetrievalModel
 from splip.retrieval import retrieval_metrics
-from splip.training.precision import autocast, bf16_slowdown
+from splip.training.precision import autocast, has_bf16_units
 
 
 def read_dataset(hold_out: bool) -> SBIRDataset:
@@ -44,7 +44,7 @@ def read_dataset(hold_out: bool) -> SBIRDataset:
 def embed(model: RetrievalModel, dataset: SBIRDataset, items: Sequence[SBIRDatum]) -> Tuple[Tensor, Tensor]:
     """Unit embeddings (n, d) and labels (n,) of items of one modality."""
     how = Preprocessing(model.clip.visual.input_resolution)
-    images, precision = ImageDataset(dataset, items, how), "bf16" if bf16_slowdown() < 0.8 else "fp32"
+    images, precision = ImageDataset(dataset, items, how), "bf16" if has_bf16_units() else "fp32"
     with autocast(torch.device("cpu"), precision):
         parts = [model.encode(how.normalize(batch), "photo").float() for batch in loader(images, 128, 1)]
     return torch.cat(parts), torch.tensor([item.label for item in items])

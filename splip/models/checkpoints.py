@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import re
 import zipfile
-from typing import Any, Dict, Iterable, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterator, Optional, Tuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from splip.common.files import whole_file
 from splip.data.classes import some
 
-SCHEMA = 2  # of what a checkpoint holds; 1: until commit 23ad539, without the settings in splip.config.BEFORE
+SCHEMA = 3  # of what a checkpoint holds
 BEST = "model-best.pth.tar"
 POINTER = "checkpoint"  # a text file that names the newest checkpoint, as Dassl has it
 
@@ -80,7 +78,7 @@ def read(path: str, device: Optional[torch.device] = None) -> Dict[str, Any]:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: it is damaged, no checkpoint of this project, or of a later version of it.
+        ValueError: it is damaged, no checkpoint of this project, or of another version of it.
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(f"no checkpoint at {path}")
@@ -94,11 +92,11 @@ def read(path: str, device: Optional[torch.device] = None) -> Dict[str, Any]:
         raise
     except Exception as error:  # torch raises a different type for each way in which a file can be broken
         raise ValueError(f"checkpoint {path} is damaged or no checkpoint: {error}") from error
-    if not isinstance(state, dict) or "fingerprint" not in state:
-        raise ValueError(f"checkpoint {path} was not written by this project: it has no 'fingerprint'")
-    schema = state.setdefault("schema", 1)
-    if schema > SCHEMA:
-        raise ValueError(f"checkpoint {path} was written by a later version of splip (schema {schema}, here {SCHEMA})")
+    if not isinstance(state, dict) or "schema" not in state:
+        raise ValueError(f"checkpoint {path} was not written by this project: it has no 'schema'")
+    if state.get("schema") != SCHEMA:
+        version = f"schema {state.get('schema')}, here {SCHEMA}"
+        raise ValueError(f"checkpoint {path} was written by another version of splip ({version})")
     return state
 
 
@@ -132,27 +130,12 @@ def plain(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def require_known(settings: Iterable[str], known: Iterable[str], path: str) -> None:
-    """Raise ValueError naming settings of a checkpoint that this version does not have."""
-    unknown = sorted(set(settings) - set(known))
-    if unknown:
-        raise ValueError(f"checkpoint {path} has settings that this splip does not know: {', '.join(unknown)}")
-
-
 def require_equal(saved: Dict[str, Any], here: Dict[str, Any], path: str) -> None:
     """Raise ValueError naming each setting in which a checkpoint and this run differ."""
     old, new = dict(_flat(saved)), dict(_flat(here))
     lines = [_difference(key, old, new) for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
     if lines:
         raise ValueError(f"checkpoint {path} does not fit this run:\n  " + "\n  ".join(lines))
-
-
-def comparable(here: Dict[str, Any], saved: Dict[str, Any]) -> Tuple[Dict[str, Any], Dict[str, Any]]:
-    """Fingerprints of the backbone at hand and of a checkpoint's as far as the latter goes: until commit 23ad539 it
-    had the hash of the patch convolution alone, and until 1a4b808 every backbone had QuickGELU.
-    """
-    saved = {"activation": "quick_gelu", **saved}
-    return {key: plain(here.get(key)) for key in saved}, saved
 
 
 def _flat(node: Any, prefix: str = "") -> Iterator[Tuple[str, Any]]:
@@ -172,24 +155,3 @@ def _difference(key: str, old: Dict[str, Any], new: Dict[str, Any]) -> str:
     only_now = [value for value in now if value not in before]
     there, here = (", ".join(some(values)) or "none" for values in (only_before, only_now))
     return f"{key}: checkpoint has {len(before)}, here {len(now)}; only in the checkpoint: {there}; only here: {here}"
-
-
-def random_state() -> Dict[str, Any]:
-    """Every global generator's state, of GPUs this process's own, in types that load without unpickling code."""
-    kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
-    return {
-        "python": random.getstate(),
-        "numpy": [kind, np.asarray(keys).tolist(), int(position), int(has_gauss), float(cached)],
-        "torch": torch.get_rng_state(),
-        "cuda": [torch.cuda.get_rng_state()] if torch.cuda.is_available() else [],
-    }
-
-
-def restore_random_state(state: Dict[str, Any]) -> None:
-    version, keys, gauss = state["python"]
-    random.setstate((version, tuple(keys), gauss))
-    kind, keys, *rest = state["numpy"]
-    np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
-    torch.set_rng_state(state["torch"].cpu())
-    if state["cuda"] and torch.cuda.is_available():  # one; until 0.2 those of all GPUs, process 0's first
-        torch.cuda.set_rng_state(state["cuda"][0].cpu())

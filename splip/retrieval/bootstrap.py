@@ -1,0 +1,61 @@
+"""Intervals for means over queries: a bootstrap over classes, and over the queries of each (docs/METRICS.md)."""
+
+from __future__ import annotations
+
+from typing import Sequence, Tuple
+
+import numpy as np
+
+REPLICATES = 10_000
+LEVEL = 0.95
+DRAWS = 2**22  # queries drawn at a time, which bounds memory
+
+
+def bootstrap_means(
+    values: np.ndarray, classes: Sequence[str], replicates: int = REPLICATES, seed: int = 0
+) -> np.ndarray:
+    """Means over queries that are drawn anew: as many classes as there are, with replacement, and for each of them as
+    many of its queries as it has, with replacement (Davison and Hinkley, Bootstrap Methods, 1997, section 3.8).
+
+    A class that is drawn twice has its queries drawn twice. All rows of ``values`` share the draws, so a difference of
+    two rows of the result is that of two methods on the same queries.
+
+    Args:
+        values: (M, Q), of M methods, any unit.
+        classes: (Q,), the class of each query.
+
+    Returns:
+        (M, replicates) float64.
+
+    Raises:
+        ValueError: the shapes do not fit, a value is NaN or infinite, or there is one class only.
+    """
+    values, named = np.asarray(values, dtype=np.float64), np.asarray(classes)
+    if values.ndim != 2 or named.shape != values.shape[1:]:
+        raise ValueError(f"wanted values (M, Q) and Q classes, got {values.shape} and {named.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError("values hold NaN or infinity")
+    names, codes = np.unique(named, return_inverse=True)
+    if len(names) < 2:
+        raise ValueError(f"classes are drawn, too: {len(names)} of them can give no interval")
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(len(names), size=(replicates, len(names)))
+    totals, counts = np.zeros((len(values), replicates)), np.zeros(replicates)
+    for code in range(len(names)):
+        members = np.flatnonzero(codes == code)
+        times = (drawn == code).sum(axis=1)  # (replicates,)
+        counts += times * len(members)
+        owners = np.repeat(np.arange(replicates), times)  # which replicate each draw of this class belongs to
+        step = max(1, DRAWS // (len(members) * len(values)))
+        for start in range(0, len(owners), step):
+            own = owners[start : start + step]
+            picks = members[rng.integers(len(members), size=(len(own), len(members)))]
+            for total, sums in zip(totals, values[:, picks].sum(axis=2)):
+                total += np.bincount(own, weights=sums, minlength=replicates)
+    return totals / counts
+
+
+def interval(means: np.ndarray, level: float = LEVEL) -> Tuple[float, float]:
+    """The percentile interval of bootstrap means (replicates,) -> (low, high)."""
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
