@@ -6,7 +6,8 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).resolve().parent
 HUGGING_FACE = ["transformers>=4.56", "huggingface_hub>=0.34"]
 OPEN_CLIP = ["open_clip_torch>=3.0"]
-SEARCH = ["faiss-cpu>=1.8", "pyarrow"]
+SEARCH = ["faiss-cpu>=1.8", "pyarrow", "pathspec>=0.12"]
+COMPLETION = ["shtab>=1.7"]
 JPEG = ["simplejpeg"]
 MILVUS = ["pymilvus>=3.0", "milvus-lite>=3.0"]
 APP = [*SEARCH, "starlette>=0.49.1", "uvicorn>=0.30"]
@@ -41,10 +42,11 @@ setup(
     ],
     entry_points={"console_scripts": ["splip=splip.cli:main"]},
     extras_require={
-        "test": [*TEST, *JPEG, *HUGGING_FACE, *OPEN_CLIP, *APP, *MILVUS],
+        "test": [*TEST, *COMPLETION, *JPEG, *HUGGING_FACE, *OPEN_CLIP, *APP, *MILVUS],
         "search": SEARCH,  # splip index, splip search
         "milvus": MILVUS,  # the same with --engine milvus
         "app": APP,  # splip app
+        "completion": COMPLETION,  # splip --print-completion
         "mteb": ["mteb>=2.0", "datasets"],  # splip.search.mteb
         "jpeg": JPEG,  # JPEGs decoded faster, to the same pixels
         "export": ["onnx", "onnxruntime", "onnxscript"],  # splip export --format onnx

@@ -15,9 +15,4 @@ __all__ = [
     "PHOTO", "SKETCH", "SBIRDataset", "SBIRDatum", "folder", "quickdraw", "sketchmoji", "sketchy", "tuberlin",
 ]  # fmt: skip
 
-BENCHMARKS = {
-    benchmark.__name__: benchmark
-    for benchmark in (sketchy.Sketchy1, sketchy.Sketchy2, tuberlin.TUBerlin, quickdraw.QuickDraw)
-}  # the published ones
-
 load_entry_points("splip.datasets")

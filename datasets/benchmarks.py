@@ -14,17 +14,7 @@ from typing import Iterable, List, Sequence
 from PIL import Image
 
 from splip.common.modalities import MODALITIES
-from splip.data.base import SBIRDataset, SBIRDatum
-from splip.data.classes import read_shipped
-from splip.data.galleries import (
-    GALLERIES,
-    STROKE_KEYS,
-    choose_test,
-    name_gallery,
-    read_setting,
-    split_classes,
-)
-from splip.datasets.archives import (
+from splip.data.archives import (
     ARCHIVES,
     COLUMNS,
     ORIGINAL,
@@ -40,8 +30,18 @@ from splip.datasets.archives import (
     instance_of,
     read_folders,
 )
+from splip.data.base import SBIRDataset, SBIRDatum
+from splip.data.classes import read_shipped
+from splip.data.file_lists import find_lists, read_lists
+from splip.data.galleries import (
+    GALLERIES,
+    STROKE_KEYS,
+    choose_test,
+    name_gallery,
+    read_setting,
+    split_classes,
+)
 from splip.datasets.extra import read_extra
-from splip.datasets.file_lists import find_lists, read_lists
 from splip.datasets.scenes import Scene, show
 from splip.datasets.subsets import SUBSETS, read_subset
 from splip.datasets.targets import (

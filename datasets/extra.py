@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Dict, Iterable, List, Set, Tuple
 
 from splip.common.modalities import SKETCH
+from splip.data.archives import Archive
 from splip.data.base import SBIRDatum
 from splip.data.classes import normalise, read_shipped
 from splip.data.listing import list_classes
 from splip.data.strokes import PEN, Pen, StrokeSpec, has_strokes, list_lines
-from splip.datasets.archives import Archive
 
 # QuickDraw's words for classes that others call otherwise; where a data set has a class of the word's own name, that.
 WORDS = {"motorbike": "motorcycle", "crocodile": "crocodilian", "the eiffel tower": "eiffel tower"}

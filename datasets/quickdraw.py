@@ -1,6 +1,6 @@
 """QuickDraw-Extended (Dey et al., CVPR 2019): amateur sketches of Google's game, photos from Flickr."""
 
-from splip.datasets.archives import QUICKDRAW
+from splip.data.archives import DATA_SETS
 from splip.datasets.benchmarks import Benchmark
 from splip.engine import DATASET_REGISTRY
 
@@ -9,4 +9,4 @@ from splip.engine import DATASET_REGISTRY
 class QuickDraw(Benchmark):
     """QuickDraw with its 30 unseen classes."""
 
-    archive, default_split = QUICKDRAW, "quickdraw_30"
+    archive, default_split = DATA_SETS["QuickDraw"]

@@ -2,7 +2,7 @@
 common splits.
 """
 
-from splip.datasets.archives import SKETCHY
+from splip.data.archives import DATA_SETS
 from splip.datasets.benchmarks import Benchmark
 from splip.engine import DATASET_REGISTRY
 
@@ -11,11 +11,11 @@ from splip.engine import DATASET_REGISTRY
 class Sketchy1(Benchmark):
     """Sketchy with the 25 unseen classes of SAKE, unless ``DATASET.SPLIT`` names another of its lists."""
 
-    archive, default_split = SKETCHY, "sketchy_25_sake"
+    archive, default_split = DATA_SETS["Sketchy1"]
 
 
 @DATASET_REGISTRY.register()
 class Sketchy2(Benchmark):
     """Sketchy with the 21 unseen classes of Yelamarthi et al., which are not in ImageNet-1k."""
 
-    archive, default_split = SKETCHY, "sketchy_21_yelamarthi"
+    archive, default_split = DATA_SETS["Sketchy2"]

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Dict, List, NamedTuple, Tuple
 
 from splip.common.modalities import MODALITIES
+from splip.data.archives import SKETCHY, Archive, ClassFolder, by_class
 from splip.data.classes import SPLITS, normalise, some
-from splip.datasets.archives import SKETCHY, Archive, ClassFolder, by_class
 
 
 class Subset(NamedTuple):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Sequence, Tuple
 
+from splip.data.archives import PHOTO_CHOICES, SKETCHY
 from splip.data.base import SBIRDatum
 from splip.data.classes import normalise
 from splip.data.galleries import split_classes
-from splip.datasets.archives import PHOTO_CHOICES, SKETCHY
 from splip.datasets.subsets import SUBSETS
 
 

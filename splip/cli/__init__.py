@@ -1,15 +1,19 @@
 """The command ``splip``: each sub-command is a module with ``configure(parser)`` and ``run(args) -> int``.
 
-A module is imported when its command is asked for, so that help comes at once.
+A module is imported when its command is asked for, and imports nothing that takes seconds (torch) before its arguments
+and the files that they name were looked at: help and mistakes come at once.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
-from typing import List, Optional, Sequence
+from difflib import get_close_matches
+from typing import Any, List, NoReturn, Optional, Sequence
 
+import splip
 from splip.common.errors import guarded
 from splip.search.engines import ENGINES
 
@@ -25,7 +29,7 @@ COMMANDS = {
     "table": ("splip.cli.table", "tables out of results.json files, also beside the paper's numbers"),
 }
 
-
+DEFAULT_MODEL = "splip-search"  # that ships with the package
 IMPORT_HELP = "module or .py file with trainers or data sets of your own (docs/EXTEND.md)"
 
 
@@ -46,7 +50,7 @@ def add_model(parser: argparse.ArgumentParser, required: bool = False, default: 
 
 def add_index(parser: argparse.ArgumentParser) -> None:
     """The arguments that name an index and its model."""
-    add_model(parser, default="splip-search")
+    add_model(parser, default=DEFAULT_MODEL)
     add = parser.add_argument
     add("--index", default="", metavar="FOLDER", help="where indexes are kept (default: $SPLIP_INDEX or your data)")
     add("--engine", choices=tuple(ENGINES), default="faiss", help="what holds the vectors (default: %(default)s)")
@@ -54,18 +58,65 @@ def add_index(parser: argparse.ArgumentParser) -> None:
     add("--device", default="cpu", help="where the model computes, as cuda (default: %(default)s)")
 
 
+def check_model(where: str) -> None:
+    """Whether a model can be there, found out before seconds go by.
+
+    Raises:
+        ValueError: it is no folder, and no name that a hub could have.
+    """
+    folder = os.path.expanduser(where)
+    named = folder == DEFAULT_MODEL or ":" in folder or (folder.count("/") == 1 and not folder.startswith("."))
+    if not os.path.isdir(folder) and (os.path.exists(folder) or not named):
+        raise ValueError(f"no model at {folder!r}: a run's folder, a saved model or exported encoders are wanted")
+
+
+class Parser(argparse.ArgumentParser):
+    """Arguments of a command; its module's first line describes it, the rest, with examples, ends its help."""
+
+    def __init__(self, command: str, module: Any) -> None:
+        first, _, rest = (module.__doc__ or "").partition("\n")
+        super().__init__(f"splip {command}", description=first, epilog=rest.strip("\n"),
+                         formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+        self.words: List[str] = []
+        self.add_argument("--import", dest="imports", action="append", default=[], metavar="MODULE", help=IMPORT_HELP)
+        self.add_argument("--debug", action="store_true", help="show tracebacks (so does SPLIP_DEBUG=1)")
+        module.configure(self)
+
+    def read(self, words: List[str]) -> argparse.Namespace:
+        """The arguments; what is wrong with them ends the program (status 2)."""
+        self.words = words[: words.index("--")] if "--" in words else words
+        return self.parse_intermixed_args(words)
+
+    def error(self, message: str) -> NoReturn:
+        """As argparse has it, and the options that are near to those that are none."""
+        known = [option for option in self._option_string_actions if option.startswith("--")]
+        asked = [word.partition("=")[0] for word in self.words if word.startswith("--")]
+        hints = [near(word, known) for word in asked if not any(option.startswith(word) for option in known)]
+        super().error("; ".join([message, *filter(None, hints)]))
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            hint = near(str(value), [str(choice) for choice in action.choices or ()])
+            error.message += f"; {hint}" if hint else ""
+            raise
+
+
+def near(word: str, known: Sequence[str]) -> str:
+    """"--tpo: did you mean --top?"; "" where nothing is near."""
+    found = get_close_matches(word, known, n=1)
+    return f"{word}: did you mean {found[0]}?" if found else ""
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one command line -> exit status, as :mod:`splip.common.errors` has it; errors are one line on stderr."""
     words = list(sys.argv[1:] if argv is None else argv)
     command = next((c for c in COMMANDS if words[: len(c.split())] == c.split()), None)
     if command is None:
-        return _overview(words)
+        return _without_command(words)
     module = importlib.import_module(COMMANDS[command][0])
-    parser = argparse.ArgumentParser(prog=f"splip {command}", description=(module.__doc__ or "").splitlines()[0])
-    parser.add_argument("--import", dest="imports", action="append", default=[], metavar="MODULE", help=IMPORT_HELP)
-    parser.add_argument("--debug", action="store_true", help="show tracebacks (so does SPLIP_DEBUG=1)")
-    module.configure(parser)
-    args = parser.parse_intermixed_args(words[len(command.split()) :])
+    args = Parser(command, module).read(words[len(command.split()) :])
 
     def run() -> int:
         if hasattr(sys.stdout, "reconfigure"):
@@ -77,12 +128,22 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     return guarded(f"splip {command}", run, args.debug, getattr(module, "GO_ON", ""))
 
 
-def _overview(words: List[str]) -> int:
-    """Print the commands -> 0 where help was asked for, else 2, as argparse has it."""
+def _without_command(words: List[str]) -> int:
+    """``splip`` with none of the commands -> 0 where help, the version or a completion was asked for, else 2."""
     lines = [f"  splip {command:<15}{line}" for command, (_, line) in COMMANDS.items()]
-    text = "\n".join(["usage: splip COMMAND ...  (splip COMMAND --help says more)", "", *lines])
-    if "-h" in words or "--help" in words:
+    others = ["", "  splip --version", "  splip --print-completion bash|zsh|tcsh     for the shell's start-up file"]
+    text = "\n".join(["usage: splip COMMAND ...  (splip COMMAND --help says more)", "", *lines, *others])
+    if words[:1] == ["--version"]:
+        print(f"splip {splip.__version__}")
+        return 0
+    if words[:1] == ["--print-completion"]:
+        from splip.cli.completion import script
+
+        return guarded("splip", lambda: print(script("".join(words[1:2]))))
+    if not words or "-h" in words or "--help" in words:
         print(text)
         return 0
-    print(f"splip: no command {' '.join(words)!r}\n{text}", file=sys.stderr)
+    asked = " ".join(words)
+    hint = near(" ".join(words[:2]), list(COMMANDS)) or near(words[0], list(COMMANDS))
+    print("; ".join(filter(None, [f"splip: no command {asked!r}", hint])), text, sep="\n", file=sys.stderr)
     return 2

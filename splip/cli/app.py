@@ -18,7 +18,7 @@ import webbrowser
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
-from splip.cli import add_index
+from splip.cli import add_index, check_model
 from splip.common.errors import one_line
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: starlette or uvicorn is not installed, or the port cannot be had.
     """
+    check_model(args.model)
     try:
         import uvicorn
 

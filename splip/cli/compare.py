@@ -13,12 +13,6 @@ import json
 from pathlib import Path
 from typing import List
 
-import splip
-import splip.datasets
-from splip.engine import build_dataset, get_cfg_default
-from splip.retrieval import contact_sheet
-from splip.training.results import sheet_row
-
 
 def read_run(folder: Path) -> dict:
     """results.json and retrieval.json of a run, in one dict."""
@@ -33,8 +27,12 @@ def read_run(folder: Path) -> dict:
 
 def dataset_of(run: dict):
     """The data set that a run was tested on, from the config in its results."""
+    import splip.datasets  # noqa: F401  (registers them)
+    from splip.engine import build_dataset, get_cfg_default
+    from splip.training.config import extend_cfg
+
     cfg = get_cfg_default()
-    splip.extend_cfg(cfg)
+    extend_cfg(cfg)
     node = run["config"]["DATASET"]
     cfg.merge_from_list([item for key in cfg.DATASET if key in node for item in (f"DATASET.{key}", node[key])])
     return build_dataset(cfg)
@@ -53,6 +51,9 @@ def compare(runs: List[dict], path: Path, queries: int) -> Path:
                 raise ValueError(
                     f"runs differ in {key}: {first['trainer']} {first[key]}, {run['trainer']} {run[key]}"
                 )
+    from splip.retrieval import contact_sheet
+    from splip.training.results import sheet_row  # here: it takes seconds
+
     dataset = dataset_of(first)
     rows = []
     for i, position in enumerate(first["retrieval"]["queries"][:queries]):

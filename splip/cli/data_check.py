@@ -3,7 +3,7 @@
     splip data check Sketchy --root data
 
 Says what was found, what is missing and what differs; the exit status is 0 if everything is there. "Expected" is the
-published number as the switches change it (`splip.datasets.archives.expected_counts`).
+published number as the switches change it (`splip.data.archives.expected_counts`).
 """
 
 from __future__ import annotations
@@ -13,13 +13,10 @@ import os
 from pathlib import Path
 from typing import List, Sequence, Tuple
 
-from splip.data.classes import normalise, read_shipped, some
-from splip.data.images import open_rgb
-from splip.data.listing import list_classes
-from splip.datasets import BENCHMARKS
-from splip.datasets.archives import (
+from splip.data.archives import (
     ARCHIVES,
     COLUMNS,
+    DATA_SETS,
     ORIGINAL,
     PHOTO_CHOICES,
     PUBLISHED,
@@ -35,13 +32,16 @@ from splip.datasets.archives import (
     find_split,
     read_folders,
 )
-from splip.datasets.file_lists import find_lists, read_lists
+from splip.data.classes import normalise, read_shipped, some
+from splip.data.file_lists import find_lists, read_lists
+from splip.data.images import open_rgb
+from splip.data.listing import list_classes
 
 FOOTNOTE = (
     "Expected: as published, with the sketches of seen classes that the file lists leave out, "
     "and without the second copies of photos unless they are asked for (docs/DATASETS.md)"
 )
-NAMES = tuple(dict.fromkeys([*(archive.folder for archive in ARCHIVES), *BENCHMARKS]))
+NAMES = tuple(dict.fromkeys([*(archive.folder for archive in ARCHIVES), *DATA_SETS]))
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +77,8 @@ def check(
         archive = archives[name]
         splits = [known for known in (archive.lists if file_lists else archive.splits) if known in PUBLISHED]
     else:
-        archive, splits = BENCHMARKS[name].archive, [BENCHMARKS[name].default_split]
+        archive, default = DATA_SETS[name]
+        splits = [default]
     if drawn and archive != SKETCHY:
         return f"--photos original is of Sketchy, not of {archive.folder}", False
     try:

@@ -25,9 +25,9 @@ from typing import Any, BinaryIO, Callable, Dict, Iterator, List, NamedTuple, Op
 
 from tqdm import tqdm
 
+from splip.data import mirrors, parquet
 from splip.data.images import is_hidden
-from splip.datasets import mirrors, parquet
-from splip.datasets.sources import DRIVE, FOLDERS, SOURCES, Source, find_source
+from splip.data.sources import DRIVE, FOLDERS, SOURCES, Source, find_source
 
 # What no published archive comes near (QuickDraw, the largest, has about 530,000 images, which hardly compress).
 MAX_FILES = 1_500_000
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         ValueError: an argument is not the source's; what is there already lacks folders; or as :func:`unpack`
-            and the functions of :mod:`splip.datasets.mirrors` and :mod:`splip.datasets.parquet`.
+            and the functions of :mod:`splip.data.mirrors` and :mod:`splip.data.parquet`.
     """
     root, source = args.root.expanduser(), find_source(args.name, args.source)
     strokes = source.layout == "strokes"

@@ -17,26 +17,16 @@ import importlib.util
 import os
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Sequence, Set
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Sequence, Set
 
-import torch
-
-import splip.datasets  # noqa: F401  (registers them)
-from splip import engine
-from splip.data.base import SBIRDataset
-from splip.data.capacity import choose_workers
+from splip.cli import check_model
 from splip.data.classes import normalise, some
-from splip.data.transforms import Preprocessing
-from splip.engine import build_dataset, build_trainer, get_cfg_default
-from splip.models import pretrained
-from splip.models.encoders import EncoderModel, Prepared, load_encoder
-from splip.models.hosts import host_images, load_host_weights
-from splip.models.load import load_model, of_saved
-from splip.training.config import extend_cfg
-from splip.training.evaluator import Evaluator
-from splip.training.options import merge_file, merge_options, read_config
-from splip.training.precision import precision
-from splip.training.run_folder import RunFolder
+
+if TYPE_CHECKING:  # what takes seconds to import is imported where it is needed: mistakes are told at once
+    import torch
+
+    from splip.data.base import SBIRDataset
+    from splip.models import pretrained
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--host", type=Path, help="checkout of CoOp, MaPLe, ..., beside --trainer and --model-dir")
     add = parser.add_argument
     add("--backbone", default="", help="of --model, if it is elsewhere now")
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="of --model and --encoder")
+    add("--device", default="", help="of --model and --encoder (default: cuda where there is one)")
     add("--trainer", default="", help="the host's trainer, e.g. MaPLe")
     add("--model-dir", default="", help="where the host's train.py left its model (its --output-dir)")
     add("--load-epoch", type=int, help="epoch of the checkpoint (default: as train.py's, or a host's newest)")
@@ -98,6 +88,12 @@ def run(args: argparse.Namespace) -> int:
         args.run = Path(args.model)  # tested with its own settings
     if args.run and os.path.realpath(args.run) == os.path.realpath(args.output_dir):
         raise ValueError(f"--output-dir {args.output_dir} is the run's own folder: its results would be overwritten")
+    _check_paths(args)
+    import splip.datasets  # noqa: F401  (registers them)
+    from splip.data.capacity import choose_workers
+    from splip.training.evaluator import Evaluator
+    from splip.training.run_folder import RunFolder
+
     tested = _host(args) if args.host else _run(args) if args.run else _model(args)
     cfg, data, known = tested.cfg, tested.dataset, tested.trained_on()
     if known:
@@ -123,10 +119,32 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check_paths(args: argparse.Namespace) -> None:
+    """Refuse what is not there, or does not go together, before torch is imported."""
+    if args.run and not os.path.isfile(args.run / "config.yaml"):
+        raise ValueError(f"{str(args.run)!r} is no run's output folder: there is no {args.run / 'config.yaml'}")
+    if not args.host and (args.trainer or args.model_dir or args.config_file):
+        own = ": a run has its own" if args.run else ""
+        raise ValueError(f"--trainer, --model-dir and --config-file belong to --host{own}")
+    if not (args.host or args.run or args.dataset_config_file):
+        raise ValueError("--dataset-config-file is needed: which data set is it to be tested on?")
+    if args.model and not args.run:
+        check_model(args.model)
+    code = args.encoder.rpartition(":")[0]
+    if code.endswith(".py") and not os.path.isfile(os.path.expanduser(code)):
+        raise ValueError(f"--encoder: no file at {code!r}")
+    if args.host and not args.host.is_dir():
+        raise ValueError(f"--host: no folder {str(args.host)!r}")
+    for path in filter(None, (args.dataset_config_file, args.config_file)):
+        if not os.path.isfile(path):
+            raise ValueError(f"no config file {path!r}")
+
+
 def _run(args: argparse.Namespace) -> Tested:
     """Of --run, on its own data set with the settings that are given."""
-    if args.trainer or args.model_dir or args.config_file:
-        raise ValueError("--trainer, --model-dir and --config-file belong to --host: a run has its own")
+    from splip.models import pretrained
+    from splip.training.options import read_config
+
     cfg = _merged(read_config(args.run), args)
     saved = pretrained.read(args.run, args.load_epoch)
     return _of_saved(args, cfg, saved, args.backbone or cfg.MODEL.BACKBONE.NAME)
@@ -134,19 +152,24 @@ def _run(args: argparse.Namespace) -> Tested:
 
 def _model(args: argparse.Namespace) -> Tested:
     """Of --model or --encoder, on the data set that is named."""
-    if not args.dataset_config_file:
-        raise ValueError("--dataset-config-file is needed: which data set is it to be tested on?")
-    if args.config_file or args.trainer or args.model_dir:
-        raise ValueError("--trainer, --model-dir and --config-file belong to --host")
+    import torch
+
+    from splip.engine import build_dataset, get_cfg_default
+    from splip.models.encoders import EncoderModel, Prepared, load_encoder
+    from splip.models.load import load_model
+    from splip.training.config import extend_cfg
+
+    where = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(where)
     cfg = get_cfg_default()
     extend_cfg(cfg)
-    cfg.USE_CUDA = torch.device(args.device).type == "cuda"
+    cfg.USE_CUDA = device.type == "cuda"
     cfg.SEED, cfg.TRAINER.NAME = args.seed, args.encoder or args.model
-    cfg, device = _merged(cfg, args), torch.device(args.device)
+    cfg = _merged(cfg, args)
     if args.encoder:
-        encoder = load_encoder(args.encoder, args.device)
+        encoder = load_encoder(args.encoder, where)
         return Tested(cfg, EncoderModel(encoder.encode), Prepared(encoder.transform), build_dataset(cfg), device)
-    found = load_model(args.model, args.device, args.backbone)
+    found = load_model(args.model, where, args.backbone)
     model = found.source or EncoderModel(found.encode, True)
     own = found.source
     classes = own.recipe.classes if own and own.recipe and any(True for _ in own.trainable.parameters()) else ()
@@ -155,6 +178,13 @@ def _model(args: argparse.Namespace) -> Tested:
 
 
 def _of_saved(args: argparse.Namespace, cfg: Any, saved: pretrained.Saved, backbone: str) -> Tested:
+    import torch
+
+    from splip.data.transforms import Preprocessing
+    from splip.engine import build_dataset
+    from splip.models.load import of_saved
+    from splip.training.precision import precision
+
     cuda = torch.cuda.is_available() and cfg.USE_CUDA
     device = torch.device("cuda" if cuda else "cpu")
     model = of_saved(saved, saved.where, str(device), backbone)
@@ -177,27 +207,34 @@ def _keys(saved: pretrained.Saved) -> Dict[str, Any]:
 
 def _host(args: argparse.Namespace) -> Tested:
     """Of --host: its trainer builds the model and the data set."""
+    from splip import engine
+    from splip.data.transforms import Preprocessing
+    from splip.models import hosts
+    from splip.training.config import extend_cfg
+
     if engine.ENGINE == "builtin":
         raise ValueError("--host needs Dassl, for which its trainers are written: see docs/HOSTS.md")
     if not (args.trainer and args.model_dir):
         raise ValueError("--host needs --trainer and --model-dir")
     module = _import_host(args.host)
-    cfg = get_cfg_default()
+    cfg = engine.get_cfg_default()
     module.extend_cfg(cfg)
     extend_cfg(cfg)
     cfg.TRAINER.NAME, cfg.SEED = args.trainer, args.seed
     # Dassl's warm-up fails since torch 2.7, and nothing is trained here
     cfg = _merged(cfg, args, "OPTIM.WARMUP_EPOCH", -1)
     preprocessing = Preprocessing.from_cfg(cfg)
-    host = build_trainer(cfg)
-    model = host_images(host, args.trainer)
-    epoch = load_host_weights(host, args.model_dir, args.load_epoch)
+    host = engine.build_trainer(cfg)
+    model = hosts.host_images(host, args.trainer)
+    epoch = hosts.load_host_weights(host, args.model_dir, args.load_epoch)
     data, seed = host.dm.dataset, max(cfg.SEED, 0)
     return Tested(cfg, model, preprocessing, data, host.device, epoch=epoch, seed=seed, trained=True)
 
 
 def _merged(cfg, args: argparse.Namespace, *last):
     """`cfg` with the files, arguments and key-value pairs merged into it, then `last`; frozen."""
+    from splip.training.options import merge_file, merge_options
+
     for path in filter(None, (args.dataset_config_file, args.config_file)):
         merge_file(cfg, path)
     if args.root:

@@ -15,11 +15,10 @@ import os
 from pathlib import Path
 from typing import Any, Dict, Optional
 
-from splip.cli import add_model
+from splip.cli import add_model, check_model
 from splip.common.modalities import MODALITIES
-from splip.models.exported import FORMATS, export_encoder
-from splip.models.load import load_model
 
+FORMATS = ("onnx", "pt2")  # of encoders: those of splip.models.exported, which takes seconds to import
 PRETRAINED = "pretrained"
 
 
@@ -40,6 +39,10 @@ def run(args: argparse.Namespace) -> int:
     """
     if not (args.output or args.push_to_hub):
         raise ValueError("--output FOLDER or --push-to-hub OWNER/NAME is needed")
+    check_model(args.model)
+    from splip.models.exported import export_encoder
+    from splip.models.load import load_model
+
     loaded = load_model(args.model, backbone=args.backbone)
     model, recipe = loaded.source, getattr(loaded.source, "recipe", None)
     if model is None or recipe is None:

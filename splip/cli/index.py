@@ -1,25 +1,34 @@
 """Keep an index of your photos, for splip search and splip app.
 
-    splip index ~/Pictures ~/Holidays --exclude '*.gif'    # add folders; once is enough
+    splip index ~/Pictures ~/Holidays --exclude '*.gif' --exclude private/    # add folders; once is enough
     splip index                                            # bring all of them up to date
     splip index --forget ~/Holidays | --list | --export FOLDER
 
-What is new or changed is embedded, what is gone forgotten, what moved recognised by its content. It may be interrupted
-at any time. Hidden files and folders, and links to folders, are left out.
+What is new or changed is embedded, what is gone forgotten, what moved recognised by its content. What cannot be seen
+now (an unplugged disk, a folder that is shut) is named and kept. It may be interrupted at any time. Hidden files and
+folders, and links to folders, are left out, and what --exclude says, as .gitignore has it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING, List
 
-from splip.cli import add_index
-from splip.common import distributed
-from splip.search.index import Index
+from splip.cli import add_index, check_model
+from splip.common.errors import shown
+from splip.search.excludes import as_lines
+from splip.search.walk import require_folder
+
+if TYPE_CHECKING:  # they need torch, which takes seconds to import
+    from splip.search.index import Index
+    from splip.search.scan import Report
 
 GO_ON = "what was embedded is kept, and the same command goes on"
-SHOWN = 20  # unreadable files that are listed
+SHOWN = 20  # files, or folders, that are listed
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,8 +36,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("folders", nargs="*", metavar="FOLDER", help="to add, with all below it (default: those added before)")
     add("--exclude", action="append", default=[], metavar="PATTERN",
-        help="names or paths left out below the folders given, as *.gif or backup/* (may be repeated)")
-    add("--forget", default="", metavar="FOLDER", help="forget a folder that was added")
+        help="what is left out below the folders given, as *.gif, private/ or a path (may be repeated)")
+    add("--forget", default="", metavar="FOLDER", help="forget a folder, or what lies in one below it")
     add("--list", action="store_true", help="say what is in the index, as JSON")
     add("--export", type=Path, metavar="FOLDER", help="write vectors.npy and images.parquet")
     add_index(parser)
@@ -47,11 +56,30 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--export needs a folder")
     if args.exclude and not args.folders:
         raise ValueError("--exclude belongs to the folders that are added with it")
+    _look(args)
+    from splip.common import distributed  # here: it takes seconds
+
     with distributed.processes():
         return _run(args)
 
 
+def _look(args: argparse.Namespace) -> None:
+    """Refuse what cannot be done before torch is imported, which takes seconds."""
+    check_model(args.model)
+    wrong = []
+    for folder in (os.path.abspath(os.path.expanduser(folder)) for folder in args.folders):
+        as_lines(args.exclude, folder)
+        try:
+            require_folder(folder)
+        except ValueError as error:
+            wrong.append(error)
+    if wrong and len(wrong) == len(args.folders):  # else one may be away that was added before: the index knows
+        raise wrong[0]
+
+
 def _run(args: argparse.Namespace) -> int:
+    from splip.common import distributed
+
     index = open_index(args)
     if distributed.world() > 1 and not index.store.shards:
         raise ValueError("several processes write to one index only with --engine milvus")
@@ -65,12 +93,8 @@ def _run(args: argparse.Namespace) -> int:
         return 0
     report = index.add(args.folders, args.exclude or None) if args.folders else index.update()
     print(report if distributed.world() == 1 else f"of this process: {report}")
-    for folder in report.away:
-        print(f"  not there, or empty: {folder}; what is known of it is kept (--forget {folder} forgets it)")
-    for path, reason in report.failed[:SHOWN]:
-        print(f"  unreadable: {path}: {reason}")
-    if len(report.failed) > SHOWN:
-        print(f"  and {len(report.failed) - SHOWN:,} more")
+    for line in describe(report):
+        print(line)
     if args.export and args.folders:
         print(index.export(args.export))
     distributed.barrier()
@@ -81,6 +105,21 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
+def describe(report: Report) -> List[str]:
+    """Lines about what could not be done."""
+    away = [
+        f"  {why}: {shown(folder)}; what is known of it is kept (--forget {shown(shlex.quote(folder))} forgets it)"
+        for folder, why in report.reasons.items()
+    ]
+    failed = [f"  unreadable: {shown(path)}: {reason}" for path, reason in report.failed]
+    lines = [f"  --exclude {shlex.quote(pattern)} excludes nothing" for pattern in report.unused]
+    for part in (away, failed):
+        lines += part[:SHOWN] + ([f"  and {len(part) - SHOWN:,} more"] if len(part) > SHOWN else [])
+    return lines
+
+
 def open_index(args: argparse.Namespace) -> Index:
-    """The index that :func:`splip.cli.add_index`'s arguments name."""
+    """The index that :func:`splip.cli.add_index`'s arguments name. From here on it takes seconds: torch is needed."""
+    from splip.search.index import Index
+
     return Index.open(args.index, args.model, args.engine, args.uri, args.device, args.backbone)

@@ -15,20 +15,26 @@ import argparse
 import json
 import os
 import shutil
+import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import List, NamedTuple
+from typing import List, NamedTuple, Optional, Tuple
 
 from PIL import Image
 
-from splip.cli import add_index
-from splip.cli.index import open_index
-from splip.data.images import open_rgb
-from splip.retrieval import contact_sheet
-from splip.retrieval.sheets import is_sheet
+from splip.cli import add_index, check_model
+from splip.cli.index import describe, open_index
+from splip.common.errors import is_full, one_line, shown
+from splip.common.files import whole_file
+from splip.data.classes import some
+from splip.data.images import is_file, open_rgb
+from splip.data.products import SHEET, copy_name, product_of
 from splip.search.drawings import clean_drawing, open_drawing, split_number
 from splip.search.records import Hit
+from splip.search.walk import require_folder
 
 DRAWN = 40  # photos of a question in the contact sheet, at most
+DEFAULT_SHEET = Path("search.png")
 
 
 class Question(NamedTuple):
@@ -39,7 +45,10 @@ class Question(NamedTuple):
     text: str
 
     def __str__(self) -> str:
-        return " + ".join(filter(None, [self.path, self.text and repr(self.text)]))
+        return " + ".join(filter(None, [shown(self.path), self.text and repr(self.text)]))
+
+
+Found = List[Tuple[Question, List[Hit]]]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--text-weight", type=float, default=0.5, help="of the words, from 0 to 1 (default: %(default)s)")
     add("--photos", default="", metavar="FOLDER", help="search this folder alone; it is indexed first")
     add("--top", type=int, default=10, help="photos for each question (default: %(default)s)")
-    add("--sheet", type=Path, default=Path("search.png"), help="picture of the results (default: %(default)s)")
+    add("--sheet", type=Path, help=f"picture of the results (default: {DEFAULT_SHEET})")
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("-f", "--files", action="store_true", help="print paths alone, and draw no sheet")
     shown.add_argument("--json", action="store_true", help="print JSON, and draw no sheet")
@@ -60,12 +69,47 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Search, print and draw -> exit status 0.
+    """Search, print and draw -> exit status 0. What was found is printed, whatever fails afterwards.
 
     Raises:
-        ValueError: there is no question, or nothing in the index; a file cannot be read; the sheet would overwrite a
-            file that is none; or as `Index` has it.
+        ValueError: there is no question, or nothing in the index; a picture cannot be read; the sheet would overwrite a
+            file that is none; something that --copy-to would write is there; or as `Index` has it.
     """
+    questions = _questions(args)
+    sheet = None if args.files or args.json else _sheet(args.sheet)
+    check_model(args.model)
+    if args.photos:
+        require_folder(os.path.abspath(os.path.expanduser(args.photos)))
+    index = open_index(args)
+    if args.photos:
+        report = index.add([args.photos], quiet=args.files or args.json, remember=False)
+        if not (args.files or args.json) and (report.failed or report.skipped):
+            print(report)
+        for line in describe(report):
+            print(line, file=sys.stderr)
+    if not len(index):
+        raise ValueError("there are no photos in the index: splip index FOLDER, or --photos FOLDER")
+    found, wrong = [], []
+    for q in questions:
+        try:
+            hits = index.search(
+                q.path or None, args.top, kind=q.kind, text=q.text, text_weight=args.text_weight, below=args.photos
+            )
+            found.append((q, hits))
+        except ValueError as error:  # of one picture: the others are searched with
+            wrong.append(str(error))
+    if found:
+        _print(found, args)
+    if args.copy_to and found:
+        _copy(found, args.copy_to)
+    if sheet and found:
+        _draw(found, sheet, asked=args.sheet is not None)
+    if wrong:
+        raise ValueError("\n".join(dict.fromkeys(wrong)))
+    return 0
+
+
+def _questions(args: argparse.Namespace) -> List[Question]:
     questions = [Question(path, "sketch", args.text) for path in args.drawings]
     questions += [Question(path, "photo", args.text) for path in args.photo]
     if not questions and args.text.strip():
@@ -77,64 +121,106 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError(f"no file {question.path!r} (words go with --text)")
     if args.top < 1:
         raise ValueError(f"--top must be at least 1, got {args.top}")
-    if args.sheet.suffix.lower() != ".png":
-        raise ValueError(f"--sheet must end in .png, got {args.sheet}")
-    draws = not (args.files or args.json)
-    if draws and args.sheet.exists() and not is_sheet(args.sheet):
-        raise ValueError(f"--sheet {args.sheet} is there already, and no sheet of splip: give another name")
-    index = open_index(args)
-    if args.photos:
-        report = index.add([args.photos], quiet=not draws, remember=False)
-        if draws and (report.failed or report.skipped):
-            print(report)
-    if not len(index):
-        raise ValueError("there are no photos in the index: splip index FOLDER, or --photos FOLDER")
-    found = [
-        index.search(
-            q.path or None, args.top, kind=q.kind, text=q.text, text_weight=args.text_weight, below=args.photos
-        )
-        for q in questions
-    ]
-    if args.copy_to:
-        _copy(found, args.copy_to)
+    return questions
+
+
+def _sheet(asked: Optional[Path]) -> Optional[Path]:
+    """Where the sheet goes; None, and a line about it, where nobody asked for one and its usual place is taken."""
+    path = asked or DEFAULT_SHEET
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"--sheet must end in .png, got {path}")
+    if not os.path.lexists(path) or product_of(path) == SHEET:
+        return path
+    taken = f"{shown(str(path))} is there already, and no sheet of splip"
+    if asked:
+        raise ValueError(f"--sheet {taken}: give another name")
+    _note(f"no sheet is drawn: {taken} (--sheet NAME)")
+    return None
+
+
+def _note(line: str) -> None:
+    print(f"splip search: {line}", file=sys.stderr)
+
+
+def _print(found: Found, args: argparse.Namespace) -> None:
     if args.json:
         rows = [{"path": q.path, "kind": q.kind, "text": q.text,
                  "hits": [{"path": hit.path, "score": hit.score} for hit in hits]}
-                for q, hits in zip(questions, found)]  # fmt: skip
+                for q, hits in found]  # fmt: skip
         print(json.dumps(rows, indent=2))
     elif args.files:
-        print("\n".join(hit.path for hits in found for hit in hits))
+        paths = [hit.path for _, hits in found for hit in hits]
+        for path in paths:
+            print(shown(path))
+        changed = sum(shown(path) != path for path in paths)
+        if changed:
+            _note(f"{changed} names hold what would break a line, shown as an escape: --json has them as they are")
     else:
-        for question, hits in zip(questions, found):
+        for question, hits in found:
             print(question)
             for hit in hits:
-                print(f"  {hit.score:.3f}  {hit.path}")
-        print(_draw(questions, found, args.sheet))
-    return 0
+                print(f"  {hit.score:.3f}  {shown(hit.path)}")
 
 
-def _copy(found: List[List[Hit]], folder: Path) -> None:
-    """Copy what was found; nothing that is there is overwritten."""
+def _copy(found: Found, folder: Path) -> None:
+    """Copy what was found and is still there; nothing that is there is overwritten."""
+    folder = folder.expanduser()
     folder.mkdir(parents=True, exist_ok=True)
-    for number, hits in enumerate(found, 1):
+    try:
+        most = os.pathconf(folder, "PC_NAME_MAX")
+    except (OSError, ValueError, AttributeError):
+        most = 255
+    targets = []
+    for number, (_, hits) in enumerate(found, 1):
         for rank, hit in enumerate(hits, 1):
-            prefix = f"{number:02}_{rank:03}" if len(found) > 1 else f"{rank:03}"
-            target = folder / f"{prefix}_{os.path.basename(hit.path)}"
-            if target.exists():
-                raise ValueError(f"--copy-to: {target} is there already")
-            shutil.copy2(hit.path, target)
+            question = number if len(found) > 1 else 0
+            targets.append((hit.path, folder / copy_name(os.path.basename(hit.path), question, rank, most)))
+    for _, target in targets:
+        if os.path.lexists(target):
+            raise ValueError(f"--copy-to: {shown(str(target))} is there already")
+    for path, target in targets:
+        try:
+            _copy_one(path, target)
+        except OSError as error:
+            if is_full(error):
+                raise
+            _note(f"not copied: {shown(path)}: {error.strerror or error}")
 
 
-def _draw(questions: List[Question], found: List[List[Hit]], path: Path) -> Path:
-    rows = []
-    for question, hits in zip(questions, found):
-        shown = [(_thumbnail(hit.path), None, f"{hit.score:.2f} {_caption(hit.path)}") for hit in hits[:DRAWN]]
-        shown = [hit for hit in shown if hit[0] is not None]
-        if shown:
-            rows.append((_asked(question), shown, question.text or Path(question.path).stem))
+def _copy_one(path: str, target: Path) -> None:
+    if not is_file(path):  # a pipe would be waited for
+        raise OSError("it is not there any more")
+    with open(path, "rb") as source, whole_file(target) as file:
+        shutil.copyfileobj(source, file)
+    with suppress(OSError):  # not every file system keeps times and rights
+        shutil.copystat(path, target)
+
+
+def _draw(found: Found, path: Path, asked: bool) -> None:
+    """Draw the sheet of what can still be read, and print its path; what cannot be drawn is said.
+
+    Args:
+        asked: whether the user asked for it: then it is an error if it cannot be written.
+    """
+    from splip.retrieval.sheets import contact_sheet
+
+    rows, lost = [], []
+    for question, hits in found:
+        drawn = [(hit, _thumbnail(hit.path)) for hit in hits[:DRAWN]]
+        lost += [shown(hit.path) for hit, image in drawn if image is None]
+        shots = [(image, None, f"{hit.score:.2f} {_caption(hit.path)}") for hit, image in drawn if image is not None]
+        if shots:
+            rows.append((_asked(question), shots, question.text or Path(question.path).stem))
+    if lost:
+        _note(f"not drawn, for they cannot be read now (splip index looks again): {', '.join(some(lost))}")
     if not rows:
-        raise ValueError("none of the photos that were found can be read any more: splip index brings it up to date")
-    return contact_sheet(rows, path)
+        return
+    try:
+        print(shown(str(contact_sheet(rows, path))))
+    except OSError as error:
+        if asked:
+            raise
+        _note(f"no sheet is drawn: {one_line(error)} (--sheet NAME)")
 
 
 def _caption(path: str) -> str:

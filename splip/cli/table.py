@@ -11,15 +11,15 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import statistics
 from collections import defaultdict
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import splip
-import splip.trainers
 from splip.cli.intervals import compare_all
-from splip.retrieval.metrics import CONVENTIONS
+from splip.retrieval.conventions import CONVENTIONS
 from splip.training.identity import differences, settings_of, shown
 
 # what must agree for runs to be seeds of one experiment; `switches` are the method's parts that are off
@@ -40,11 +40,11 @@ def read_results(folders: Sequence[Path]) -> List[dict]:
     """Every ``results.json`` below ``folders``.
 
     Raises:
-        ValueError: there is none below one of them, or one is no results file.
+        ValueError: there is none below one of them, or one is no results file. OSError: a folder cannot be looked into.
     """
     results = []
     for folder in folders:
-        paths = sorted(folder.rglob("results.json"))
+        paths = sorted(_find(folder)) if folder.is_dir() else []
         if not paths:
             raise ValueError(f"no results.json below {folder}")
         for path in paths:
@@ -56,6 +56,17 @@ def read_results(folders: Sequence[Path]) -> List[dict]:
                 raise ValueError(f"{path} is not the results file of a run: {error!r}") from error
             results.append(result)
     return results
+
+
+def _find(folder: Path) -> Iterator[Path]:
+    """Every ``results.json``; a folder that cannot be looked into is an error: its runs would be left out unsaid."""
+
+    def stop(error: OSError) -> None:
+        raise error
+
+    for where, _, files in os.walk(folder, onerror=stop):
+        if "results.json" in files:
+            yield Path(where, "results.json")
 
 
 def group(results: List[dict]) -> List[tuple]:
@@ -205,7 +216,7 @@ def aligned(rows: List[Dict[str, str]]) -> str:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``splip table``."""
     parser.add_argument("folders", type=Path, nargs="+", help="searched for results.json files")
-    parser.add_argument("--convention", choices=CONVENTIONS, help="default: min_r_k, with --paper all")
+    parser.add_argument("--convention", choices=tuple(CONVENTIONS), help="default: min_r_k, with --paper all")
     parser.add_argument("--paper", action="store_true", help="beside the paper's numbers")
     parser.add_argument("--intervals", action="store_true", help="also intervals over queries, and paired differences")
     parser.add_argument("--metric", default="", help="of --intervals, a column of the table (default: the first)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import time
 import traceback
@@ -58,13 +59,18 @@ def _from_interrupt(error: Optional[BaseException]) -> bool:
 def one_line(error: BaseException) -> str:
     """An exception in words; lists of several differences keep their lines."""
     if isinstance(error, OSError) and error.strerror and not isinstance(error, UnicodeError):
-        where = f": {os.fspath(error.filename)}" if error.filename is not None else ""
+        where = f": {shown(str(error.filename))}" if error.filename is not None else ""
         return f"{error.strerror}{where}"
     text = str(error).strip() or "no reason was given"
     if isinstance(error, (ValueError, OSError, FloatingPointError, KeyboardInterrupt)):
         return text
     lines = text.splitlines()
     return f"{type(error).__name__}: {lines[0]}" + (" ..." if len(lines) > 1 else "")
+
+
+def shown(name: str) -> str:
+    """A file's name on one line: what would break it, or order a terminal about, is written as an escape."""
+    return re.sub("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]", lambda sign: repr(sign[0])[1:-1], name)
 
 
 def is_users(error: BaseException) -> bool:

@@ -1,4 +1,6 @@
-"""Every image looked at before hours of training: whether it can be read, remembered for the next time."""
+"""Every image looked at before hours of training: whether it can be read, remembered for the next time. What was read
+by another version of Pillow or of this package is looked at again.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,9 @@ from typing import Dict, Iterable, List, Optional
 
 from tqdm import tqdm
 
-from splip.data.images import describe_image
+from splip.data.images import describe_image, readers
 from splip.data.listing import cache_folder
+from splip.data.products import product_of
 from splip.data.strokes import has_strokes, list_lines
 
 SHOWN = 5  # unreadable images that an error names
@@ -23,7 +26,7 @@ def check_images(paths: Iterable[str], quiet: bool = False) -> int:
     """Look at every image -> how many had to be looked at; those that have not changed since are believed.
 
     Raises:
-        ValueError: some cannot be read; the first few are named with their reasons.
+        ValueError: some cannot be read, or are pictures that this package draws; the first few are named.
     """
     wanted = sorted(set(paths))
     if not wanted:
@@ -56,14 +59,15 @@ def _reason(path: str) -> str:
         list_lines(path) if has_strokes(path) else describe_image(path)
     except ValueError as error:
         return str(error)
-    return ""
+    product = product_of(path) if path.lower().endswith(".png") else ""
+    return f"{path!r} is a {product}: take it out of the data" if product else ""
 
 
 def _kept_in(paths: List[str]) -> Optional[Path]:
     root = cache_folder()
     if root is None:
         return None
-    name = hashlib.sha256("\n".join(paths).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    name = hashlib.sha256("\n".join([readers(), *paths]).encode("utf-8", "surrogateescape")).hexdigest()[:32]
     return root / "readable" / f"{name}.json"
 
 

@@ -1,4 +1,4 @@
-"""Image files: which there are below a folder, and what they show as 8-bit RGB.
+"""Image files: which names they have, and what they show as 8-bit RGB.
 
 One list of formats and suffixes for data sets, search and the app, whatever this machine's Pillow could open besides:
 some of Pillow's readers start other programs (EPS), others stand for films or documents.
@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections import Counter
-from fnmatch import fnmatch
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, BinaryIO, Dict, Optional, Tuple, Union
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+import PIL
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 try:
     import simplejpeg
@@ -34,19 +33,12 @@ FORMATS: Dict[str, Tuple[str, ...]] = {  # Pillow's names, with the suffixes tha
     "AVIF": (".avif",),  # Pillow 11.3 and newer
 }
 IMAGE_SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+READER = 2  # of this file: another one where it reads what it refused, or gives other pixels
 MAX_PIXELS = 2**27  # of one image; what it takes to read one this large stays below 2 GB
 
 OPAQUE = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr")  # modes that Pillow converts right
 CLEAR = ("LA", "PA", "RGBA", "La", "RGBa")  # likewise, with transparency
 WIDE = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # grey of more than 8 bits, which Pillow would clip at 255
-
-
-class Found(NamedTuple):
-    """What lies below a folder: image files, and how many other files by kind."""
-
-    images: List[Path]  # sorted
-    skipped: Dict[str, int]  # ".heic" -> 3; also "hidden", "without suffix", "linked folder", "broken link"
-    unreadable: List[str] = []  # folders that could not be looked into
 
 
 def is_hidden(name: str) -> bool:
@@ -68,57 +60,6 @@ def describe_skipped(skipped: Dict[str, int]) -> str:
     """"3 .heic, 1 hidden", the most first; "" where nothing was skipped."""
     order = sorted(skipped.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{count:,} {kind}" for kind, count in order if count)
-
-
-def find_images(folder: Union[str, Path]) -> Found:
-    """Every image file below ``folder``, and what was left out. Links to folders are not followed.
-
-    Raises:
-        ValueError: no such folder, or no image in it; what else lies there is named.
-    """
-    if not os.path.isdir(folder):
-        raise ValueError(f"no folder {str(folder)!r}")
-    found = walk_images(folder)
-    if not found.images:
-        others = describe_skipped(found.skipped)
-        raise ValueError(f"no image below {str(folder)!r}" + (f"; there are {others}" if others else ""))
-    return found
-
-
-def walk_images(folder: Union[str, Path], excludes: Sequence[str] = ()) -> Found:
-    """As :func:`find_images`, also where there are none.
-
-    Args:
-        excludes: patterns as of `fnmatch`; a file or folder whose name, or path below ``folder``, is like one is left
-            out.
-    """
-    images: List[Path] = []
-    skipped: Dict[str, int] = Counter()
-
-    def left_out(where: str, name: str) -> bool:
-        below = os.path.relpath(os.path.join(where, name), folder)
-        out = any(fnmatch(name, pattern) or fnmatch(below, pattern) for pattern in excludes)
-        skipped["excluded"] += out
-        return out
-
-    unreadable: List[str] = []
-    for where, folders, files in os.walk(folder, onerror=lambda error: unreadable.append(os.fspath(error.filename))):
-        linked = [name for name in folders if os.path.islink(os.path.join(where, name))]
-        skipped["linked folder"] += len(linked)
-        folders[:] = [
-            name for name in folders if not (is_hidden(name) or name in linked or left_out(where, name))
-        ]
-        for name in files:
-            path = Path(where, name)
-            if left_out(where, name):
-                continue
-            if not has_image_suffix(name):
-                skipped[kind_of(name)] += 1
-            elif is_file(path):
-                images.append(path)
-            else:
-                skipped["broken link" if path.is_symlink() else "no file"] += 1
-    return Found(sorted(images), {kind: count for kind, count in skipped.items() if count}, unreadable)
 
 
 def is_file(path: Union[str, Path]) -> bool:
@@ -222,6 +163,15 @@ def _readable() -> Tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)  # a Pillow may be built without some of them
 
 
+def readers() -> str:
+    """Which versions read images here: what one of them refused, another may read."""
+    codecs = [f"{name} {features.version(name)}" for name in ("jpg", "zlib", "libtiff", "webp", "avif")]
+    faster = getattr(simplejpeg, "__version__", simplejpeg is not None)
+    Image.init()
+    formats = " ".join(sorted(Image.OPEN))
+    return f"{READER}, Pillow {PIL.__version__}, {', '.join(codecs)}, simplejpeg {faster}, {formats}"
+
+
 def _reason(source, error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         size = os.path.getsize(source) if isinstance(source, (str, os.PathLike)) else source.seek(0, os.SEEK_END)
@@ -287,8 +237,3 @@ def _from_wide(image: Any) -> Image.Image:
     if exif.get(0x0112):
         grey.getexif()[0x0112] = exif[0x0112]  # for the caller to turn it by
     return grey
-
-
-def count_kinds(names: Iterable[str]) -> Dict[str, int]:
-    """How many of these file names are of each kind (`kind_of`)."""
-    return dict(Counter(map(kind_of, names)))

@@ -2,22 +2,25 @@
 
 A listing is kept in a small file under ``$SPLIP_CACHE``, else ``$XDG_CACHE_HOME/splip``, else ``~/.cache/splip``;
 the data's own folders are never written to. What is kept of a class folder holds as long as the folder's
-times stand still: a file that is added, removed or renamed moves them.
+times stand still: a file that is added, removed or renamed moves them. What such a time does not tell is not kept:
+where a link leads.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import stat
 import time
 import warnings
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional
 
-from splip.data.images import has_image_suffix, is_file, is_hidden
+from splip.data.images import IMAGE_SUFFIXES, has_image_suffix, is_hidden
 
-FORMAT = 2  # of the kept file
+FORMAT = [3, *sorted(IMAGE_SUFFIXES)]  # of the kept file, and what counted as an image when it was written
 SETTLED = 2 * 10**9  # ns; a folder that changed later than this before its listing is listed again next time
 
 
@@ -32,12 +35,13 @@ def list_classes(folder: Path) -> Dict[str, Listing]:
     """{class folder: its files} of everything directly below ``folder``, sorted by folder name.
 
     Raises:
-        OSError: a folder is missing or cannot be read.
+        OSError: a folder is missing, or something in it cannot be looked at, or leads to a folder that is away: fewer
+            images than there are would be trained on.
     """
     kept_in = _cache_file(folder)
     kept = _read(kept_in)
     with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if not is_hidden(entry.name) and _is_folder(entry))
+        names = sorted(entry.name for entry in entries if not is_hidden(entry.name) and _is_class(entry))
     found: Dict[str, Listing] = {}
     stamps: Dict[str, Optional[List[int]]] = {}
     changed = set(kept) != set(names)
@@ -50,7 +54,8 @@ def list_classes(folder: Path) -> Dict[str, Listing]:
             found[name] = Listing(entry["images"], entry["others"])
             continue
         found[name], changed = _list_files(path), True
-        if now - max(stamp) < SETTLED:  # a second change may fall into the same tick of the clock
+        lost = any(map(has_image_suffix, found[name].others))  # a link that leads nowhere may lead somewhere tomorrow
+        if lost or now - max(stamp) < SETTLED:  # a second change may fall into the same tick of the clock
             stamps[name] = None
     if changed:
         _write(kept_in, {n: {"stamp": stamps[n], **files._asdict()} for n, files in found.items()})
@@ -60,14 +65,33 @@ def list_classes(folder: Path) -> Dict[str, Listing]:
 def _list_files(path: str) -> Listing:
     with os.scandir(path) as entries:
         files = sorted(entry.name for entry in entries if not (is_hidden(entry.name) or _is_folder(entry)))
-    whole = {name for name in files if has_image_suffix(name) and is_file(os.path.join(path, name))}
+    whole = {name for name in files if has_image_suffix(name) and _is_file(os.path.join(path, name))}
     return Listing([name for name in files if name in whole], [name for name in files if name not in whole])
+
+
+def _is_class(entry: os.DirEntry) -> bool:
+    found = _is_folder(entry)
+    if not found and entry.is_symlink() and not (os.path.exists(entry.path) or os.path.splitext(entry.name)[1]):
+        raise FileNotFoundError(errno.ENOENT, "The link leads nowhere", entry.path)
+    return found
 
 
 def _is_folder(entry: os.DirEntry) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads in a circle
+    except OSError as error:
+        if error.errno != errno.ELOOP:  # a link that leads in a circle is no folder; what cannot be looked at may be
+            raise
+        return False
+
+
+def _is_file(path: str) -> bool:
+    """Whether a plain file is there, or a link to one; a link that leads nowhere or in a circle is none."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
         return False
 
 

@@ -18,6 +18,8 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tupl
 import numpy as np
 from filelock import FileLock, Timeout
 
+from splip.data.images import READER
+
 SUM = 9  # characters of a line's checksum, with the space behind it
 Reader = Callable[[Sequence[int]], Iterable[np.ndarray]]
 
@@ -125,7 +127,7 @@ class RowCache:
 
 def pixel_cache(folder: str, size: int) -> RowCache:
     """Of decoded images, (size, size, 3) uint8."""
-    return RowCache(folder, f"pixels2_{size}", (size, size, 3), np.uint8, "DATASET.PIXEL_CACHE")
+    return RowCache(folder, f"pixels{READER}_{size}", (size, size, 3), np.uint8, "DATASET.PIXEL_CACHE")
 
 
 class MappedRows:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from .bootstrap import bootstrap_means, interval
-from .curves import training_curve
-from .metrics import (
-    CONVENTIONS,
-    accuracy_of,
-    instance_accuracy,
-    instance_ranks,
-    mean_over_queries,
-    per_query_metrics,
-    retrieval_metrics,
-)
-from .ranking import topk
-from .sheets import contact_sheet
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what __getattr__ below finds
+    from .bootstrap import bootstrap_means, interval
+    from .conventions import CONVENTIONS
+    from .curves import training_curve
+    from .metrics import (
+        accuracy_of,
+        instance_accuracy,
+        instance_ranks,
+        mean_over_queries,
+        per_query_metrics,
+        retrieval_metrics,
+    )
+    from .ranking import topk
+    from .sheets import contact_sheet
 
 __all__ = [
     "CONVENTIONS",
@@ -30,3 +34,16 @@ __all__ = [
     "topk",
     "training_curve",
 ]
+
+_HOMES = {
+    "CONVENTIONS": "conventions", "bootstrap_means": "bootstrap", "contact_sheet": "sheets", "interval": "bootstrap",
+    "topk": "ranking", "training_curve": "curves",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Imported at first use: a sheet or a table needs no torch, which takes seconds."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'metrics')}"), name)
+    return value

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Dict, List, Mapping, Sequence, Union
 
 from splip.common.files import whole_file
+from splip.data.products import CURVE
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")  # Okabe and Ito
 AXIS_KEYS = ("epoch", "loss", "val_mAP")
@@ -61,7 +62,8 @@ def training_curve(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as file:
-        figure.savefig(file, format=path.suffix[1:])
+        kind = path.suffix[1:]
+        figure.savefig(file, format=kind, metadata={"Software": CURVE} if kind.lower() == "png" else None)
     return path
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .conventions import CONVENTIONS, Convention
 from .inputs import (
     Labels,
     check_choice,
@@ -24,22 +24,6 @@ from .ranking import ABSENT, TIES, ExactScores, OwnColumns, relevant_ranks, tie_
 
 logger = logging.getLogger(__name__)
 Device = Optional[Union[str, torch.device]]
-
-
-@dataclass(frozen=True)
-class Convention:
-    """What AP@k and P@k mean. R: relevant items in the gallery; hits: those in the top k."""
-
-    ap_divisor: str  # "hits" | "min(R, k)"
-    interpolated: bool  # precision at a hit = the best precision there or at any later hit of the top k
-    p_depth: str  # "k" | "min(k, R)": P@k looks at so many items, and divides by as many
-
-
-CONVENTIONS = {
-    "min_r_k": Convention(ap_divisor="min(R, k)", interpolated=False, p_depth="k"),
-    "prefix": Convention(ap_divisor="hits", interpolated=False, p_depth="k"),
-    "voc": Convention(ap_divisor="min(R, k)", interpolated=True, p_depth="min(k, R)"),
-}
 
 
 def retrieval_metrics(

@@ -9,25 +9,15 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
+from splip.common.errors import shown
 from splip.common.files import whole_file
+from splip.data.products import SHEET
 
 INK, FAINT, PAPER = (32, 33, 36), (110, 114, 120), (255, 255, 255)
 # Green and vermilion of Okabe and Ito's palette, which colour-blind readers tell apart; the mark (tick or
 # cross) and the frame (solid or dashed) say the same without any colour.
 RIGHT, WRONG = (0, 158, 115), (213, 94, 0)
 SCALE = 4  # marks are drawn this much larger and shrunk, for smooth edges
-
-
-MARK = "splip contact sheet"  # in a PNG, by which it is known again
-
-
-def is_sheet(path: Union[str, os.PathLike]) -> bool:
-    """Whether a file is a contact sheet of ours (PNG), which a new one may replace."""
-    try:
-        with Image.open(path, formats=["PNG"]) as image:
-            return image.info.get("Software") == MARK
-    except OSError:
-        return False
 
 
 class Hit(NamedTuple):
@@ -70,13 +60,15 @@ def contact_sheet(
         raise ValueError("contact_sheet got no rows")
     if tile < 32:
         raise ValueError(f"tile must be at least 32 pixels, got {tile}")
-    return _Sheet(checked, heading, tile).save(Path(path))
+    return _Sheet(checked, _line(heading), tile).save(Path(path))
 
 
 def _checked(i: int, row: Union[Row, tuple]) -> Row:
     try:
         row = Row(*row)
-        row = row._replace(hits=[Hit(*hit) for hit in row.hits])
+        hits = [Hit(*hit) for hit in row.hits]
+        hits = [hit._replace(caption=_line(hit.caption)) for hit in hits]
+        row = Row(row.query, hits, _line(row.title), _line(row.method))
     except TypeError:
         raise ValueError(f"row {i} must be (query, [(image, correct, caption), ...], title, method)") from None
     if not row.hits:
@@ -85,6 +77,11 @@ def _checked(i: int, row: Union[Row, tuple]) -> Row:
         if not isinstance(image, Image.Image):
             raise ValueError(f"row {i} ({row.title!r}) holds a {type(image).__name__}, PIL images are wanted")
     return row
+
+
+def _line(text: str) -> str:
+    """Text on one line; bytes of a file's name that are none of its encoding are marked."""
+    return shown(text).encode("utf-8", "replace").decode("utf-8")
 
 
 class _Sheet:
@@ -131,7 +128,7 @@ class _Sheet:
             raise ValueError(f"{path} says no format of a picture by its suffix: .png")
         path.parent.mkdir(parents=True, exist_ok=True)
         info = PngImagePlugin.PngInfo()
-        info.add_text("Software", MARK)
+        info.add_text("Software", SHEET)
         with whole_file(path) as file:  # other formats than PNG ignore the text
             self.sheet.save(file, kind, pnginfo=info)
         return path

@@ -1,10 +1,28 @@
-"""SQLite whose errors say in words what is wrong with the file."""
+"""An index's tables in SQLite, whose errors say in words what is wrong with the file."""
 
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 from typing import Any, Callable
+
+import numpy as np
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT);
+CREATE TABLE IF NOT EXISTS images (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, path BLOB UNIQUE, size INTEGER, time INTEGER, digest BLOB, vector BLOB,
+    change INTEGER
+);
+CREATE INDEX IF NOT EXISTS by_digest ON images (digest);
+CREATE INDEX IF NOT EXISTS by_change ON images (change);
+CREATE TABLE IF NOT EXISTS gone (id INTEGER, change INTEGER);
+CREATE INDEX IF NOT EXISTS gone_by_change ON gone (change);
+CREATE TABLE IF NOT EXISTS failed (path BLOB PRIMARY KEY, size INTEGER, time INTEGER, reason TEXT);
+CREATE TABLE IF NOT EXISTS folders (path BLOB PRIMARY KEY, excludes TEXT);
+"""
+VERSION = 1  # of the tables
 
 
 class _Cursor(sqlite3.Cursor):
@@ -44,3 +62,17 @@ class Connection(sqlite3.Connection):
 
     def executemany(self, *args: Any) -> Any:
         return self.cursor(_Cursor).executemany(*args)
+
+
+def read_path(stored: Any) -> str:
+    """A path as the database holds it."""
+    if not isinstance(stored, bytes):
+        raise ValueError(f"the index is damaged: {stored!r} is no path")
+    return os.fsdecode(stored)
+
+
+def read_vector(stored: Any) -> np.ndarray:
+    """A vector as the database holds it."""
+    if not isinstance(stored, bytes) or len(stored) % 4:
+        raise ValueError("the index is damaged: a vector is none. Remove its folder and index again")
+    return np.frombuffer(stored, dtype=np.float32)

@@ -14,10 +14,13 @@ from torch import Tensor
 from splip.data.images import open_rgb
 from splip.models.image_model import ImageModel
 from splip.models.load import DEFAULT, load_model
+from splip.search.absent import is_below
 from splip.search.drawings import clean_drawing, open_drawing
 from splip.search.engines import SHARED, engine_class
+from splip.search.excludes import as_lines
 from splip.search.records import CLEAN, KINDS, Hit, Store
 from splip.search.scan import Report, update
+from splip.search.walk import require_folder
 
 VERSION = 1  # of how photos are read and embedded; part of what vectors are of
 
@@ -94,23 +97,24 @@ class Index:
         """Add folders, with all below them, and bring the index up to date with them.
 
         Args:
-            excludes: patterns of names or of paths below a folder that are left out, e.g. ``*.gif`` or ``backup/*``;
-                None = those that a folder was added with before.
+            excludes: patterns as gitignore has them, or paths, that are left out (:mod:`splip.search.excludes`); None =
+                those that a folder was added with before.
             remember: whether :meth:`update` looks at the folders, too.
 
         Raises:
-            ValueError: a folder is not there, or another process is writing.
+            ValueError: a folder is not there and never was, a pattern is none, or another process is writing.
         """
         if isinstance(paths, (str, os.PathLike)):
             paths = [paths]
         with self.store.writing():
             before, folders = self.store.folders(), {}
             for folder in (os.path.abspath(os.path.expanduser(path)) for path in paths):
-                if not os.path.isdir(folder):
-                    raise ValueError(f"no folder {folder!r}")
-                folders[folder] = before.get(folder, []) if excludes is None else list(excludes)
+                if folder not in before:
+                    require_folder(folder)
+                kept = {line: line for line in before.get(folder, [])}
+                folders[folder] = kept if excludes is None else as_lines(excludes, folder)
             if remember:
-                self.store.set_folders({**before, **folders})
+                self.store.set_folders({**before, **{folder: list(lines) for folder, lines in folders.items()}})
             others = [folder for folder in before if folder not in folders]
             return update(self.store, self.model, folders, quiet, others)
 
@@ -121,27 +125,35 @@ class Index:
             ValueError: it has none, or another process is writing. Folders that are not there are named in the report.
         """
         with self.store.writing():
-            folders = self.store.folders()
+            folders = {folder: {line: line for line in lines} for folder, lines in self.store.folders().items()}
             if not folders:
                 raise ValueError("no folder was added yet")
             return update(self.store, self.model, folders, quiet)
 
     def forget(self, path: Union[str, os.PathLike]) -> int:
-        """Forget a folder and every image below it -> how many.
+        """Forget every image in or below a folder, and the folder if it was added -> how many.
+
+        What is still there in a folder within one that was added comes back with the next update.
 
         Raises:
-            ValueError: it was not added, or another process is writing.
+            ValueError: it was not added, and nothing below it is known; or another process is writing.
         """
         folder = os.path.abspath(os.path.expanduser(path))
         with self.store.writing():
-            folders = self.store.folders()
-            if folder not in folders:
-                raise ValueError(f"{folder!r} is none of the folders that were added: {list(folders)}")
-            del folders[folder]
-            inside = [p for p in {**self.store.known(), **self.store.failed()} if _below(p, folder)]
-            gone = [path for path in inside if not any(_below(path, other) for other in folders)]
+            folders, gone = self.store.folders(), []
+            inside = [p for p in {**self.store.known(), **self.store.failed()} if is_below(p, folder)]
+            if folder in folders:
+                del folders[folder]
+                gone = [path for path in inside if not any(is_below(path, other) for other in folders)]
+            elif inside:
+                gone = inside
+            else:
+                raise ValueError(
+                    f"{folder!r} is none of the folders that were added: {list(folders)}, and nothing below it is known"
+                )
             self.store.remove(gone)
             self.store.set_folders(folders)
+            self.store.set_mounts({place for place in self.store.mounts() if not is_below(place, folder)})
         return len(gone)
 
     # ---------------------------------------------------------------- questions
@@ -247,7 +259,3 @@ class Index:
     def close(self) -> None:
         """Let go of its files."""
         self.store.close()
-
-
-def _below(path: str, folder: str) -> bool:
-    return path.startswith(os.path.join(folder, ""))

@@ -1,5 +1,5 @@
 """Bringing an index up to date with folders: what is new or changed is embedded, what moved is recognised by its
-content, what is gone is forgotten.
+content, what is gone is forgotten, and what cannot be seen now is kept.
 """
 
 from __future__ import annotations
@@ -12,25 +12,34 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from io import BytesIO
 from itertools import islice
-from typing import Collection, Deque, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Collection, Deque, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 import numpy as np
 from tqdm import tqdm
 
 from splip.common import distributed
-from splip.data.images import describe_skipped, open_rgb, walk_images
+from splip.data.images import describe_skipped, open_rgb, readers
+from splip.data.products import COPY, PRODUCTS, is_copy, product_of
 from splip.models.image_model import ImageModel
+from splip.search.absent import Hidden, ancestors, find_hidden, is_below
 from splip.search.records import Entry, Known, Store
+from splip.search.walk import BROKEN, NOT_THERE, File, Found, walk
 
 LARGEST = 2**30  # bytes of a file
 PASSING = "now: "  # of reasons that may pass by themselves
+COPIES = "copied by splip search"
 BATCH = 32  # images embedded, and remembered, at a time
 
 
 @dataclass
 class Report:
-    """What an update did. ``failed``: (path, reason) of files that cannot be read; ``away``: folders that are not
-    there, or empty where there were images, as an unplugged disk: what is known of these is kept.
+    """What an update did.
+
+    Attributes:
+        failed: (path, reason) of files that cannot be read. What is known of those that cannot be read *now* is kept.
+        away: folders that cannot be seen now: not there, or empty where there were images, as an unplugged disk; shut
+            to this user. What is known of their images is kept. ``reasons`` says why, by folder.
+        unused: excludes that excluded nothing, as they were written.
     """
 
     added: int = 0
@@ -40,7 +49,9 @@ class Report:
     removed: int = 0
     failed: List[Tuple[str, str]] = field(default_factory=list)
     away: List[str] = field(default_factory=list)
-    skipped: Dict[str, int] = field(default_factory=dict)
+    reasons: Dict[str, str] = field(default_factory=dict)
+    skipped: Counter = field(default_factory=Counter)
+    unused: List[str] = field(default_factory=list)
     seconds: float = 0.0
 
     def __str__(self) -> str:
@@ -53,98 +64,113 @@ class Report:
         return text + (f"; no images: {skipped}" if skipped else "")
 
 
-class _File(NamedTuple):
-    path: str
-    size: int
-    time: int
-
-
 class _Read(NamedTuple):
     """A file that was looked into: its content's digest, and its pixels or why there are none."""
 
-    file: _File
+    file: File
     digest: bytes
     pixels: Optional[np.ndarray]
     reason: str
 
 
 def update(
-    store: Store, model: ImageModel, folders: Dict[str, List[str]], quiet: bool = False, others: Sequence[str] = ()
+    store: Store, model: ImageModel, folders: Dict[str, Dict[str, str]], quiet: bool = False, others: Sequence[str] = ()
 ) -> Report:
     """Bring ``store`` up to date with what lies below ``folders`` now; what it holds of other folders stays.
 
     A kill loses at most BATCH images of work. With several processes each takes its share of the files.
 
     Args:
-        folders: absolute paths -> patterns (as of `fnmatch`: of a name, or of the path below the folder) that are left
-            out.
+        folders: absolute paths -> excludes, of :func:`splip.search.excludes.as_lines`.
         quiet: no progress bar.
         others: folders that are not looked at now; what is below them stays.
 
     """
     began, report = time.monotonic(), Report()
-    known, failed = store.known(), store.failed()
-    files = _list(folders, known, report)
-    kept = [*report.away, *others]
-    gone = [
-        path for path in {*known, *failed}
-        if path not in files and any(_is_below(path, f) for f in folders) and not any(_is_below(path, f) for f in kept)
-    ]  # fmt: skip
-    for path, (size, modified, reason) in failed.items():
-        if files.get(path) == _File(path, size, modified):
-            report.failed.append((path, reason))
-            del files[path]
-    todo = [file for path, file in sorted(files.items()) if known.get(path, ())[:2] != file[1:]]
-    report.unchanged = len(files) - len(todo)
-    refused = {file.path: reason for file in todo if (reason := store.refuses(file.path))}
-    report.failed += refused.items()
-    todo = [file for file in todo if file.path not in refused]
-    by_digest = {entry.digest: path for path, entry in known.items()}
+    known, failed = store.known(), store.failed(readers())
+    found = {folder: walk(folder, list(lines)) for folder, lines in folders.items()}
+    files = {path: file for one in found.values() for path, file in one.files.items()}
+    absent = {path for path in {*known, *failed} if path not in files and any(is_below(path, f) for f in folders)}
+    absent -= {path for path in absent for folder in others if is_below(path, folder)}
+    mounts = store.mounts()
+    hidden = find_hidden(absent, found, mounts)
+    _report_unseen(report, found, hidden)
+    report.unused = _unused(folders, found)
+    todo = _changed(store, files, known, failed, report)
+    todo.sort(key=lambda file: COPY.match(os.path.basename(file.path)) is not None)  # after their originals
+    by_digest, arrived = {entry.digest: path for path, entry in known.items()}, set()
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool, tqdm(
         total=len(todo), unit=" images", disable=quiet or not todo or not distributed.is_main(), smoothing=0.1
     ) as bar:
         own = todo[distributed.rank() :: distributed.world()]
         for batch in _batches(_look(pool, own, by_digest, model)):
-            _remember(store, model, batch, known, by_digest, report)
+            arrived |= _remember(store, model, batch, known, by_digest, report, files)
             bar.update(len(batch) * distributed.world())
+    for path in [path for path, by in hidden.items() if by.why == NOT_THERE and path in known]:
+        if known[path].digest in arrived:  # it moved: nothing hides it where it was
+            del hidden[path]
+    report.reasons = {place: why for one in found.values() for place, why in one.folders_unseen.items()}
+    report.reasons.update(by for path, by in hidden.items() if by.place != path)
+    report.away = list(report.reasons)
+    gone = [path for path in absent if path not in hidden]
     if distributed.is_main():  # last: what moved has taken its vector along by now
         store.remove(gone)
+        kept = {place for path in hidden for place in ancestors(path, "/") if place in mounts} if mounts else set()
+        elsewhere = {place for place in mounts if not any(is_below(place, folder) for folder in folders)}
+        store.set_mounts(kept | elsewhere | {place for one in found.values() for place in one.mounts})
     moved = {by_digest[known[path].digest] for path in gone if path in known} - set(gone)
     report.removed = len(gone) - len(moved)
     report.seconds = time.monotonic() - began
     return report
 
 
-def _list(folders: Dict[str, List[str]], known: Collection[str], report: Report) -> Dict[str, _File]:
-    """Every image file below the folders, as it is now."""
-    files: Dict[str, _File] = {}
-    skipped: Counter = Counter()
-    for folder, excludes in folders.items():
-        found = walk_images(folder, excludes) if os.path.isdir(folder) else None
-        if found is None or (not (found.images or found.skipped) and any(_is_below(path, folder) for path in known)):
-            report.away.append(folder)
-            continue
-        report.away += found.unreadable
-        skipped.update(found.skipped)
-        for path in map(str, found.images):
-            try:
-                stat = os.stat(path)
-            except FileNotFoundError:  # gone since
-                continue
-            except OSError:
-                report.away.append(path)
-                continue
-            files[path] = _File(path, stat.st_size, stat.st_mtime_ns)
-    report.skipped = dict(skipped)
-    return files
+def _report_unseen(report: Report, found: Dict[str, Found], hidden: Dict[str, Hidden]) -> None:
+    """What was left out, and files that could not be looked at (a broken link only if it is known as an image)."""
+    unseen: Dict[str, str] = {}
+    for one in found.values():
+        report.skipped.update(one.skipped)
+        unseen.update(one.files_unseen)
+    report.failed += [(path, PASSING + why) for path, why in unseen.items() if why != BROKEN or path in hidden]
 
 
-def _is_below(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(os.path.join(folder, ""))
+def _changed(
+    store: Store, files: Dict[str, File], known: Dict[str, Known], failed: Dict[str, Tuple[int, int, str]],
+    report: Report,
+) -> List[File]:  # fmt: skip
+    """Files that have to be looked into, sorted by path."""
+    settled = {path for path, (size, time, _) in failed.items() if files.get(path) == File(path, size, time)}
+    for path in settled:
+        _cannot(report, path, failed[path][2])
+    rest = [file for path, file in sorted(files.items()) if path not in settled]
+    todo = [file for file in rest if known.get(file.path, ())[:2] != file[1:]]
+    report.unchanged = len(rest) - len(todo)
+    refused = {file.path: reason for file in todo if (reason := store.refuses(file.path))}
+    report.failed += refused.items()
+    return [file for file in todo if file.path not in refused]
+
+
+def _unused(folders: Dict[str, Dict[str, str]], found: Dict[str, Found]) -> List[str]:
+    """Excludes, as they were written, that left nothing out below any folder that could be looked at."""
+    unused, used = {}, set()
+    for folder, lines in folders.items():
+        for line, written in lines.items():
+            if line in found[folder].excludes.unused and folder not in found[folder].folders_unseen:
+                unused[written] = True
+            else:
+                used.add(written)
+    return [written for written in unused if written not in used]
+
+
+def _cannot(report: Report, path: str, reason: str) -> None:
+    """Put a file that cannot be an image of the index into the report."""
+    if reason in PRODUCTS:
+        report.skipped[reason] += 1
+    else:
+        report.failed.append((path, reason))
 
 
 def _look(
-    pool: ThreadPoolExecutor, files: List[_File], by_digest: Dict[bytes, str], model: ImageModel
+    pool: ThreadPoolExecutor, files: List[File], by_digest: Dict[bytes, str], model: ImageModel
 ) -> Iterator[_Read]:
     """Read files some batches ahead, in their order; pixels only of contents that are not known."""
     pending: Deque[Future] = deque()
@@ -156,20 +182,33 @@ def _look(
         yield pending.popleft().result()
 
 
-def _read(file: _File, by_digest: Collection[bytes], model: ImageModel) -> _Read:
+def _read(file: File, by_digest: Collection[bytes], model: ImageModel) -> _Read:
+    changing = False
     try:
         if file.size > LARGEST:
             raise ValueError(f"cannot read image: it is larger than {LARGEST // 2**20} MB")
         with open(file.path, "rb") as opened:
-            content = opened.read()
+            content, status = opened.read(), os.fstat(opened.fileno())
+        changing = (len(content), status.st_mtime_ns) != file[1:]
         digest = blake2b(content, digest_size=16).digest()
         if digest in by_digest:
             return _Read(file, digest, None, "")
+        product = product_of(BytesIO(content))
+        if product:
+            return _Read(file, b"", None, product)
         return _Read(file, digest, model.pixels(open_rgb(BytesIO(content), at_least=model.preprocessing.size)), "")
     except ValueError as error:
-        return _Read(file, b"", None, str(error).partition(": ")[2])
-    except (OSError, MemoryError) as error:  # of the moment, not of the file: not remembered
+        reason = str(error).partition(": ")[2]
+        return _Read(file, b"", None, f"{PASSING}{reason}" if changing or _passes(error.__cause__) else reason)
+    except (OSError, MemoryError) as error:
         return _Read(file, b"", None, f"{PASSING}{getattr(error, 'strerror', None) or type(error).__name__}")
+
+
+def _passes(cause: Optional[BaseException]) -> bool:
+    """Whether an error is of the moment, not of the file: not remembered."""
+    if isinstance(cause, OSError):  # Pillow's own have no number
+        return cause.errno is not None or "memory" in str(cause)
+    return isinstance(cause, (MemoryError, ImportError))
 
 
 def _batches(reads: Iterator[_Read]) -> Iterator[List[_Read]]:
@@ -182,9 +221,13 @@ def _batches(reads: Iterator[_Read]) -> Iterator[List[_Read]]:
 
 def _remember(
     store: Store, model: ImageModel, batch: List[_Read], known: Dict[str, Known], by_digest: Dict[bytes, str],
-    report: Report,
-) -> None:  # fmt: skip
-    """Embed what is new of a batch, and put all of it into the store."""
+    report: Report, files: Collection[str],
+) -> Set[bytes]:  # fmt: skip
+    """Embed what is new of a batch, and put all of it into the store -> contents that came to another place.
+
+    Args:
+        files: paths of everything that is there now.
+    """
     vectors = store.vectors_of([read.digest for read in batch if read.digest in by_digest])
     # a content that is known was overwritten meanwhile, where files were renumbered: it is read again
     batch = [
@@ -194,12 +237,20 @@ def _remember(
     new = {read.digest: read.pixels for read in batch if read.pixels is not None}
     if new:
         vectors.update(zip(new, model.embed_pixels(list(new.values()), "photo").numpy()))
-    entries = []
+    entries, arrived = [], set()
     for file, digest, pixels, reason in batch:
+        if not reason and not np.isfinite(vectors[digest]).all():
+            reason = f"{PASSING}the model made no finite numbers of it"
+        if reason and not file.size and file.path in known:  # as online storage shows what it has put away
+            reason = PASSING + reason
         if reason:
             if not reason.startswith(PASSING):
                 store.fail(file.path, file.size, file.time, reason)
-            report.failed.append((file.path, reason))
+            _cannot(report, file.path, reason)
+            continue
+        original = by_digest.get(digest, "")
+        if file.path not in known and original in files and is_copy(*map(os.path.basename, (file.path, original))):
+            report.skipped[COPIES] += 1
             continue
         entries.append(Entry(file.path, Known(file.size, file.time, digest), vectors[digest]))
         if file.path in known:
@@ -208,5 +259,7 @@ def _remember(
         else:
             report.added += pixels is not None
             report.moved += pixels is None
+            arrived.add(digest)
         by_digest[digest] = file.path
     store.put(entries)
+    return arrived

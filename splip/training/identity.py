@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence
 
-from splip.data.base import SBIRDataset
 from splip.training.options import flat
+
+if TYPE_CHECKING:  # it needs torch, and tables of results do not
+    from splip.data.base import SBIRDataset
 
 # How a run is computed and where it goes, not what: with other values of these it has the same result, up to rounding,
 # or (root, split, file lists, backbone's name) another hash of data or backbone.

@@ -10,9 +10,6 @@ from typing import Any, Dict, List, Sequence, Tuple, Union
 
 from yaml import YAMLError
 
-from splip.engine import get_cfg_default
-from splip.training.config import extend_cfg
-
 
 def read_config(folder: Union[str, os.PathLike]) -> Any:
     """The config that a run was made with, not frozen; keys that it was written without have their defaults.
@@ -23,6 +20,9 @@ def read_config(folder: Union[str, os.PathLike]) -> Any:
     path = os.path.join(folder, "config.yaml")
     if not os.path.isfile(path):
         raise ValueError(f"{os.fspath(folder)!r} is no run's output folder: there is no {path}")
+    from splip.engine import get_cfg_default  # here: they need torch, and what else is above does not
+    from splip.training.config import extend_cfg
+
     cfg = get_cfg_default()
     extend_cfg(cfg)
     cfg.set_new_allowed(True)  # a run under Dassl, or in a host, has more keys than the built-in engine

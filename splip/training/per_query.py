@@ -6,12 +6,14 @@ import os
 import zipfile
 from collections import Counter
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
 from splip.common.files import whole_file
-from splip.data.base import SBIRDatum
+
+if TYPE_CHECKING:  # it needs torch, and tables of intervals do not
+    from splip.data.base import SBIRDatum
 
 NAME = "per_query.npz"
 CONVENTION = "min_r_k"  # whose values are kept; fine-grained the rank of the own photo in each gallery

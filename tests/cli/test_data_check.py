@@ -9,8 +9,8 @@ from tiny_benchmarks import SKETCHY_EXTENSION, SKETCHY_SKETCHES, make_quickdraw,
 
 from splip.cli import data_check as module
 from splip.cli.data_check import check
-from splip.datasets import archives
-from splip.datasets.archives import Published
+from splip.data import archives
+from splip.data.archives import Published
 
 
 def command(*words):

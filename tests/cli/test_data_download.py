@@ -12,8 +12,8 @@ from tiny_benchmarks import make_quickdraw, make_sketchy, make_tuberlin, pack
 
 from splip import cli
 from splip.cli import data_download as download
-from splip.datasets import mirrors
-from splip.datasets.sources import DRIVE, find_source
+from splip.data import mirrors
+from splip.data.sources import DRIVE, find_source
 
 MAKERS = {"Sketchy": make_sketchy, "TUBerlin": make_tuberlin, "QuickDraw": make_quickdraw}
 CLASSES = ["airplane", "ant"]

@@ -3,6 +3,7 @@
 import argparse
 import csv
 import json
+import os
 
 import pytest
 
@@ -198,3 +199,18 @@ def test_runs_with_parts_beyond_the_paper_stand_apart(tmp_path):
     plain = {"trainer": "SpLIP", "config": {"TRAINER": {"SPLIP": {"CONTRASTIVE": 0.0, "TRAIN_PROJ": False}}}}
     more = {"trainer": "SpLIP", "config": {"TRAINER": {"SPLIP": {"CONTRASTIVE": 1.0, "TRAIN_PROJ": True}}}}
     assert table.switches(plain) == "" and table.switches(more) == "CONTRASTIVE 1.0 TRAIN_PROJ True"
+
+
+def test_a_folder_that_cannot_be_looked_into_is_no_table_with_fewer_seeds(tmp_path, monkeypatch):
+    write_run(tmp_path / "a")
+    write_run(tmp_path / "b", seed=2)
+    plain = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("/b"):
+            raise PermissionError(13, "Permission denied", path)
+        return plain(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(PermissionError, match=r"/b'"):
+        main([str(tmp_path)])

@@ -1,5 +1,6 @@
 """datasets/listing.py: what is kept between runs is what a fresh look would find."""
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -117,3 +118,51 @@ def test_a_damaged_memory_is_forgotten(folder, tmp_path, looked, content):
     kept.write_text(content)
     assert images(folder) == slowly(folder) and looked == ["alarm clock", "bat"] * 2
     assert images(folder) == slowly(folder) and len(looked) == 4, "it is whole again"
+
+
+def test_a_link_that_led_nowhere_is_looked_at_again(folder, looked, tmp_path):
+    """No time of the class folder tells that what it leads to is there again."""
+    os.symlink(tmp_path / "disk" / "far.png", folder / "bat" / "far.png")
+    assert list_classes(folder)["bat"] == (["1.JPEG", "2.png"], ["far.png", "s.sh"])
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "far.png").write_bytes(b"")
+    assert list_classes(folder)["bat"] == (["1.JPEG", "2.png", "far.png"], ["s.sh"])
+    assert looked == ["alarm clock", "bat", "bat"]
+    list_classes(folder)
+    assert len(looked) == 3
+
+
+def test_what_counts_as_an_image_is_part_of_the_memory(folder, looked, monkeypatch):
+    list_classes(folder)
+    monkeypatch.setattr(listing, "FORMAT", [*listing.FORMAT, ".new"])
+    list_classes(folder)
+    assert looked == ["alarm clock", "bat"] * 2
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EACCES, errno.EIO])
+def test_what_cannot_be_looked_at_is_no_class_with_fewer_images(folder, monkeypatch, number):
+    plain = os.stat
+
+    def stat(path, *args, **kwargs):
+        if str(path).endswith("2.png"):
+            raise OSError(number, os.strerror(number), path)
+        return plain(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "stat", stat)
+    with pytest.raises(OSError, match=r"bat/2\.png"):
+        list_classes(folder)
+    monkeypatch.undo()
+    assert images(folder) == slowly(folder)
+
+
+def test_a_class_that_is_a_link_to_a_disk_that_is_away(folder, tmp_path):
+    (folder / "bat").rename(tmp_path / "bat")
+    os.symlink(tmp_path / "bat", folder / "bat")
+    before = list_classes(folder)
+    (tmp_path / "bat").rename(tmp_path / "away")
+    with pytest.raises(FileNotFoundError, match=r"leads nowhere.*images/bat"):
+        list_classes(folder)
+    (tmp_path / "away").rename(tmp_path / "bat")
+    assert list_classes(folder) == before
+    os.symlink("gone.txt", folder / "notes.txt")
+    assert list_classes(folder) == before

@@ -28,8 +28,8 @@ from yacs.config import CfgNode
 import splip
 from splip.cli.data_check import check
 from splip.common.modalities import PHOTO, SKETCH
+from splip.data.archives import ARCHIVES, SKETCHY, expected_counts, find_split
 from splip.data.classes import normalise, read_shipped
-from splip.datasets.archives import ARCHIVES, SKETCHY, expected_counts, find_split
 from splip.datasets.subsets import SUBSETS
 from splip.engine import build_dataset, build_trainer, get_cfg_default, set_random_seed
 from splip.training import results

@@ -10,10 +10,10 @@ from tiny_strokes import write_strokes
 
 import splip
 from splip.common.modalities import SKETCH
+from splip.data.archives import QUICKDRAW, SKETCHY, find_split
 from splip.data.checking import check_images
+from splip.data.sources import quickdraw_words
 from splip.data.strokes import PEN
-from splip.datasets.archives import QUICKDRAW, SKETCHY, find_split
-from splip.datasets.sources import quickdraw_words
 from splip.engine import build_dataset, build_trainer, get_cfg_default
 
 DRAWINGS = 3  # of each word

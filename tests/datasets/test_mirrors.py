@@ -18,10 +18,10 @@ from tiny_strokes import REAL, line
 from splip import cli
 from splip.cli import data_download
 from splip.cli.data_check import check
+from splip.data import mirrors, parquet, sources
 from splip.data.classes import normalise, read_shipped
-from splip.datasets import mirrors, parquet, sources
-from splip.datasets.parquet import read_synsets
-from splip.datasets.sources import SOURCES, find_source, quickdraw_words
+from splip.data.parquet import read_synsets
+from splip.data.sources import SOURCES, find_source, quickdraw_words
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")

@@ -13,9 +13,9 @@ from yacs.config import CfgNode
 import splip
 import splip.trainers  # registers them
 from splip.common.modalities import PHOTO, SKETCH
+from splip.data.archives import SKETCHY, find_split, instance_of
 from splip.data.classes import normalise, read_shipped
 from splip.datasets import subsets
-from splip.datasets.archives import SKETCHY, find_split, instance_of
 from splip.datasets.targets import without_trained
 from splip.engine import build_dataset, get_cfg_default
 from splip.training.identity import data_digest

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import random
 import resource
 import signal
@@ -111,6 +112,7 @@ def kinds(folder: Path) -> Dict[str, Kind]:
     from splip.models.pretrained import read
     from splip.search.drawings import clean_drawing
     from splip.search.engines.store import LocalStore
+    from splip.search.excludes import Excludes, as_lines
     from splip.training.options import merge_file
 
     def look(path: Path) -> None:
@@ -132,8 +134,15 @@ def kinds(folder: Path) -> Dict[str, Kind]:
         opened = LocalStore(place, {"identity": "a", "dim": 4, "model": "m"})
         try:
             opened.known(), opened.search(np.ones((1, 4), dtype=np.float32), 3), len(opened)
+            opened.failed("other readers"), opened.mounts(), opened.folders()
         finally:
             opened.close()
+
+    def exclude(path: Path) -> None:
+        patterns = os.fsdecode(path.read_bytes().replace(b"\0", b"")).splitlines()  # no word has that
+        left_out = Excludes(list(as_lines(patterns, str(folder))))
+        for name in ("private", "a/b.png", "#x", *patterns):
+            left_out(name, False)
 
     def unpack(path: Path) -> None:
         data_download.unpack(path, "TUBerlin", Path(tempfile.mkdtemp(dir=folder)))
@@ -143,6 +152,9 @@ def kinds(folder: Path) -> Dict[str, Kind]:
     from splip.search.records import Entry, Known
 
     made.put([Entry(f"/p/{i}.png", Known(1, 2, b"d" * 16), np.ones(4, dtype=np.float32) / 2) for i in range(9)])
+    made.set_mounts({"/p/disk"})
+    made.set_folders({"/p": ["*.gif", "private/"]})
+    made.fail("/p/broken.png", 1, 2, "broken")
     made._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     made.close()
     state = {"schema": 3, "model": {"method": "SpLIP"}, "state_dict": {"a": torch.zeros(3)}, "epoch": 1}
@@ -159,6 +171,7 @@ def kinds(folder: Path) -> Dict[str, Kind]:
         "safetensors": Kind([(fixture / "model.safetensors").read_bytes()[:60_000]], ".safetensors", model),
         "splip.json": Kind([(fixture / "splip.json").read_bytes()], ".json", model),
         "archive": Kind([packed(tree)], ".zip", unpack),
+        "excludes": Kind([b"private/\n./x\n**/@eaDir/**\n[a-z]*.gif\n!keep\n#recycle\nend \n"], ".txt", exclude),
         "index": Kind([(place / "images.sqlite").read_bytes()], ".sqlite", store),
     }
 

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import cases_disk  # noqa: F401  (adds to CASES)
+import cases_index  # noqa: F401  (likewise)
 import pytest
 from cases import CASES
 from elsewhere import ELSEWHERE

@@ -14,7 +14,7 @@ from PIL import Image
 from torchvision import transforms as T
 
 from splip.data import images
-from splip.data.images import IMAGE_SUFFIXES, MAX_PIXELS, describe_image, describe_skipped, find_images, open_rgb
+from splip.data.images import IMAGE_SUFFIXES, MAX_PIXELS, describe_image, open_rgb
 from splip.data.transforms import LONGEST, to_pixels
 
 RAMP = np.arange(256, dtype=np.uint16).reshape(16, 16)
@@ -184,33 +184,7 @@ def test_an_extreme_shape_is_never_blown_up(monkeypatch):
     assert max(largest) <= (LONGEST + 1) * 96 * 96, largest
 
 
-# ------------------------------------------------------------------------ what there is
-
-
-def test_images_are_found_and_the_rest_is_counted(tmp_path):
-    (tmp_path / "a" / "deep").mkdir(parents=True)
-    (tmp_path / ".thumbnails").mkdir()
-    for name in ("b.JPG", "a/x.png", "a/deep/y.tiff", "a/._x.png", ".thumbnails/t.png", "c.heic", "a/d.heic", "e.pdf",
-                 "README", "f.mpg"):  # fmt: skip
-        (tmp_path / name).write_bytes(b"")
-    os.symlink(tmp_path, tmp_path / "a" / "again")
-    os.symlink("loop.jpg", tmp_path / "loop.jpg")
-    (tmp_path / "folder.png").mkdir()
-    found = find_images(tmp_path)
-    assert [str(path.relative_to(tmp_path)) for path in found.images] == ["a/deep/y.tiff", "a/x.png", "b.JPG"]
-    assert describe_skipped(found.skipped) == (
-        "2 .heic, 1 .mpg, 1 .pdf, 1 broken link, 1 hidden, 1 linked folder, 1 without suffix"
-    )
-
-
-def test_a_folder_without_images_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"no image below '.*'$"):
-        find_images(tmp_path)
-    (tmp_path / "x.heic").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"no image below '.*'; there are 1 \.heic$"):
-        find_images(tmp_path)
-    with pytest.raises(ValueError, match=r"no folder '.*nowhere'"):
-        find_images(tmp_path / "nowhere")
+def test_documents_and_films_are_no_images():
     assert not {".pdf", ".mpg", ".eps", ".heic"} & IMAGE_SUFFIXES
 
 

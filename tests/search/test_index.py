@@ -249,6 +249,107 @@ def test_a_passing_failure_is_tried_again(make, tmp_path, monkeypatch):
     assert index.update(quiet=True).added == 6
 
 
+def test_what_another_file_system_held_is_kept_while_it_is_away(make, tmp_path, monkeypatch):
+    """Also where its mount point is gone with it, or shows what lies below it; what is in it and deleted goes."""
+    index, folder, mounted = make(), gallery(tmp_path / "photos"), {"warm"}
+    monkeypatch.setattr(os.path, "ismount", lambda path: os.path.basename(path) in mounted)
+    index.add([folder], quiet=True)
+    os.rename(folder / "warm", tmp_path / "unplugged")
+    mounted.clear()
+    for own_files in (False, True):
+        if own_files:
+            paint(folder / "warm" / "below.png", "grey", mark=70)
+        index = make()
+        report = index.update(quiet=True)
+        assert report.away == [str(folder / "warm")] and (report.removed, report.added) == (0, own_files), report
+        assert {"red", "yellow"} <= set(names(index.search(text="red", k=6)))
+    shutil.rmtree(folder / "warm")
+    os.rename(tmp_path / "unplugged", folder / "warm")
+    os.remove(folder / "warm" / "red.png")
+    mounted.add("warm")
+    report = make().update(quiet=True)
+    assert (report.unchanged, report.added, report.removed, report.away) == (5, 0, 2, []), report
+
+
+def test_a_part_of_a_folder_is_forgotten(make, tmp_path):
+    index, folder = make(), gallery(tmp_path / "photos")
+    index.add([folder], quiet=True)
+    for path in (folder / "warm").iterdir():
+        path.unlink()
+    report = index.update(quiet=True)
+    assert report.away == [str(folder / "warm")] and report.reasons[report.away[0]] == "not there, or empty"
+    assert index.forget(folder / "warm") == 3 and len(index) == 3
+    assert index.update(quiet=True).away == [] and index.forget(folder / "cold" / "blue.png") == 1
+    with pytest.raises(ValueError, match=r"none of the folders that were added.*nothing below it is known"):
+        index.forget(folder / "warm")
+    assert list(index.store.folders()) == [str(folder)]
+
+
+def test_what_was_moved_out_of_a_folder_does_not_hide_in_it(make, tmp_path):
+    index, folder = make(), gallery(tmp_path / "photos")
+    index.add([folder], quiet=True)
+    for path in (folder / "warm").iterdir():
+        os.rename(path, folder / "cold" / path.name)
+    report = index.update(quiet=True)
+    assert (report.moved, report.removed, report.away, len(index)) == (3, 0, [], 6), report
+
+
+def test_a_photo_that_is_empty_now_is_kept(make, tmp_path):
+    """Online storage that has put a file away may show it with 0 bytes."""
+    index, folder = make(), gallery(tmp_path / "photos")
+    index.add([folder], quiet=True)
+    content = (folder / "cold" / "blue.png").read_bytes()
+    (folder / "cold" / "blue.png").write_bytes(b"")
+    report = index.update(quiet=True)
+    assert report.failed == [(str(folder / "cold" / "blue.png"), "now: the file is empty")] and len(index) == 6, report
+    (folder / "cold" / "blue.png").write_bytes(content)
+    assert index.update(quiet=True).unchanged == 6
+
+
+def test_numbers_that_are_none_are_not_remembered(make, tmp_path):
+    index, folder = make(), gallery(tmp_path / "photos")
+    plain = index.model.embed_pixels
+    index.model.embed_pixels = lambda pixels, modality: plain(pixels, modality) * float("nan")
+    report = index.add([folder], quiet=True)
+    assert len(report.failed) == 6 and len(index) == 0 and "no finite numbers" in report.failed[0][1], report
+    index.model.embed_pixels = plain
+    assert index.update(quiet=True).added == 6
+
+
+def test_a_file_that_is_being_written_is_tried_again(make, tmp_path, monkeypatch):
+    from splip.search import walk
+
+    index, whole = make(), paint(tmp_path / "whole.png", "red", size=(400, 300)).read_bytes()
+    path = tmp_path / "photos" / "red.png"
+    path.parent.mkdir()
+    path.write_bytes(whole[: len(whole) // 2])
+    stat = os.stat(path)
+    plain = walk.File
+    with monkeypatch.context() as patch:  # listed when it was longer, read when it was cut
+        patch.setattr(walk, "File", lambda path, size, time: plain(path, len(whole), stat.st_mtime_ns))
+        report = index.add([path.parent], quiet=True)
+        assert report.failed[0][1].startswith("now: "), report.failed
+    path.write_bytes(whole)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert index.update(quiet=True).added == 1
+
+
+def test_failures_are_remembered_until_something_else_reads_images(tmp_path, monkeypatch):
+    """They are not tried again by the same versions, and are by others; of the folder alone: Milvus keeps none."""
+    from splip.search import scan
+
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "broken.png").write_bytes(b"x")
+    index = Index.open(tmp_path / "index", colour_model())
+    tried, plain = [], scan.open_rgb
+    monkeypatch.setattr(scan, "open_rgb", lambda *args, **kwargs: tried.append(1) or plain(*args, **kwargs))
+    for version, count in (("1", 1), ("1", 1), ("2", 2), ("2", 2), ("1", 3)):
+        monkeypatch.setattr("PIL.__version__", version)
+        assert len(index.add([folder], quiet=True).failed) == 1 and len(tried) == count, (version, tried)
+    index.close()
+
+
 @pytest.mark.parametrize("name", ["a_b", "Bücher", "50%", "back\\slash"])
 def test_folders_with_odd_names_are_searched_alone(make, tmp_path, name):
     index = make()

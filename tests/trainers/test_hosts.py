@@ -38,7 +38,7 @@ if not torch.cuda.is_available():
 TRAIN = STAND_IN + 'runpy.run_path("train.py", run_name="__main__")'
 EVALUATE = STAND_IN + """
 from splip import cli
-from splip.cli import evaluate
+from splip.models import hosts
 from splip.models.hosts import host_images, load_host_weights
 
 def load(host, directory, epoch=None):
@@ -54,7 +54,7 @@ def load(host, directory, epoch=None):
     print("GAP", (ours - seen[0]).abs().max().item(), seen[0].abs().mean().item())
     return found
 
-evaluate.load_host_weights = load
+hosts.load_host_weights = load
 sys.exit(cli.main(["evaluate", *sys.argv[1:]]))
 """
 

@@ -11,7 +11,7 @@ import logging
 import os
 from contextlib import contextmanager
 from hashlib import blake2b
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -122,7 +122,7 @@ class MilvusStore:
             row["path"]: Known(row["size"], row["time"], bytes.fromhex(row["digest"])) for row in self._all(FIELDS)
         }
 
-    def failed(self) -> Dict[str, Tuple[int, int, str]]:
+    def failed(self, readers: str = "") -> Dict[str, Tuple[int, int, str]]:
         """Nothing: files that cannot be read are tried again each time."""
         return {}
 
@@ -179,6 +179,21 @@ class MilvusStore:
         rows = [
             {"id": number_of(path), "path": _checked(path), "excludes": json.dumps(excludes), "unused": [0.0, 0.0]}
             for path, excludes in folders.items()
+        ]
+        if rows:
+            self._client.upsert(self._folders, rows)
+
+    def mounts(self) -> Set[str]:
+        """Folders that have been another file system's: rows beside the folders, with negative numbers."""
+        return {row["path"] for row in self._client.query(self._folders, filter="id < 0", output_fields=["path"])}
+
+    def set_mounts(self, mounts: Set[str]) -> None:
+        """Remember these and no others."""
+        before, now = self.mounts(), {path for path in mounts if not self.refuses(path)}
+        if before - now:
+            self._client.delete(self._folders, ids=[-1 - number_of(path) for path in before - now])
+        rows = [
+            {"id": -1 - number_of(path), "path": path, "excludes": "[]", "unused": [0.0, 0.0]} for path in now - before
         ]
         if rows:
             self._client.upsert(self._folders, rows)

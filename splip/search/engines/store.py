@@ -8,42 +8,15 @@ import sqlite3
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 from filelock import FileLock, Timeout
 
-from splip.search.database import Connection
+from splip.common.files import whole_file
+from splip.search.database import SCHEMA, VERSION, Connection, read_path, read_vector
 from splip.search.engines.vectors import EXACT, VectorIndex
 from splip.search.records import Entry, Hit, Known
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT);
-CREATE TABLE IF NOT EXISTS images (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, path BLOB UNIQUE, size INTEGER, time INTEGER, digest BLOB, vector BLOB,
-    change INTEGER
-);
-CREATE INDEX IF NOT EXISTS by_digest ON images (digest);
-CREATE INDEX IF NOT EXISTS by_change ON images (change);
-CREATE TABLE IF NOT EXISTS gone (id INTEGER, change INTEGER);
-CREATE INDEX IF NOT EXISTS gone_by_change ON gone (change);
-CREATE TABLE IF NOT EXISTS failed (path BLOB PRIMARY KEY, size INTEGER, time INTEGER, reason TEXT);
-CREATE TABLE IF NOT EXISTS folders (path BLOB PRIMARY KEY, excludes TEXT);
-"""
-VERSION = 1  # of the tables
-
-
-def _path(stored: Any) -> str:
-    if not isinstance(stored, bytes):
-        raise ValueError(f"the index is damaged: {stored!r} is no path")
-    return os.fsdecode(stored)
-
-
-def _numbers(stored: Any) -> np.ndarray:
-    """A vector as the database holds it."""
-    if not isinstance(stored, bytes) or len(stored) % 4:
-        raise ValueError("the index is damaged: a vector is none. Remove its folder and index again")
-    return np.frombuffer(stored, dtype=np.float32)
 
 
 class LocalStore:
@@ -102,7 +75,7 @@ class LocalStore:
 
     def about(self) -> Dict[str, Any]:
         """What was said when it was made."""
-        return {key: json.loads(value) for key, value in self._db.execute("SELECT key, value FROM about")}
+        return {key: json.loads(str(value)) for key, value in self._db.execute("SELECT key, value FROM about")}
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -123,12 +96,20 @@ class LocalStore:
     def known(self) -> Dict[str, Known]:
         """Every image by path."""
         rows = self._db.execute("SELECT path, size, time, digest FROM images")
-        return {_path(path): Known(*rest) for path, *rest in rows}
+        return {read_path(path): Known(*rest) for path, *rest in rows}
 
-    def failed(self) -> Dict[str, Tuple[int, int, str]]:
-        """Files that could not be read: path -> (size, time, reason)."""
+    def failed(self, readers: str = "") -> Dict[str, Tuple[int, int, str]]:
+        """Files that could not be read: path -> (size, time, reason).
+
+        Args:
+            readers: what reads images now; what others could not read is forgotten. "" = nothing is.
+        """
+        if readers and self.about().get("readers") != readers:
+            with self._transaction():
+                self._db.execute("DELETE FROM failed")
+                self._note("readers", readers)
         rows = self._db.execute("SELECT path, size, time, reason FROM failed")
-        return {_path(path): (size, time, reason) for path, size, time, reason in rows}
+        return {read_path(path): (size, time, reason) for path, size, time, reason in rows}
 
     def vectors_of(self, digests: Sequence[bytes]) -> Dict[bytes, np.ndarray]:
         """Vectors of contents that are known, by digest."""
@@ -136,7 +117,7 @@ class LocalStore:
         for digest in digests:
             row = self._db.execute("SELECT vector FROM images WHERE digest = ? LIMIT 1", (digest,)).fetchone()
             if row:
-                found[digest] = _numbers(row[0])
+                found[digest] = read_vector(row[0])
         return found
 
     def refuses(self, path: str) -> str:
@@ -169,7 +150,7 @@ class LocalStore:
     def folders(self) -> Dict[str, List[str]]:
         """Folders that were added, with the patterns that are left out below each."""
         rows = self._db.execute("SELECT path, excludes FROM folders ORDER BY path")
-        return {_path(path): json.loads(excludes) for path, excludes in rows}
+        return {read_path(path): json.loads(excludes) for path, excludes in rows}
 
     def set_folders(self, folders: Dict[str, List[str]]) -> None:
         """Remember these folders and no others."""
@@ -178,11 +159,25 @@ class LocalStore:
             rows = [(os.fsencode(path), json.dumps(excludes)) for path, excludes in folders.items()]
             self._db.executemany("INSERT INTO folders VALUES (?, ?)", rows)
 
+    def mounts(self) -> Set[str]:
+        """Folders that have been another file system's."""
+        noted = self.about().get("mounts")
+        return set(map(str, noted)) if isinstance(noted, list) else set()
+
+    def set_mounts(self, mounts: Set[str]) -> None:
+        """Remember these and no others."""
+        if mounts != self.mounts():
+            with self._transaction():
+                self._note("mounts", sorted(mounts))
+
+    def _note(self, key: str, value: Any) -> None:
+        self._db.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (key, json.dumps(value)))
+
     def rows(self) -> Iterator[Tuple[str, Known, np.ndarray]]:
         """Everything, in the order in which it came."""
         rows = self._db.execute("SELECT path, size, time, digest, vector FROM images ORDER BY id")
         for path, size, time, digest, vector in rows:
-            yield _path(path), Known(size, time, digest), _numbers(vector)
+            yield read_path(path), Known(size, time, digest), read_vector(vector)
 
     def _forget(self, name: bytes, change: int) -> None:
         self._db.execute("DELETE FROM failed WHERE path = ?", (name,))
@@ -223,12 +218,12 @@ class LocalStore:
     def path_of(self, id: int) -> Optional[str]:
         """Path of an image; None if there is none of this number."""
         row = self._db.execute("SELECT path FROM images WHERE id = ?", (id,)).fetchone() if id < 2**63 else None
-        return _path(row[0]) if row else None
+        return read_path(row[0]) if row else None
 
     def vector_of(self, id: int) -> Optional[np.ndarray]:
         """Vector (d,) of an image; None if there is none of this number."""
         row = self._db.execute("SELECT vector FROM images WHERE id = ?", (id,)).fetchone() if id < 2**63 else None
-        return _numbers(row[0]) if row else None
+        return read_vector(row[0]) if row else None
 
     def finish(self) -> str:
         """Bring the vectors in memory up to date, keep a large index as a file -> how it searches, in words. To be
@@ -242,8 +237,8 @@ class LocalStore:
                 "change": self._seen, "trained_on": self._index.trained_on, "recall": self._index.recall,
                 "uid": self.about()["uid"], "bytes": os.path.getsize(self.folder / "vectors.faiss"),
             }  # fmt: skip
-            (self.folder / "vectors.json.part").write_text(json.dumps(kept))
-            os.replace(self.folder / "vectors.json.part", self.folder / "vectors.json")
+            with whole_file(self.folder / "vectors.json") as file:
+                file.write(json.dumps(kept).encode())
         return self._index.describe()
 
     def _refresh(self) -> None:
@@ -288,7 +283,7 @@ class LocalStore:
         ids = np.empty(count, dtype=np.int64)
         vectors = np.empty((count, self._index.dim), dtype=np.float32)  # row by row: there may be a million
         for i, (id, vector) in enumerate(self._db.execute(f"SELECT id, vector FROM images {where}", values)):
-            ids[i], vectors[i] = id, _numbers(vector)
+            ids[i], vectors[i] = id, read_vector(vector)
         return ids, vectors
 
     def close(self) -> None:

@@ -70,6 +70,12 @@ QUICKDRAW = Archive(
     photo_list="all_photo",
 )
 ARCHIVES = (SKETCHY, TUBERLIN, QUICKDRAW)
+DATA_SETS = {  # the registered ones: archive, and list of unseen classes unless DATASET.SPLIT names another
+    "Sketchy1": (SKETCHY, "sketchy_25_sake"),
+    "Sketchy2": (SKETCHY, "sketchy_21_yelamarthi"),
+    "TUBerlin": (TUBERLIN, "tuberlin_30_sake"),
+    "QuickDraw": (QUICKDRAW, "quickdraw_30"),
+}
 
 
 class Split(NamedTuple):

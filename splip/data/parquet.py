@@ -15,8 +15,8 @@ from typing import Any, Dict, Iterator, List, Sequence, Set
 from tqdm import tqdm
 
 import splip
+from splip.data.archives import SKETCHY, TUBERLIN
 from splip.data.classes import normalise, read_shipped
-from splip.datasets.archives import SKETCHY, TUBERLIN
 
 SYNSETS = Path(splip.__file__).parent / "assets" / "sketchy_synsets.txt"
 PHOTO_ID = re.compile(r"(n\d{8})_\d+")

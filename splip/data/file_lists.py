@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Dict, List, NamedTuple, Tuple
 
 from splip.common.modalities import PHOTO, SKETCH
+from splip.data.archives import Archive, ClassFolder, Split, drop_repeats
 from splip.data.classes import normalise
 from splip.data.listing import list_classes
-from splip.datasets.archives import Archive, ClassFolder, Split, drop_repeats
 
 
 class Listed(NamedTuple):

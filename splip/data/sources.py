@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import List, Tuple
 
 import splip
-from splip.datasets.archives import ARCHIVES, SKETCHY
+from splip.data.archives import ARCHIVES, SKETCHY
 
 FOLDERS = {archive.folder: [folder for _, folder in archive.places()] for archive in ARCHIVES}  # that each holds
 DRIVE = "drive"
@@ -27,7 +27,7 @@ class Source:
         name: as ``--from`` takes it: ``drive``, or a repository of data on the Hugging Face hub.
         data: of the data set.
         layout: ``archive`` (zip or tar in the data set's own layout), ``tree`` (likewise, folders called otherwise),
-            ``sketchy``, ``tuberlin`` (parquet; `splip.datasets.parquet`) or ``strokes`` (``.ndjson``).
+            ``sketchy``, ``tuberlin`` (parquet; `splip.data.parquet`) or ``strokes`` (``.ndjson``).
         known: what its layout and numbers are known from; "" = verified.
         place: of the file on Google Drive, or patterns of the repository's files.
         folders: what ends up below the target, by the folder that it is in what comes (``tree``).

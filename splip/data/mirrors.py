@@ -1,4 +1,4 @@
-"""The transfer of what :mod:`splip.datasets.sources` lists: from Google Drive, the hub, and QuickDraw's own files."""
+"""The transfer of what :mod:`splip.data.sources` lists: from Google Drive, the hub, and QuickDraw's own files."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 from splip.common.errors import is_full
 from splip.common.files import whole_file
+from splip.data.sources import DRIVE, SOURCES, Source, quickdraw_words
 from splip.data.strokes import LONGEST, SUFFIX, list_lines
-from splip.datasets.sources import DRIVE, SOURCES, Source, quickdraw_words
 
 AGAIN = "Run the same command again later; it goes on where it stopped"
 
