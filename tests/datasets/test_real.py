@@ -43,7 +43,7 @@ def frozen(root, output, split):
     trainer = build_trainer(cfg)
     trainer.train()
     left = json.loads((output / "results.json").read_text())
-    return left, trainer.evaluator.encode(trainer.dataset.test_queries)
+    return left, trainer.tester.encode(trainer.dataset.test_queries)
 
 
 def test_a_true_tree_gives_the_same_numbers_to_the_last_digit(real_root, tmp_path, monkeypatch):
