@@ -154,6 +154,8 @@ def test_two_processes_make_the_run_of_one(folder, run):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     # the batch of one process, 5, cannot be shared by two
     opts = ["TRAINER.MINE.TEMPERATURE", "0.05", "DATALOADER.TRAIN_X.BATCH_SIZE", "4"]
+    if torch.cuda.device_count() == 1:  # which two processes cannot share
+        opts += ["USE_CUDA", "False"]
     for launcher, place in ((torchrun, out), ([sys.executable], folder / "one")):
         command = [*launcher, str(folder / "start.py"), str(ROOT / "train.py"), *words(folder, place), *opts]
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
