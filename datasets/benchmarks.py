@@ -11,6 +11,7 @@ from typing import Iterable, List, NamedTuple, Tuple
 
 from splip.common.modalities import MODALITIES
 from splip.data.base import SBIRDataset, SBIRDatum
+from splip.data.classes import near
 from splip.data.galleries import GALLERIES, name_gallery, read_setting, split_classes
 from splip.datasets.archives import (
     ARCHIVES,
@@ -26,6 +27,7 @@ from splip.datasets.archives import (
     find_empty,
     find_orphans,
     find_split,
+    find_strange,
     instance_of,
     read_folders,
 )
@@ -123,7 +125,8 @@ def read_images(
     for domain, modality in enumerate(MODALITIES):
         empty = find_empty(class_folders, classes, domain)
         if empty:
-            raise ValueError(f"{folder} holds no {modality} of {len(empty)} classes that are needed: {empty}")
+            hint = near(empty, find_strange(archive, folder, domain))
+            raise ValueError(f"{folder} holds no {modality} of {len(empty)} classes that are needed: {empty}{hint}")
     if fine:
         class_folders = _drop_orphans(class_folders)
     expected = [None] * len(COLUMNS) if fine else expected_counts(split, source.photos, source.file_lists)

@@ -14,6 +14,7 @@ from typing import Any, Dict, Iterable, List, Sequence, Set
 from PIL import Image
 
 from splip.common.modalities import MODALITIES, PHOTO, SKETCH
+from splip.data.classes import near
 from splip.data.images import open_rgb
 from splip.engine import DatasetBase, Datum
 
@@ -137,8 +138,9 @@ class SBIRDataset(DatasetBase):
             d for d in train if d.domain == PHOTO and (d.classname in held or setting == "gzs")
         ] if held else []
 
-        _check_modalities(train, seen, "seen")
-        _check_modalities([*queries, *gallery], unseen, "unseen")
+        everything = [*train, *queries, *gallery]
+        _check_modalities(train, seen, "seen", everything)
+        _check_modalities([*queries, *gallery], unseen, "unseen", everything)
         _check_domains(queries, SKETCH, "queries")
         _check_domains(gallery, PHOTO, "gallery")
         if setting == "fg":
@@ -175,22 +177,32 @@ def _check_lists(seen, unseen, pseudo_unseen, setting: str, overlap: bool) -> No
         raise ValueError(f"classes both seen and unseen: {both}")
     unknown = sorted(set(pseudo_unseen) - set(seen))
     if unknown:
-        raise ValueError(f"pseudo-unseen classes that are not seen classes: {unknown}")
+        raise ValueError(f"pseudo-unseen classes that are not seen classes: {unknown}{near(unknown, seen)}")
     if pseudo_unseen and set(pseudo_unseen) == set(seen):
         raise ValueError("every seen class is pseudo-unseen: none is left to train on")
 
 
-def _check_modalities(items: Iterable[SBIRDatum], classes: Sequence[str], role: str) -> None:
+def _check_modalities(
+    items: Iterable[SBIRDatum], classes: Sequence[str], role: str, everything: Sequence[SBIRDatum]
+) -> None:
     """Each of `classes` has a sketch and a photo among `items`."""
-    found: Dict[str, Set[int]] = defaultdict(set)
-    for item in items:
-        found[item.classname].add(item.domain)
+    found = _modalities(items)
     for name in classes:
         missing = [MODALITIES[m] for m in (SKETCH, PHOTO) if m not in found[name]]
         if len(missing) == 2:
             raise ValueError(f"{role} class {name!r} has no images")
         if missing:
-            raise ValueError(f"{role} class {name!r} has no {missing[0]}")
+            there = _modalities(everything)  # the class may be spelt in another way there
+            others = [other for other, domains in there.items() if domains == {MODALITIES.index(missing[0])}]
+            raise ValueError(f"{role} class {name!r} has no {missing[0]}{near([name], others)}")
+
+
+def _modalities(items: Iterable[SBIRDatum]) -> Dict[str, Set[int]]:
+    """Class -> the modalities that it has."""
+    found: Dict[str, Set[int]] = defaultdict(set)
+    for item in items:
+        found[item.classname].add(item.domain)
+    return found
 
 
 def _check_domains(items: Iterable[SBIRDatum], domain: int, role: str) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, List, Sequence, Tuple
+from typing import Any, Collection, Iterable, List, Sequence, Tuple
 
 import splip
 
@@ -83,6 +84,13 @@ def _text(path: Path) -> str:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is no text in UTF-8: {error.reason} at byte {error.start}") from error
+
+
+def near(lost: Iterable[str], there: Collection[str]) -> str:
+    """" (near: wheel)": for names that are looked for, those most like them of what is there; "" where none is."""
+    spelt = {spelling(name): name for name in sorted(there)}
+    found = [spelt[match] for name in lost for match in get_close_matches(spelling(name), spelt, n=1)]
+    return f" (near: {', '.join(some(list(dict.fromkeys(found))))})" if found else ""
 
 
 def some(names: Sequence[Any], shown: int = 5) -> List[str]:
