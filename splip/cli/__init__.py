@@ -11,6 +11,7 @@ import sys
 from typing import List, Optional, Sequence
 
 from splip.common.errors import guarded
+from splip.common.threads import wait_passively
 
 COMMANDS = {
     "app": ("splip.cli.app", "a page to draw on, that finds your photos"),
@@ -55,6 +56,7 @@ def add_index(parser: argparse.ArgumentParser) -> None:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one command line -> exit status, as :mod:`splip.common.errors` has it; errors are one line on stderr."""
+    wait_passively()  # before a command loads torch
     words = list(sys.argv[1:] if argv is None else argv)
     command = next((c for c in COMMANDS if words[: len(c.split())] == c.split()), None)
     if command is None:

@@ -27,7 +27,7 @@ from splip.training.config import check_cfg
 from splip.training.evaluator import Evaluation
 from splip.training.patch_cache import PatchCache, Patches, take_rows
 from splip.training.precision import PRECISIONS, autocast, grad_scaler, precision
-from splip.training.progress import Losses, Progress
+from splip.training.progress import Losses, Progress, why_slow
 from splip.training.resume import ResumableTrainer
 from splip.training.run_folder import OwnFolder
 
@@ -211,8 +211,9 @@ class SBIRTrainer(ResumableTrainer, Evaluation, OwnFolder, TrainerX):
         elif self.start_epoch < self.max_epoch:
             self.preload(self.images, "training images")
         self.progress = Progress(
-            self.start_epoch, self.max_epoch, len(self.train_loader_x), self.cfg.TRAIN.PRINT_FREQ
-        )
+            self.start_epoch, self.max_epoch, len(self.train_loader_x), self.cfg.TRAIN.PRINT_FREQ,
+            lambda: why_slow(self.cfg, self.precision, self.device),
+        )  # fmt: skip
 
     def patch_cache(self) -> PatchCache:
         """Where patch embeddings are kept, as TRAINER.PATCH_CACHE says."""
@@ -234,7 +235,7 @@ class SBIRTrainer(ResumableTrainer, Evaluation, OwnFolder, TrainerX):
         losses, began = Losses(self), time.time()
         self.num_batches = len(self.train_loader_x)
         self.train_loader_x.sampler.epoch = self.epoch
-        for batch_idx, batch in enumerate(self.train_loader_x):
+        for batch_idx, batch in enumerate(self.progress.watch(self.train_loader_x)):
             self.batch_idx = batch_idx  # Dassl's name, which `forward_backward` may read
             lr = self.get_current_lr()
             losses.add(self.forward_backward(batch), lr)
