@@ -6,8 +6,10 @@
     splip evaluate --host ~/MaPLe --trainer MaPLe --model-dir ~/MaPLe/output/sketchy --root ~/data \\
         --dataset-config-file configs/datasets/sketchy2.yaml --output-dir output/maple \\
         --config-file ~/MaPLe/configs/trainers/MaPLe/vit_b16_c2_ep5_batch4_2ctx.yaml
+    splip evaluate --features embeddings.npz
 
-All leave results.json, retrieval.json and retrieval.png in the output folder (docs/HOSTS.md).
+All but the last leave results.json, retrieval.json and retrieval.png in the output folder (docs/HOSTS.md); the last
+prints the metrics of embeddings of your own (docs/METRICS.md).
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--run", type=Path, help="output folder of a run of this project")
     what.add_argument("--model", default="", help="a saved model, exported encoders or a run, as splip search has it")
     what.add_argument("--encoder", default="", help="a frozen encoder: of open_clip, Hugging Face or your own (docs)")
+    what.add_argument("--features", default="", metavar="FILE",
+                      help="embeddings of your own: an .npz with query, gallery and their labels (docs/METRICS.md)")
     what.add_argument("--host", type=Path, help="checkout of CoOp, MaPLe, ..., beside --trainer and --model-dir")
     add = parser.add_argument
     add("--backbone", default="", help="of --model, if it is elsewhere now")
@@ -37,11 +41,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--trainer", default="", help="the host's trainer, e.g. MaPLe")
     add("--model-dir", default="", help="where the host's train.py left its model (its --output-dir)")
     add("--load-epoch", type=int, help="epoch of the checkpoint (default: as train.py's, or a host's newest)")
-    add("--output-dir", required=True, help="where results.json goes")
+    add("--output-dir", default="", help="where results.json goes (--features prints alone, without)")
     add("--root", default="", help="folder of the data sets")
     add("--seed", type=int, default=-1, help="the seed that results.json should name for a host's run")
     add("--dataset-config-file", default="", help="e.g. configs/datasets/sketchy2.yaml (default: the run's own)")
     add("--config-file", default="", help="the configuration that the host trained with")
+    add("--allow-seen", action="store_true", help="test also on classes that the model was trained on (results.json "
+        "names them)")
     add("opts", nargs="*", metavar="KEY VALUE", help="settings, e.g. DATASET.SETTING gzs (or KEY=VALUE)")
 
 
@@ -51,6 +57,12 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: a folder is not what it should be, an argument is missing, or Dassl is (where a host is tested).
     """
+    if args.features:
+        from splip.cli import features
+
+        return features.run(args)
+    if not args.output_dir:
+        raise ValueError("--output-dir is needed: where are the results to go?")
     if args.model and os.path.isfile(os.path.join(args.model, "config.yaml")):
         args.run = Path(args.model)  # tested with its own settings
     if args.run and os.path.realpath(args.run) == os.path.realpath(args.output_dir):
@@ -59,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
         trainer = _host_trainer(args)
     else:
         trainer = _own_trainer(args) if args.run else _tester(args)
+    trainer.allow_seen = args.allow_seen
     trainer.is_finished()  # refuses a folder with another run's results
     if args.host or trainer.trains:
         trainer.load_model(args.model_dir if args.host else str(args.run), epoch=args.load_epoch)
