@@ -22,7 +22,7 @@ from splip.retrieval.metrics import CONVENTIONS
 from splip.training.identity import differences, settings_of, shown
 
 # what must agree for runs to be seeds of one experiment; `switches` are the method's parts that are off
-GROUP = ("dataset", "setting", "gallery", "backbone", "trainer", "switches", "selection", "split")
+GROUP = ("dataset", "setting", "gallery", "backbone", "trainer", "switches", "selection", "split", "trained on")
 SWITCHES = {  # of TRAINER.SPLIP, with the value that is the whole method
     "TRIPLET": True, "MARGIN": "adaptive", "LAYERNORM": "both", "USE_BT": True, "USE_BV": True, "USE_BVT": True
 }  # fmt: skip
@@ -64,7 +64,7 @@ def group(results: List[dict]) -> List[tuple]:
     """
     groups = defaultdict(list)
     for result in results:
-        named = {**result, "switches": switches(result), "split": result["split"]["name"]}
+        named = {**result, "switches": switches(result), "split": result["split"]["name"], "trained on": seen(result)}
         groups[tuple(str(named[key]) for key in GROUP)].append(result)
     pairs = []
     for key, runs in groups.items():
@@ -96,6 +96,17 @@ def node_of(result: dict) -> str:
     known = TRAINER_REGISTRY.registered_names()
     trainer = TRAINER_REGISTRY.get(result["trainer"]) if result["trainer"] in known else None
     return getattr(trainer, "node", "") or result["trainer"].upper()
+
+
+def seen(result: dict) -> str:
+    """How many of a result's test classes the model was trained on: "" for none, "not known" where nobody can say.
+
+    A table without it would show such a number beside zero-shot ones.
+    """
+    found = result.get("seen_test_classes", [])
+    if found is None:
+        return "not known"
+    return f"{len(found)} of {result['split'].get('unseen', '?')} test classes" if found else ""
 
 
 def switches(result: dict) -> str:

@@ -90,7 +90,7 @@ class SBIRDataset(DatasetBase):
         train_x: labels index `classnames`, the sorted classes in training.
         test_queries, test_gallery: labels index `test_classnames` (sorted).
         val_queries, val_gallery: labels index `val_classnames` (sorted).
-        setting, gallery_name, split: as given; `split` as from `describe_split`.
+        setting, gallery_name, split, seen, unseen, overlap: as given; `split` as from `describe_split`.
 
     Raises:
         ValueError: a class without images or with one modality only, a class in both lists, no
@@ -117,7 +117,8 @@ class SBIRDataset(DatasetBase):
     ) -> None:
         if setting not in SETTINGS:
             raise ValueError(f"DATASET.SETTING must be one of {SETTINGS}, got {setting!r}")
-        self.setting, self.gallery_name = setting, gallery_name
+        self.setting, self.gallery_name, self.overlap = setting, gallery_name, overlap
+        self.seen, self.unseen = sorted(seen), sorted(unseen)
         self.split = describe_split(split_name, seen, unseen)
         _check_lists(seen, unseen, pseudo_unseen, setting, overlap)
 

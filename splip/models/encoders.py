@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, NamedTuple, Union
+from typing import Any, Callable, List, NamedTuple, Optional, Union
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from splip.common.plugins import import_module
 from splip.data.base import SBIRDataset
 from splip.engine import build_dataset
 from splip.models.load import ImageModel
+from splip.models.seen import trained_classes
 from splip.training.trainer import SBIRTrainer
 
 
@@ -157,6 +158,9 @@ class ModelTester(SBIRTrainer):
         self.num_classes, self.lab2cname = self.dataset.num_classes, self.dataset.lab2cname
         self.seed = max(self.cfg.SEED, 0)
         self.train_loader_x = self.train_loader_u = self.val_loader = self.test_loader = self.dm = None
+
+    def trained_classes(self) -> Optional[List[str]]:
+        return trained_classes(self.tested)
 
     def build_model(self) -> None:
         model: Any

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import pickle
 from types import SimpleNamespace
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import torch
 from torch import Tensor, nn
 
+from splip.backbone import load_clip
+from splip.backbone.layout import clip_package
 from splip.backbone.weights import is_torchscript
 from splip.data.transforms import Preprocessing
 from splip.engine import build_trainer
@@ -24,6 +26,9 @@ def _maple_prompts(model: Any) -> tuple:
 
 # What a trainer's image encoder takes besides images; all others take nothing.
 IMAGE_PROMPTS: Dict[str, Callable[[nn.Module], tuple]] = {"MaPLe": _maple_prompts}
+
+
+TEMPLATE_WORDS = ("a", "an", "the", "photo", "picture", "image", "sketch", "drawing", "of")  # before a class's name
 
 
 class HostImages(nn.Module):
@@ -69,10 +74,13 @@ class HostTrainer(SBIRTrainer):
         if not hasattr(getattr(self.host, "model", None), "image_encoder"):
             raise ValueError(f"trainer {name!r} has no model.image_encoder, from which embeddings could be taken")
         self.model = HostImages(self.host.model, name)  # type: ignore[assignment]  # as good as a RetrievalModel for tests
-        self.history, self.tested_epoch = [], 0
+        self.history, self.tested_epoch, self.trained = [], 0, None
 
     def train(self) -> None:  # type: ignore[override]  # as Dassl has it
         raise TypeError(f"{self.cfg.TRAINER.NAME} is trained by its own repository's train.py")
+
+    def trained_classes(self) -> Optional[List[str]]:
+        return self.trained
 
     def load_model(self, directory: str, epoch: Optional[int] = None) -> None:
         """Load what the host saved in ``directory``/<model>/model.pth.tar-<epoch>; by default the newest.
@@ -95,6 +103,7 @@ class HostTrainer(SBIRTrainer):
             here = {key: value for key, value in module.state_dict().items() if not _is_token(key)}
             checkpoints.require_equal(_shapes(weights), _shapes(here), path)
             module.load_state_dict(weights, strict=False)
+            self.trained = self.trained or class_names(state["state_dict"], self.cfg.MODEL.BACKBONE.NAME)
             self.tested_epoch = state["epoch"]
             print(f"Loaded {path} (epoch {self.tested_epoch})")
 
@@ -105,6 +114,33 @@ def _shapes(weights: Dict[str, Tensor]) -> Dict[str, str]:
 
 def _is_token(key: str) -> bool:
     return key.split(".")[-1].startswith("token_")
+
+
+def class_names(weights: Dict[str, Tensor], backbone: str) -> Optional[List[str]]:
+    """The class names that a host's prompt learner was trained with; None where it keeps none.
+
+    Its buffer ``token_suffix`` (classes, tokens, width) holds the embeddings of "<class>. <end>": each is a row of the
+    backbone's table of tokens, whose number says which. MaPLe's begins with what is left of "a photo of a".
+    """
+    suffix = next((value for key, value in weights.items() if key.split(".")[-1] == "token_suffix"), None)
+    if suffix is None:
+        return None
+    try:
+        table = load_clip(backbone).token_embedding.weight.detach().half()
+    except ValueError as error:
+        print(f"the class names of the training cannot be read: {error}")
+        return None
+    rows = {row.tobytes(): number for number, row in enumerate(table.numpy())}
+    decode, end = clip_package()._tokenizer.decode, len(table) - 1  # the last token of all ends a text
+    names = []
+    for tokens in suffix.half().numpy():
+        numbers = [rows.get(row.tobytes()) for row in tokens]
+        if end not in numbers or None in numbers[: numbers.index(end)]:
+            return None
+        names.append(decode(numbers[: numbers.index(end)]).strip().rstrip(".").split())
+    while names and all(len(words) > 1 and words[0] in TEMPLATE_WORDS and words[0] == names[0][0] for words in names):
+        names = [words[1:] for words in names]
+    return [" ".join(words) for words in names]
 
 
 class _Ignored(dict):

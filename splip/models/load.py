@@ -23,8 +23,9 @@ from splip.common.modalities import MODALITIES, check_modality
 from splip.data.images import as_rgb
 from splip.data.transforms import Preprocessing, to_tensor
 from splip.models.base import RetrievalModel
-from splip.models.exported import find_exported, read_encoder
+from splip.models.exported import find_exported, read_encoder, weights_beside
 from splip.models.pretrained import is_saved
+from splip.models.seen import trained_classes
 from splip.training.runs import load_run, load_saved, trainer_class
 
 DEFAULT = "splip-hybrid"  # the model that ships with the package
@@ -41,6 +42,7 @@ class ImageModel:
         encode_text: texts -> (n, d), unit length; None = there is no text tower.
         device: of its images.
         source: the model behind it, if it is one of this project.
+        classes: that it was trained on; None = not known.
     """
 
     def __init__(
@@ -52,9 +54,11 @@ class ImageModel:
         encode_text: Optional[Callable[[Sequence[str]], Tensor]] = None,
         device: Union[str, torch.device] = "cpu",
         source: Optional[RetrievalModel] = None,
+        classes: Optional[Sequence[str]] = None,
     ) -> None:
         self.encode, self.preprocessing, self.name, self.identity = encode, preprocessing, name, identity
         self._encode_text, self.device, self.source = encode_text, torch.device(device), source
+        self.classes = classes
 
     @property
     def knows_words(self) -> bool:
@@ -136,8 +140,9 @@ def check_device(device: str) -> None:
 def _of_run(run: Any, name: str) -> ImageModel:
     model, device = run.model, run.model.device
     return ImageModel(
-        model.encode, run.preprocessing, name, identity_of(model, run.preprocessing), model.encode_text, device, model
-    )
+        model.encode, run.preprocessing, name, identity_of(model, run.preprocessing), model.encode_text, device, model,
+        trained_classes(model),
+    )  # fmt: skip
 
 
 def identity_of(model: RetrievalModel, preprocessing: Preprocessing) -> str:
@@ -165,13 +170,16 @@ def _exported(folder: str, device: str) -> ImageModel:
         raise ValueError(f"{paths['sketch']} can run code when it is read: {trust}")
     encoders: Dict[str, Any] = {modality: read_encoder(path) for modality, path in paths.items()}
     (_, about), (_, other) = (encoders[modality] for modality in MODALITIES)
-    keys = ("resolution", "resize", "mean", "std", "backbone", "embed_dim")
-    differ = [key for key in keys if about[key] != other[key]]
+    keys = ("resolution", "resize", "mean", "std", "backbone", "embed_dim", "classes")
+    differ = [key for key in keys if about.get(key) != other.get(key)]
     if differ:
         raise ValueError(f"the encoders in {folder!r} do not belong together: they differ in {', '.join(differ)}")
     preprocessing = Preprocessing(about["resolution"], about["resize"], tuple(about["mean"]), tuple(about["std"]))
-    identity = hashlib.blake2b(" ".join(map(sha256, paths.values())).encode(), digest_size=16).hexdigest()
-    return ImageModel(partial(_encode_exported, encoders), preprocessing, folder, identity)
+    files = [file for path in paths.values() for file in (path, *weights_beside(path))]
+    identity = hashlib.blake2b(" ".join(map(sha256, files)).encode(), digest_size=16).hexdigest()
+    return ImageModel(
+        partial(_encode_exported, encoders), preprocessing, folder, identity, classes=about.get("classes")
+    )
 
 
 def _encode_exported(encoders: Dict[str, Any], images: Tensor, modality: str) -> Tensor:

@@ -15,6 +15,7 @@ from splip.data.base import SBIRDataset, SBIRDatum
 from splip.data.transforms import Preprocessing
 from splip.data.triplets import ImageDataset, loader
 from splip.models.base import RetrievalModel
+from splip.models.seen import require_unseen, trained_classes
 from splip.training import results
 from splip.training.precision import autocast
 
@@ -46,6 +47,7 @@ class Evaluation:
     history: List[Dict[str, float]]
     patch_cache: Any  # the trainer's
     identity: Any
+    allow_seen: bool = False  # whether test classes may be such that the model was trained on
     _kept: Dict[Any, Any] = {}  # E_0 of the last two sets of images
 
     def encode(
@@ -98,6 +100,7 @@ class Evaluation:
         split, began = split or "test", time.time()
         if split not in ("test", "val"):
             raise ValueError(f"split must be 'test' or 'val', got {split!r}")
+        seen = require_unseen(self.trained_classes(), self.dataset, self.allow_seen) if split == "test" else None
         sets, images = self._evaluation_sets(split)
         query, gallery = (self.encode(items, held) for items, held in zip(sets, images))
         metrics, (group, column) = results.score(query, gallery, *sets, self.dataset.setting, self.device)
@@ -106,7 +109,7 @@ class Evaluation:
         for name, value in metrics[group].items():
             self.write_scalar(f"{split}/{name}", value, self.tested_epoch)  # type: ignore[attr-defined]  # the engine's
         if split == "test":
-            extra = self.model.describe()
+            extra = {**self.model.describe(), "seen_test_classes": seen}
             if self.model.knows_modality:
                 query_as, gallery_as = (self.encode(some, None, other) for some, other in zip(sets, MODALITIES[::-1]))
                 extra["swapped"], _ = results.score(query_as, gallery_as, *sets, self.dataset.setting, self.device)
@@ -114,6 +117,10 @@ class Evaluation:
                 with self.alone():  # type: ignore[attr-defined]  # the trainer's
                     self._write_results(metrics, extra, query, gallery, time.time() - began)
         return metrics[group][column]
+
+    def trained_classes(self) -> Optional[List[str]]:
+        """Classes that the model was trained on; None where it is not known."""
+        return trained_classes(self.model)
 
     def _evaluation_sets(self, split: str) -> Tuple[Sets, Tuple[Optional[ImageDataset], Optional[ImageDataset]]]:
         """(queries, gallery) of a split, and their images; those of "val" are kept between epochs."""
