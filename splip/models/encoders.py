@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from typing import Any, Callable, List, NamedTuple, Optional, Union
 
@@ -14,6 +15,7 @@ from splip.backbone.foreign import OPEN_CLIP, load_or_explain
 from splip.common.plugins import import_module
 from splip.data.base import SBIRDataset
 from splip.engine import build_dataset
+from splip.models.contract import CONTRACT, try_out
 from splip.models.load import ImageModel
 from splip.models.seen import trained_classes
 from splip.training.trainer import SBIRTrainer
@@ -92,13 +94,19 @@ def _hugging_face(name: str, device: str) -> Encoder:
 
 
 def _python(name: str, device: str) -> Encoder:
+    """What a user's function returns, tried on two pictures: later its faults would be a traceback of ours."""
     where, _, function = name.rpartition(":")
-    made = getattr(import_module(where), function, None)
+    made: Any = getattr(import_module(where), function, None)
     if made is None:
-        raise ValueError(f"{where} has no {function}")
+        raise ValueError(f"{where} has no {function} ({CONTRACT})")
+    try:
+        inspect.signature(made).bind(device)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{function} cannot be called with a device ({error}): {CONTRACT}") from error
     found = made(device)
     if not (isinstance(found, tuple) and len(found) == 2 and all(map(callable, found))):
-        raise ValueError(f"{function}(device) must return (encode, transform), got {type(found).__name__}")
+        raise ValueError(f"{function}(device) must return (encode, transform), got {type(found).__name__}: {CONTRACT}")
+    try_out(*found, device)
     return Encoder(*found)
 
 
