@@ -151,7 +151,7 @@ SHOWN = {  # what viewers show
 
 BROKEN = {  # what is damaged where its pixels are, or no picture
     "empty.png": b"",
-    "text.png": b"hello",
+    "words.png": b"hello",
     "head.png": png()[:40],
     "cut.png": png()[:-400],
     "damaged.png": png(damage=64),

@@ -6,7 +6,8 @@
 import re
 from pathlib import Path
 
-import cases_disk  # noqa: F401  (adds to CASES)
+import cases_disk  # noqa: F401
+import cases_reports  # noqa: F401  (both add to CASES)
 import pytest
 from cases import CASES
 from elsewhere import ELSEWHERE
