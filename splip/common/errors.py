@@ -53,13 +53,18 @@ def _guarded(name: str, run: Callable[[], Optional[int]], go_on: str) -> int:
 
 @contextmanager
 def _plain_warnings(name: str) -> Iterator[None]:
-    """Warnings in one line, without the place in the source that gave them."""
+    """Warnings in one line, without the place in the source that gave them.
+
+    None of Pillow's, which name no file: what it cannot read is named by what reads (:mod:`splip.data.decode`).
+    """
     def plain(message: Any, *place: Any) -> str:
         return f"{name}: warning: {' '.join(str(message).split())}\n"
 
     before, warnings.formatwarning = warnings.formatwarning, plain  # type: ignore[assignment]  # of fewer arguments
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            yield
     finally:
         warnings.formatwarning = before
 

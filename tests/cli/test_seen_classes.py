@@ -132,12 +132,12 @@ def test_the_model_that_ships_is_no_exception(tmp_path, capsys):
 
 
 def test_what_nobody_can_know_is_said(root, folder_yaml, tmp_path, capsys):
-    (tmp_path / "mine.py").write_text("""
+    (tmp_path / "nobody_knows.py").write_text("""
 from torchvision.transforms import functional as F
 def grey(device):
     return (lambda images: images.flatten(1)), (lambda image: F.pil_to_tensor(image.resize((6, 6))).float() / 255)
 """)
-    words = ["evaluate", "--encoder", f"{tmp_path / 'mine.py'}:grey", "--dataset-config-file", folder_yaml]
+    words = ["evaluate", "--encoder", f"{tmp_path / 'nobody_knows.py'}:grey", "--dataset-config-file", folder_yaml]
     assert command(*words, "--output-dir", tmp_path / "out", "DATASET.SPLIT", root / "own.txt") == 0
     assert "What this model was trained on is not known" in capsys.readouterr().out
     assert left(tmp_path / "out")["seen_test_classes"] is None
