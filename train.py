@@ -13,6 +13,9 @@ import sys
 from pathlib import Path
 from typing import Optional, Sequence
 
+from splip.common.threads import wait_passively
+
+wait_passively()  # before torch is loaded
 try:
     import torch
 

@@ -27,11 +27,12 @@ from splip.data.archives import (
     find_empty,
     find_orphans,
     find_split,
+    find_strange,
     instance_of,
     read_folders,
 )
 from splip.data.base import SBIRDataset, SBIRDatum
-from splip.data.classes import read_shipped
+from splip.data.classes import near, read_shipped
 from splip.data.file_lists import find_lists, read_lists
 from splip.data.galleries import (
     GALLERIES,
@@ -150,7 +151,8 @@ def read_images(
     for domain, modality in enumerate(MODALITIES):
         empty = find_empty(class_folders, classes, domain)
         if empty:
-            raise ValueError(f"{folder} holds no {modality} of {len(empty)} classes that are needed: {empty}")
+            hint = near(empty, find_strange(archive, folder, domain))
+            raise ValueError(f"{folder} holds no {modality} of {len(empty)} classes that are needed: {empty}{hint}")
     if fine:
         class_folders = _drop_orphans(class_folders)
     expected = [None] * len(COLUMNS) if fine or part else expected_counts(split, source.photos, source.file_lists)

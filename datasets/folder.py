@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Dict, List, Sequence
 
 from splip.common.modalities import PHOTO, SKETCH
 from splip.data.base import SBIRDataset, SBIRDatum
-from splip.data.classes import read_split, some, spelling
+from splip.data.classes import near, read_split, some, spelling
+from splip.data.contents import advise
 from splip.data.galleries import GALLERIES, STROKE_KEYS, name_gallery, read_setting, split_classes
 from splip.data.images import describe_skipped, kind_of
 from splip.data.listing import list_classes
@@ -50,9 +50,7 @@ class SBIRFolder(SBIRDataset):
         unseen, pseudo = ([spelling(name) for name in names] for names in read_split(split))
         unknown = sorted((set(unseen) | set(pseudo)) - classes)
         if unknown:
-            near = [name for lost in unknown for name in get_close_matches(lost, sorted(classes), n=1)]
-            hint = f" (near: {', '.join(near)})" if near else ""
-            raise ValueError(f"{split} names classes that are not below {root}: {unknown}{hint}")
+            raise ValueError(f"{split} names classes that are not below {root}: {unknown}{near(unknown, classes)}")
         unseen = sorted(set(unseen))
         super().__init__(
             **split_classes(items, unseen, gallery, cfg.DATASET.GALLERY_SEED),
@@ -82,7 +80,8 @@ def _scan(root: Path, domain: int, strokes: Sequence[Path] = (), pen: Pen = PEN)
         skipped.update(kind_of(file) for file in files.others)
         if not files.images:
             others = ", ".join(some(files.others)) or _what_else(folder / name)
-            raise ValueError(f"{folder / name} has no images (there is {others}): {layout}")
+            unread = advise(files.others)
+            raise ValueError(f"{folder / name} has no images (there is {others}){unread}: {layout}")
         items += [SBIRDatum(str(folder / name / file), domain, classname, listed=True) for file in files.images]
     for path in strokes:
         classname = spelling(path.stem)

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Tuple
 
-from splip.common.modalities import MODALITIES
+from splip.common.modalities import MODALITIES, PHOTO, SKETCH
 from splip.data.archives import SKETCHY, Archive, ClassFolder, by_class
 from splip.data.classes import SPLITS, normalise, some
 
@@ -20,7 +20,7 @@ class Subset(NamedTuple):
 
 
 _ARCHIVE = tuple(
-    (folder, *(f"256x256/{modality}/{transform}" for modality in MODALITIES))
+    (folder, f"256x256/{MODALITIES[SKETCH]}/{transform}", f"256x256/{MODALITIES[PHOTO]}/{transform}")
     for folder in (SKETCHY.folder, "")
     for transform in ("tx_000000000000_ready", "tx_000000000000")
 )

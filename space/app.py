@@ -2,10 +2,14 @@
 
 import os
 
-import uvicorn
+from splip.common.threads import wait_passively
 
-import splip
-from splip.search.server import make_app
+wait_passively()  # before torch is loaded
+
+import uvicorn  # noqa: E402
+
+import splip  # noqa: E402
+from splip.search.server import make_app  # noqa: E402
 
 index = splip.Index.open("index", os.environ.get("SPLIP_MODEL", "splip-search"))
 print(index.add([os.environ.get("SPLIP_PHOTOS", "photos")]), flush=True)

@@ -6,7 +6,8 @@
 #   CFG       a file of configs/trainers/<trainer>, or else of configs/trainers/SpLIP (vit_b32)
 #   OUTPUT    where runs go: $OUTPUT/<data set>/<trainer>/<CFG>/seed<n> (output; output/fast with FAST)
 #   OPTS      further settings for train.py (none), e.g. OPTS="OPTIM.MAX_EPOCH 30"
-#   FAST=1    changes sizes only: the embedded backbone, one epoch, small batches. To try a script out; its numbers mean nothing.
+#   FAST=1    changes sizes only: the embedded backbone, one epoch, small batches; and the precision is the faster one here. To try a script
+#             out; its numbers mean nothing.
 #   ANYWAY=1  goes on with data that differ from the published counts (FAST does, too)
 #   PYTHON    a Python that has SpLIP (one is made in .venv)
 #
@@ -28,7 +29,7 @@ ANYWAY=${ANYWAY:-$FAST}
 if [ "$FAST" = 1 ]; then
     OUTPUT=${OUTPUT:-output/fast}
     OPTS="OPTIM.MAX_EPOCH 1 DATALOADER.TRAIN_X.BATCH_SIZE 64 DATALOADER.NUM_WORKERS 2 $OPTS"
-    OPTS="MODEL.BACKBONE.NAME splip-hybrid INPUT.SIZE (160,160) $OPTS"
+    OPTS="MODEL.BACKBONE.NAME splip-hybrid INPUT.SIZE (160,160) TRAINER.PREC auto $OPTS"
 fi
 OUTPUT=${OUTPUT:-output}
 

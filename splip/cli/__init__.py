@@ -15,6 +15,7 @@ from typing import Any, List, NoReturn, Optional, Sequence
 
 import splip
 from splip.common.errors import guarded
+from splip.common.threads import wait_passively
 from splip.search.engines import ENGINES
 
 COMMANDS = {
@@ -111,6 +112,7 @@ def near(word: str, known: Sequence[str]) -> str:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one command line -> exit status, as :mod:`splip.common.errors` has it; errors are one line on stderr."""
+    wait_passively()  # before a command loads torch
     words = list(sys.argv[1:] if argv is None else argv)
     command = next((c for c in COMMANDS if words[: len(c.split())] == c.split()), None)
     if command is None:

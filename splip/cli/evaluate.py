@@ -6,8 +6,10 @@
     splip evaluate --host ~/MaPLe --trainer MaPLe --model-dir ~/MaPLe/output/sketchy --root ~/data \\
         --dataset-config-file configs/datasets/sketchy2.yaml --output-dir output/maple \\
         --config-file ~/MaPLe/configs/trainers/MaPLe/vit_b16_c2_ep5_batch4_2ctx.yaml
+    splip evaluate --features embeddings.npz
 
-All leave results.json, per_query.npz, retrieval.json and retrieval.png in the output folder (docs/HOSTS.md).
+All but the last leave results.json, per_query.npz, retrieval.json and retrieval.png in the output folder
+(docs/HOSTS.md); the last prints the metrics of embeddings of your own (docs/METRICS.md).
 """
 
 from __future__ import annotations
@@ -17,10 +19,9 @@ import importlib.util
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Sequence, Set
+from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Sequence
 
 from splip.cli import check_model
-from splip.data.classes import normalise, some
 
 if TYPE_CHECKING:  # what takes seconds to import is imported where it is needed: mistakes are told at once
     import torch
@@ -35,6 +36,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--run", type=Path, help="output folder of a run of this project")
     what.add_argument("--model", default="", help="a saved model, exported encoders or a run, as splip search has it")
     what.add_argument("--encoder", default="", help="a frozen encoder: of open_clip, Hugging Face or your own (docs)")
+    what.add_argument("--features", default="", metavar="FILE",
+                      help="embeddings of your own: an .npz with query, gallery and their labels (docs/METRICS.md)")
     what.add_argument("--host", type=Path, help="checkout of CoOp, MaPLe, ..., beside --trainer and --model-dir")
     add = parser.add_argument
     add("--backbone", default="", help="of --model, if it is elsewhere now")
@@ -42,11 +45,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--trainer", default="", help="the host's trainer, e.g. MaPLe")
     add("--model-dir", default="", help="where the host's train.py left its model (its --output-dir)")
     add("--load-epoch", type=int, help="epoch of the checkpoint (default: as train.py's, or a host's newest)")
-    add("--output-dir", required=True, help="where results.json goes")
+    add("--output-dir", default="", help="where results.json goes (--features prints alone, without)")
     add("--root", default="", help="folder of the data sets")
     add("--seed", type=int, default=-1, help="the seed that results.json should name for a host's run")
     add("--dataset-config-file", default="", help="e.g. configs/datasets/sketchy2.yaml (default: the run's own)")
     add("--config-file", default="", help="the configuration that the host trained with")
+    add("--allow-seen", action="store_true", help="test also on classes that the model was trained on (results.json "
+        "names them)")
     add("opts", nargs="*", metavar="KEY VALUE", help="settings, e.g. DATASET.SETTING gzs (or KEY=VALUE)")
 
 
@@ -65,16 +70,6 @@ class Tested(NamedTuple):
     seed: int = 0
     trained: bool = False
     history: Sequence[Dict[str, float]] = ()
-    classes: Sequence[str] = ()  # that it was trained on, where that is known
-
-    def trained_on(self) -> List[str]:
-        """Classes that the data set tests as unseen, though the model was trained on classes of these names."""
-        own = set(map(normalise, self.dataset.classnames))  # seen ones are tested where the data set says so
-        return sorted((self.asked() & set(map(normalise, self.classes))) - own)
-
-    def asked(self) -> Set[str]:
-        """Classes of the queries."""
-        return {normalise(item.classname) for item in self.dataset.test_queries}
 
 
 def run(args: argparse.Namespace) -> int:
@@ -82,8 +77,14 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         ValueError: a folder is not what it should be, an argument is missing, or Dassl is (where a host is tested);
-            a run would be tested on classes as unseen that it was trained on.
+            a model would be tested on classes that it was trained on, without --allow-seen.
     """
+    if args.features:
+        from splip.cli import features
+
+        return features.run(args)
+    if not args.output_dir:
+        raise ValueError("--output-dir is needed: where are the results to go?")
     if args.model and os.path.isfile(os.path.join(args.model, "config.yaml")):
         args.run = Path(args.model)  # tested with its own settings
     if args.run and os.path.realpath(args.run) == os.path.realpath(args.output_dir):
@@ -95,15 +96,7 @@ def run(args: argparse.Namespace) -> int:
     from splip.training.run_folder import RunFolder
 
     tested = _host(args) if args.host else _run(args) if args.run else _model(args)
-    cfg, data, known = tested.cfg, tested.dataset, tested.trained_on()
-    if known:
-        said = f"{len(known)} of the classes that are tested as unseen were trained on: {', '.join(some(known))}"
-        if args.run:
-            raise ValueError(f"{args.run}: {said}")
-        print(f"Not zero-shot: {said}")  # a shared model, on data that its trainer did not know
-    never = sorted(tested.asked() - set(map(normalise, tested.classes)))
-    if tested.classes and cfg.DATASET.TEST_CLASSES == "seen" and never:
-        raise ValueError(f"DATASET.TEST_CLASSES seen, but the model was not trained on {', '.join(some(never))}")
+    cfg, data = tested.cfg, tested.dataset
     how = tested.clip, tested.precision, tested.seed, tested.trained
     folder = RunFolder(args.output_dir, cfg, tested.method, data, *how)
     folder.is_finished()  # refuses a folder with another run's results
@@ -111,10 +104,10 @@ def run(args: argparse.Namespace) -> int:
     evaluator = Evaluator.from_cfg(
         cfg, tested.model, data, tested.preprocessing, tested.device, tested.precision, workers
     )
+    evaluator.allow_seen = args.allow_seen
     with folder.locked():
-        folder.write_start(tested.model)
         outcome = evaluator.evaluate(swapped=cfg.TEST.SWAPPED)
-        outcome.extra.update({"trained_on": known} if known else {})
+        folder.write_start(tested.model)  # not of what is refused
         folder.write_results(outcome, tested.preprocessing, tested.epoch, tested.history)
     return 0
 
@@ -170,11 +163,8 @@ def _model(args: argparse.Namespace) -> Tested:
         encoder = load_encoder(args.encoder, where)
         return Tested(cfg, EncoderModel(encoder.encode), Prepared(encoder.transform), build_dataset(cfg), device)
     found = load_model(args.model, where, args.backbone)
-    model = found.source or EncoderModel(found.encode, True)
-    own = found.source
-    classes = own.recipe.classes if own and own.recipe and any(True for _ in own.trainable.parameters()) else ()
-    data = build_dataset(cfg)
-    return Tested(cfg, model, found.preprocessing, data, device, seed=max(args.seed, 0), classes=classes)
+    model = found.source or EncoderModel(found.encode, True, found.classes)
+    return Tested(cfg, model, found.preprocessing, build_dataset(cfg), device, seed=max(args.seed, 0))
 
 
 def _of_saved(args: argparse.Namespace, cfg: Any, saved: pretrained.Saved, backbone: str) -> Tested:
@@ -196,7 +186,7 @@ def _of_saved(args: argparse.Namespace, cfg: Any, saved: pretrained.Saved, backb
     seed, trained = (max(cfg.SEED, 0), False) if saved.seed is None else (saved.seed, True)
     return Tested(
         cfg, model.source, model.preprocessing, build_dataset(cfg), device, precision(cfg, device), clip, _keys(saved),
-        saved.epoch, seed, trained, saved.history, saved.recipe.classes if trained else (),
+        saved.epoch, seed, trained, saved.history,
     )  # fmt: skip
 
 
@@ -226,7 +216,8 @@ def _host(args: argparse.Namespace) -> Tested:
     preprocessing = Preprocessing.from_cfg(cfg)
     host = engine.build_trainer(cfg)
     model = hosts.host_images(host, args.trainer)
-    epoch = hosts.load_host_weights(host, args.model_dir, args.load_epoch)
+    backbone = cfg.MODEL.BACKBONE.NAME
+    epoch, model.classes = hosts.load_host_weights(host, args.model_dir, backbone, args.load_epoch)
     data, seed = host.dm.dataset, max(cfg.SEED, 0)
     return Tested(cfg, model, preprocessing, data, host.device, epoch=epoch, seed=seed, trained=True)
 

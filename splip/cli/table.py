@@ -23,7 +23,7 @@ from splip.retrieval.conventions import CONVENTIONS
 from splip.training.identity import differences, settings_of, shown
 
 # what must agree for runs to be seeds of one experiment; `switches` are the method's parts that are off
-GROUP = ("dataset", "setting", "gallery", "backbone", "trainer", "switches", "selection", "split")
+GROUP = ("dataset", "setting", "gallery", "backbone", "trainer", "switches", "selection", "split", "trained on")
 SWITCHES = {  # of TRAINER.SPLIP, with the value that is the whole method
     "TRIPLET": True, "MARGIN": "adaptive", "LAYERNORM": "both", "USE_BT": True, "USE_BV": True, "USE_BVT": True
 }  # fmt: skip
@@ -78,7 +78,7 @@ def group(results: List[dict]) -> List[tuple]:
     """
     groups = defaultdict(list)
     for result in results:
-        named = {**result, "switches": switches(result), "split": result["split"]["name"]}
+        named = {**result, "switches": switches(result), "split": result["split"]["name"], "trained on": seen(result)}
         groups[tuple(str(named[key]) for key in GROUP)].append(result)
     pairs = []
     for key, runs in groups.items():
@@ -103,6 +103,17 @@ def _identity(result: dict) -> dict:
     """What seeds of one experiment have in common."""
     found = {key: value for key, value in result.get("identity", {}).items() if key != "seed"}
     return {**found, "settings": settings_of(result.get("config", {}), result.get("method"))}
+
+
+def seen(result: dict) -> str:
+    """How many of a result's test classes the model was trained on: "" for none, "not known" where nobody can say.
+
+    A table without it would show such a number beside zero-shot ones.
+    """
+    found = result.get("seen_test_classes", [])
+    if found is None:
+        return "not known"
+    return f"{len(found)} of {result['split'].get('tested', '?')} test classes" if found else ""
 
 
 def switches(result: dict) -> str:

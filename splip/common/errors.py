@@ -8,7 +8,9 @@ import re
 import sys
 import time
 import traceback
-from typing import Callable, Optional
+import warnings
+from contextlib import contextmanager
+from typing import Any, Callable, Iterator, Optional
 
 USER, OTHER, INTERRUPTED = 2, 1, 130  # exit statuses
 DEBUG = "SPLIP_DEBUG"  # environment variable; 1 = show tracebacks
@@ -25,6 +27,11 @@ def guarded(name: str, run: Callable[[], Optional[int]], debug: bool = False, go
     """
     if debug or os.environ.get(DEBUG) == "1":
         return run() or 0
+    with _plain_warnings(name):
+        return _guarded(name, run, go_on)
+
+
+def _guarded(name: str, run: Callable[[], Optional[int]], go_on: str) -> int:
     interrupted = f"\n{name}: interrupted{go_on and f'; {go_on}'}"
     try:
         return run() or 0
@@ -43,6 +50,24 @@ def guarded(name: str, run: Callable[[], Optional[int]], debug: bool = False, go
             return USER
         print(f"{name}: the traceback is in {_keep_traceback()} ({DEBUG}=1 or --debug shows it)", file=sys.stderr)
         return OTHER
+
+
+@contextmanager
+def _plain_warnings(name: str) -> Iterator[None]:
+    """Warnings in one line, without the place in the source that gave them.
+
+    None of Pillow's, which name no file: what it cannot read is named by what reads (:mod:`splip.data.decode`).
+    """
+    def plain(message: Any, *place: Any) -> str:
+        return f"{name}: warning: {' '.join(str(message).split())}\n"
+
+    before, warnings.formatwarning = warnings.formatwarning, plain  # type: ignore[assignment]  # of fewer arguments
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            yield
+    finally:
+        warnings.formatwarning = before
 
 
 def _from_interrupt(error: Optional[BaseException]) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from splip.common.modalities import PHOTO, SKETCH
-from splip.data.classes import normalise, read_shipped, read_split
+from splip.data.classes import near, normalise, read_shipped, read_split
 from splip.data.listing import list_classes
 
 ORIGINAL = "original"  # of PHOTO_CHOICES: without an extension
@@ -116,7 +116,7 @@ def find_split(archive: Archive, wanted: str) -> Split:
         )
     unknown = sorted((set(unseen) | set(pseudo)) - set(known))
     if unknown:
-        raise ValueError(f"{wanted} names classes that {archive.folder} has not: {unknown}")
+        raise ValueError(f"{wanted} names classes that {archive.folder} has not: {unknown}{near(unknown, known)}")
     seen = sorted(set(known) - set(unseen))
     if not pseudo and len(seen) > 3:
         pseudo = sorted(random.Random(f"pseudo-unseen/{name}").sample(seen, max(2, len(seen) // 10)))
@@ -173,7 +173,8 @@ def by_class(folder: Path, known: Iterable[str]) -> Dict[str, Tuple[str, List[st
     Raises:
         ValueError: two folders are the same class.
     """
-    classes, found = set(known), {}
+    classes = set(known)
+    found: Dict[str, Tuple[str, List[str]]] = {}
     for name, files in list_classes(folder).items():
         classname = normalise(name)
         if classname in found:
@@ -210,6 +211,13 @@ def find_orphans(class_folders: Sequence[ClassFolder]) -> List[str]:
         for name in s.names
         if (s.classname, instance_of(SKETCH, name)) not in photos
     ]
+
+
+def find_strange(archive: Archive, folder: Path, domain: int) -> List[str]:
+    """Folders of a modality that are no class of the archive."""
+    known = set(read_shipped(archive.classes))
+    places = [place for modality, place in archive.places() if modality == domain and (folder / place).is_dir()]
+    return [name for place in places for name in list_classes(folder / place) if normalise(name) not in known]
 
 
 def find_empty(class_folders: Iterable[ClassFolder], classes: Iterable[str], domain: int) -> List[str]:

@@ -14,6 +14,7 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Set
 from PIL import Image
 
 from splip.common.modalities import MODALITIES, PHOTO, SKETCH
+from splip.data.classes import near
 from splip.data.images import open_rgb
 from splip.data.strokes import StrokeSpec, draw
 from splip.engine import DatasetBase, Datum
@@ -93,7 +94,8 @@ class SBIRDataset(DatasetBase):
         train_x: labels index `classnames`, the sorted classes in training.
         test_queries, test_gallery: labels index `test_classnames` (sorted).
         val_queries, val_gallery: labels index `val_classnames` (sorted).
-        setting, gallery_name, split: as given; `split` as from `describe_split`.
+        setting, gallery_name, split, seen, unseen, overlap: as given; `split` as from `describe_split`.
+        tested: classes of the test, `unseen` or others; in the generalised setting seen ones may stand beside them.
 
     Raises:
         ValueError: a class without images or with one modality only, a class in both lists, no
@@ -121,8 +123,10 @@ class SBIRDataset(DatasetBase):
     ) -> None:
         if setting not in SETTINGS:
             raise ValueError(f"DATASET.SETTING must be one of {SETTINGS}, got {setting!r}")
-        self.setting, self.gallery_name = setting, gallery_name
-        self.split = describe_split(split_name, seen, unseen)
+        self.setting, self.gallery_name, self.overlap = setting, gallery_name, overlap
+        self.seen, self.unseen = sorted(seen), sorted(unseen)
+        self.tested = self.unseen if tested is None else sorted(tested)
+        self.split = {**describe_split(split_name, seen, unseen), "tested": len(self.tested)}
         _check_lists(seen, unseen, pseudo_unseen, setting, overlap)
 
         held = set(pseudo_unseen) if hold_out else set()
@@ -142,11 +146,9 @@ class SBIRDataset(DatasetBase):
             d for d in train if d.domain == PHOTO and (d.classname in held or setting == "gzs")
         ] if held else []
 
-        _check_modalities(train, seen, "seen")
-        if tested is None:
-            _check_modalities([*queries, *gallery], unseen, "unseen")
-        else:
-            _check_modalities([*queries, *gallery], tested, "test")
+        everything = [*train, *queries, *gallery]
+        _check_modalities(train, seen, "seen", everything)
+        _check_modalities([*queries, *gallery], self.tested, "unseen" if tested is None else "test", everything)
         _check_domains(queries, SKETCH, "queries")
         _check_domains(gallery, PHOTO, "gallery")
         if setting == "fg":
@@ -193,22 +195,32 @@ def _check_lists(seen, unseen, pseudo_unseen, setting: str, overlap: bool) -> No
         raise ValueError(f"classes both seen and unseen: {both}")
     unknown = sorted(set(pseudo_unseen) - set(seen))
     if unknown:
-        raise ValueError(f"pseudo-unseen classes that are not seen classes: {unknown}")
+        raise ValueError(f"pseudo-unseen classes that are not seen classes: {unknown}{near(unknown, seen)}")
     if pseudo_unseen and set(pseudo_unseen) == set(seen):
         raise ValueError("every seen class is pseudo-unseen: none is left to train on")
 
 
-def _check_modalities(items: Iterable[SBIRDatum], classes: Sequence[str], role: str) -> None:
+def _check_modalities(
+    items: Iterable[SBIRDatum], classes: Sequence[str], role: str, everything: Sequence[SBIRDatum]
+) -> None:
     """Each of `classes` has a sketch and a photo among `items`."""
-    found: Dict[str, Set[int]] = defaultdict(set)
-    for item in items:
-        found[item.classname].add(item.domain)
+    found = _modalities(items)
     for name in classes:
         missing = [MODALITIES[m] for m in (SKETCH, PHOTO) if m not in found[name]]
         if len(missing) == 2:
             raise ValueError(f"{role} class {name!r} has no images")
         if missing:
-            raise ValueError(f"{role} class {name!r} has no {missing[0]}")
+            there = _modalities(everything)  # the class may be spelt in another way there
+            others = [other for other, domains in there.items() if domains == {MODALITIES.index(missing[0])}]
+            raise ValueError(f"{role} class {name!r} has no {missing[0]}{near([name], others)}")
+
+
+def _modalities(items: Iterable[SBIRDatum]) -> Dict[str, Set[int]]:
+    """Class -> the modalities that it has."""
+    found: Dict[str, Set[int]] = defaultdict(set)
+    for item in items:
+        found[item.classname].add(item.domain)
+    return found
 
 
 def _check_domains(items: Iterable[SBIRDatum], domain: int, role: str) -> None:

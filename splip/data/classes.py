@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, List, Sequence, Tuple
+from typing import Any, Collection, Iterable, List, Sequence, Tuple
 
 import splip
 
@@ -83,6 +84,29 @@ def _text(path: Path) -> str:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is no text in UTF-8: {error.reason} at byte {error.start}") from error
+
+
+def seen_test_classes(trained: Iterable[str], tested: Iterable[str], others: Iterable[str] = ()) -> List[str]:
+    """Those of the classes ``tested``, sorted, that are among the classes ``trained``, however either is spelt.
+
+    Args:
+        others: further classes of the data set that is tested on. A trained name that is spelt as one of these is that
+            one: "mouse (animal)" is no "mouse" where both are there.
+
+    >>> seen_test_classes(["Teddy-Bear", "car_(sedan)"], ["cat", "teddy bear", "car"])
+    ['car', 'teddy bear']
+    """
+    tested = set(tested)
+    apart = {spelling(name) for name in others} - {spelling(name) for name in tested}
+    known = {normalise(name) for name in trained if spelling(name) not in apart}
+    return sorted(name for name in tested if normalise(name) in known)
+
+
+def near(lost: Iterable[str], there: Collection[str]) -> str:
+    """" (near: wheel)": for names that are looked for, those most like them of what is there; "" where none is."""
+    spelt = {spelling(name): name for name in sorted(there)}
+    found = [spelt[match] for name in lost for match in get_close_matches(spelling(name), spelt, n=1)]
+    return f" (near: {', '.join(some(list(dict.fromkeys(found))))})" if found else ""
 
 
 def some(names: Sequence[Any], shown: int = 5) -> List[str]:

@@ -8,7 +8,7 @@ from contextlib import closing
 from fnmatch import fnmatch
 from http.client import HTTPException
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 from urllib.parse import quote
 from urllib.request import urlopen
 
@@ -85,7 +85,8 @@ def fetch_hub(source: Source, folder: Path) -> Tuple[List[Path], str]:
     if not paths:
         raise ValueError(f"{source.name} has no files like {', '.join(source.place)}")
     for name, path in zip(sorted(files), paths):
-        stated = (files[name].lfs or {}).get("sha256")
+        lfs: Any = files[name].lfs  # of its size, where it is large
+        stated = (lfs or {}).get("sha256")
         if stated and stated != sha256_of(path):
             path.unlink()
             raise ValueError(f"{name} did not arrive as it is on the hub, and was removed: run the same command again")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, NamedTuple, Optional, Sequence
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from splip.backbone.foreign import OPEN_CLIP, load_or_explain
 from splip.common.plugins import import_module
+from splip.models.contract import CONTRACT, try_out
 
 
 class Encoder(NamedTuple):
@@ -87,13 +89,19 @@ def _hugging_face(name: str, device: str) -> Encoder:
 
 
 def _python(name: str, device: str) -> Encoder:
+    """What a user's function returns, tried on two pictures: later its faults would be a traceback of ours."""
     where, _, function = name.rpartition(":")
-    made = getattr(import_module(where), function, None)
+    made: Any = getattr(import_module(where), function, None)
     if made is None:
-        raise ValueError(f"{where} has no {function}")
+        raise ValueError(f"{where} has no {function} ({CONTRACT})")
+    try:
+        inspect.signature(made).bind(device)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{function} cannot be called with a device ({error}): {CONTRACT}") from error
     found = made(device)
     if not (isinstance(found, tuple) and len(found) == 2 and all(map(callable, found))):
-        raise ValueError(f"{function}(device) must return (encode, transform), got {type(found).__name__}")
+        raise ValueError(f"{function}(device) must return (encode, transform), got {type(found).__name__}: {CONTRACT}")
+    try_out(*found, device)
     return Encoder(*found)
 
 
@@ -121,10 +129,13 @@ class EncoderModel:
 
     Args:
         encode: images (B, ...) -> (B, d); with ``knows_modality`` images and their modality.
+        classes: that it was trained on; None = not known.
     """
 
-    def __init__(self, encode: Callable[..., Tensor], knows_modality: bool = False) -> None:
-        self._encode, self.knows_modality = encode, knows_modality
+    def __init__(
+        self, encode: Callable[..., Tensor], knows_modality: bool = False, classes: Optional[Sequence[str]] = None
+    ) -> None:
+        self._encode, self.knows_modality, self.classes = encode, knows_modality, classes
 
     def eval(self) -> EncoderModel:
         return self

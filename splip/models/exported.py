@@ -1,33 +1,41 @@
 """Image encoders as files that need neither SpLIP nor its text encoder: ONNX, or what ``torch.export.load`` reads.
 
 A file takes CLIP-normalised images (B, 3, side, side) float32 and gives embeddings (B, d) float32 of unit length, for
-any B. What an image must look like (side, mean, standard deviation) stands in the file itself, as JSON;
+any B (ONNX: ``images`` (batch, 3, side, side) -> ``embeddings`` (batch, d)). Weights above 2 GB, which no ONNX file
+holds, lie in a file beside it (``sketch.onnx.<number>.data``): the two belong together. What an image must look like
+(side, mean, standard deviation) stands in the file itself, as JSON, and so do the classes of the training;
 :func:`read_encoder` returns it. ONNX needs ``pip install -e ".[export]"``.
 """
 
 from __future__ import annotations
 
 import copy
+import errno
+import glob
 import io
 import json
 import logging
 import os
+import secrets
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
 from torch import Tensor
 
 from splip.backbone import clip_dims
+from splip.common.errors import is_full
 from splip.common.files import whole_file
 from splip.common.modalities import MODALITIES
 from splip.data.transforms import Preprocessing
 from splip.models.base import RetrievalModel
+from splip.models.seen import trained_classes
 
 FORMATS = ("onnx", "pt2")
 METADATA = "splip.json"  # its name inside the file
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+LARGEST = 2**31 - 2**24  # bytes of weights in an ONNX file; the rest is for the graph
 
 
 def metadata(model: RetrievalModel, preprocessing: Preprocessing, modality: str, backbone: str) -> Dict[str, Any]:
@@ -41,6 +49,7 @@ def metadata(model: RetrievalModel, preprocessing: Preprocessing, modality: str,
         "mean": list(preprocessing.mean),
         "std": list(preprocessing.std),
         "embed_dim": clip_dims(model.clip).embed_dim,
+        "classes": trained_classes(model),
     }
 
 
@@ -71,11 +80,40 @@ def export_encoder(
             file.write(content.getbuffer())
         return
     logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it lists every node that it does not fold
-    onnx = torch.onnx.export(program, input_names=["images"], output_names=["embeddings"], dynamo=True, verbose=False)
+    onnx = torch.onnx.export(
+        program, input_names=["images"], output_names=["embeddings"], dynamic_shapes={"images": {0: "batch"}},
+        dynamo=True, verbose=False,
+    )  # fmt: skip
     assert onnx is not None  # with dynamo
     onnx.model.metadata_props[METADATA] = about
-    with whole_file(path) as file:
-        file.write(onnx.model_proto.SerializeToString())
+    _write_onnx(onnx, path)
+
+
+def _write_onnx(onnx: Any, path: Path) -> None:
+    """Write a program, weights above LARGEST beside it. What was there before is whole until all of it is written."""
+    from onnx_ir.external_data import unload_from_model
+
+    before, data = weights_beside(path), path.with_name(f"{path.name}.{secrets.token_hex(4)}.data")
+    large = sum(value.const_value.nbytes for value in onnx.model.graph.initializers.values()) > LARGEST
+    try:
+        if large:
+            unload_from_model(onnx.model, path.parent, data.name, size_threshold_bytes=1024)  # shapes stay
+            with open(data, "rb") as file:
+                os.fsync(file.fileno())
+        with whole_file(path) as file:
+            file.write(onnx.model_proto.SerializeToString())
+    except BaseException as error:
+        data.unlink(missing_ok=True)
+        if is_full(error) and not isinstance(error, OSError):
+            raise OSError(errno.ENOSPC, "No space left to write", os.fspath(data)) from error
+        raise
+    for old in before:
+        old.unlink()
+
+
+def weights_beside(path: Path) -> List[Path]:
+    """The files with weights of an ONNX file, as :func:`export_encoder` names them."""
+    return sorted(path.parent.glob(f"{glob.escape(path.name)}.*.data"))
 
 
 def read_encoder(path: Path) -> Tuple[Callable[[Tensor], Tensor], Dict[str, Any]]:
@@ -84,7 +122,8 @@ def read_encoder(path: Path) -> Tuple[Callable[[Tensor], Tensor], Dict[str, Any]
     A ``.pt2`` file can run code: read only those of people that you trust.
 
     Raises:
-        ValueError: the file's ending is neither ``.onnx`` nor ``.pt2``, or packages are missing.
+        ValueError: the file's ending is neither ``.onnx`` nor ``.pt2``, packages are missing, or ONNX Runtime cannot
+            read it.
     """
     if _kind(path) == "pt2":
         files = {METADATA: ""}
@@ -94,7 +133,11 @@ def read_encoder(path: Path) -> Tuple[Callable[[Tensor], Tensor], Dict[str, Any]
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # of onnxruntime's own kinds
+        said = " ".join(str(error).split())[:200]
+        raise ValueError(f"cannot read {path} (its weights may lie in a .data file beside it): {said}") from error
     about = json.loads(session.get_modelmeta().custom_metadata_map[METADATA])
     return lambda images: torch.from_numpy(session.run(None, {"images": images.numpy()})[0]), about
 

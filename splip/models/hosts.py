@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import pickle
 from types import SimpleNamespace
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
 
+from splip.backbone import load_clip
+from splip.backbone.layout import clip_package
 from splip.backbone.weights import is_torchscript
 from splip.models import checkpoints
 
@@ -23,15 +25,22 @@ def _maple_prompts(model: Any) -> tuple:
 IMAGE_PROMPTS: Dict[str, Callable[[nn.Module], tuple]] = {"MaPLe": _maple_prompts}
 
 
+TEMPLATE_WORDS = ("a", "an", "the", "photo", "picture", "image", "sketch", "drawing", "of")  # before a class's name
+
+
 class HostImages(nn.Module):
     """The image side of a host's model: ``image_encoder``, with the prompts that its ``forward`` would pass.
 
     Args:
         model: the host trainer's ``model``.
         trainer: its name, a key of IMAGE_PROMPTS or any other.
+
+    Attributes:
+        classes: that it was trained on; None = not known.
     """
 
     knows_modality = False
+    classes: Optional[List[str]] = None
 
     def __init__(self, model: nn.Module, trainer: str) -> None:
         super().__init__()
@@ -58,17 +67,25 @@ def host_images(host: Any, name: str) -> HostImages:
     return HostImages(host.model, name)
 
 
-def load_host_weights(host: Any, directory: str, epoch: Optional[int] = None) -> int:
-    """Load what a host's trainer saved in ``directory``/<model>/model.pth.tar-<epoch> -> the epoch; default the newest.
+def load_host_weights(
+    host: Any, directory: str, backbone: str, epoch: Optional[int] = None
+) -> Tuple[int, Optional[List[str]]]:
+    """Load what a host's trainer saved in ``directory``/<model>/model.pth.tar-<epoch>; by default the newest.
 
     The buffers ``token_*`` (embedded class names) are skipped, as the hosts do, so the model may have been trained
     on other classes.
+
+    Args:
+        backbone: its name or file, for the class names.
+
+    Returns:
+        The epoch, and the classes that it was trained on (:func:`class_names`).
 
     Raises:
         FileNotFoundError: there is no such checkpoint.
         ValueError: it is damaged, or has other weights than the model (the hosts would skip these in silence).
     """
-    found = 0
+    found, classes = 0, None
     for name in host.get_model_names():
         folder = os.path.join(directory, name)
         path = checkpoints.newest(folder) if epoch is None else os.path.join(folder, checkpoints.epoch_file(epoch))
@@ -80,9 +97,10 @@ def load_host_weights(host: Any, directory: str, epoch: Optional[int] = None) ->
         here = {key: value for key, value in module.state_dict().items() if not _is_token(key)}
         checkpoints.require_equal(_shapes(weights), _shapes(here), path)
         module.load_state_dict(weights, strict=False)
+        classes = classes or class_names(state["state_dict"], backbone)
         found = state["epoch"]
         print(f"Loaded {path} (epoch {found})")
-    return found
+    return found, classes
 
 
 def _shapes(weights: Dict[str, Tensor]) -> Dict[str, str]:
@@ -91,6 +109,33 @@ def _shapes(weights: Dict[str, Tensor]) -> Dict[str, str]:
 
 def _is_token(key: str) -> bool:
     return key.split(".")[-1].startswith("token_")
+
+
+def class_names(weights: Dict[str, Tensor], backbone: str) -> Optional[List[str]]:
+    """The class names that a host's prompt learner was trained with; None where it keeps none.
+
+    Its buffer ``token_suffix`` (classes, tokens, width) holds the embeddings of "<class>. <end>": each is a row of the
+    backbone's table of tokens, whose number says which. MaPLe's begins with what is left of "a photo of a".
+    """
+    suffix = next((value for key, value in weights.items() if key.split(".")[-1] == "token_suffix"), None)
+    if suffix is None:
+        return None
+    try:
+        table = load_clip(backbone).token_embedding.weight.detach().half()
+    except ValueError as error:
+        print(f"the class names of the training cannot be read: {error}")
+        return None
+    rows = {row.tobytes(): number for number, row in enumerate(table.numpy())}
+    decode, end = clip_package()._tokenizer.decode, len(table) - 1  # the last token of all ends a text
+    names = []
+    for tokens in suffix.half().numpy():
+        numbers = [rows.get(row.tobytes()) for row in tokens]
+        if end not in numbers or None in numbers[: numbers.index(end)]:
+            return None
+        names.append(decode(numbers[: numbers.index(end)]).strip().rstrip(".").split())
+    while names and all(len(words) > 1 and words[0] in TEMPLATE_WORDS and words[0] == names[0][0] for words in names):
+        names = [words[1:] for words in names]
+    return [" ".join(words) for words in names]
 
 
 class _Ignored(dict):

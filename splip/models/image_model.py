@@ -29,6 +29,7 @@ class ImageModel:
         encode_text: texts -> (n, d), unit length; None = there is no text tower.
         device: of its images.
         source: the model behind it, if it is one of this project.
+        classes: that it was trained on; None = not known.
     """
 
     def __init__(
@@ -40,9 +41,11 @@ class ImageModel:
         encode_text: Optional[Callable[[Sequence[str]], Tensor]] = None,
         device: Union[str, torch.device] = "cpu",
         source: Optional[RetrievalModel] = None,
+        classes: Optional[Sequence[str]] = None,
     ) -> None:
         self.encode, self.preprocessing, self.name, self.identity = encode, preprocessing, name, identity
         self._encode_text, self.device, self.source = encode_text, torch.device(device), source
+        self.classes = classes
 
     @property
     def knows_words(self) -> bool:

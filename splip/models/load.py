@@ -17,8 +17,9 @@ from splip.backbone.weights import TRUST, sha256
 from splip.common.modalities import MODALITIES
 from splip.data.transforms import Preprocessing, preprocess
 from splip.models import pretrained
-from splip.models.exported import find_exported, read_encoder
+from splip.models.exported import find_exported, read_encoder, weights_beside
 from splip.models.image_model import ImageModel, identity_of
+from splip.models.seen import trained_classes
 
 DEFAULT = "splip-search"  # the trained model that ships with the package
 
@@ -61,8 +62,8 @@ def of_saved(saved: pretrained.Saved, name: str, device: str = "cpu", backbone: 
     model = pretrained.load(saved, backbone, device)
     given = saved.recipe.preprocessing
     preprocessing = Preprocessing(**given) if given else preprocess(model.clip)
-    identity = identity_of(model, preprocessing)
-    return ImageModel(model.encode, preprocessing, name, identity, model.encode_text, model.device, model)
+    identity, classes = identity_of(model, preprocessing), trained_classes(model)
+    return ImageModel(model.encode, preprocessing, name, identity, model.encode_text, model.device, model, classes)
 
 
 ASSET = Path(__file__).resolve().parents[1] / "assets" / "search"
@@ -86,14 +87,15 @@ def _exported(folder: str, device: str) -> ImageModel:
         raise ValueError(f"{paths['sketch']} can run code when it is read: {trust}")
     encoders: Dict[str, Any] = {modality: read_encoder(path) for modality, path in paths.items()}
     (_, about), (_, other) = (encoders[modality] for modality in MODALITIES)
-    keys = ("resolution", "resize", "interpolation", "mean", "std", "backbone", "embed_dim")
+    keys = ("resolution", "resize", "interpolation", "mean", "std", "backbone", "embed_dim", "classes")
     differ = [key for key in keys if about[key] != other[key]]
     if differ:
         raise ValueError(f"the encoders in {folder!r} do not belong together: they differ in {', '.join(differ)}")
     statistics = tuple(about["mean"]), tuple(about["std"])
     preprocessing = Preprocessing(about["resolution"], about["resize"], *statistics, about["interpolation"])
-    identity = hashlib.blake2b(" ".join(map(sha256, paths.values())).encode(), digest_size=16).hexdigest()
-    return ImageModel(partial(_encode_exported, encoders), preprocessing, folder, identity)
+    files = [file for path in paths.values() for file in (path, *weights_beside(path))]
+    identity = hashlib.blake2b(" ".join(map(sha256, files)).encode(), digest_size=16).hexdigest()
+    return ImageModel(partial(_encode_exported, encoders), preprocessing, folder, identity, classes=about["classes"])
 
 
 def _encode_exported(encoders: Dict[str, Any], images: Tensor, modality: str) -> Tensor:

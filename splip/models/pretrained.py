@@ -274,10 +274,12 @@ def _results(results: Optional[Dict[str, Any]]) -> List[str]:
         return ["No results were saved with it."]
     metrics = results["metrics"]
     columns = list(next(iter(metrics.values())))
+    seen = results.get("seen_test_classes")
     return [
         "## Results", "",
         f"{results['dataset']} `{results['setting']}`, {results['num_queries']:,} queries, {results['num_gallery']:,} "
-        f"photos, seed {results['seed']}, epoch {results['epoch']}; percent.", "",
+        f"photos, seed {results['seed']}, epoch {results['epoch']}; percent."
+        + (f" Not zero-shot: {len(seen)} test classes were trained on ({', '.join(seen)})." if seen else ""), "",
         "| | " + " | ".join(columns) + " |", "|---" + "|--:" * len(columns) + "|",
         *(f"| {group} | " + " | ".join(f"{named[c]:.2f}" for c in columns) + " |" for group, named in metrics.items()),
     ]  # fmt: skip

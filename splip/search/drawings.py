@@ -59,9 +59,9 @@ def clean_drawing(image: Image.Image) -> Drawing:
         ValueError: nothing is drawn on it.
     """
     mended = []
-    if max(image.size) > WORKING:  # before anything of its size is computed
-        clear = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
-        image = image.convert("RGBA") if clear else as_rgb(image).copy()
+    image = as_rgb(image, keep_alpha=True)
+    if max(image.size) > WORKING:  # before anything else of its size is computed
+        image = image.copy()
         image.thumbnail((WORKING, WORKING))
     grey, was_clear = _flatten(image)
     if was_clear:
@@ -90,9 +90,8 @@ def _flatten(image: Image.Image) -> tuple:
     """(grey picture, whether any of it was transparent); clear parts are light where the ink is dark, and dark where
     the ink is light.
     """
-    if image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
-        return ImageOps.grayscale(as_rgb(image)), False
-    image = image.convert("RGBA")
+    if image.mode != "RGBA":
+        return ImageOps.grayscale(image), False
     alpha = np.asarray(image.getchannel("A"), dtype=np.float32) / 255
     colour = np.asarray(ImageOps.grayscale(image.convert("RGB")), dtype=np.float32)
     clear = alpha < 0.5

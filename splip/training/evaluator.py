@@ -16,6 +16,7 @@ from splip.data.base import SBIRDataset, SBIRDatum
 from splip.data.transforms import Preprocessing
 from splip.data.triplets import ImageDataset, loader
 from splip.models.base import RetrievalModel
+from splip.models.seen import require_unseen, trained_classes
 from splip.training import per_query, results
 from splip.training.patch_cache import PatchCache
 from splip.training.precision import autocast
@@ -54,13 +55,14 @@ class Evaluator:
 
     Args:
         model: a :class:`splip.RetrievalModel`, or anything with its ``eval``, ``encode``, ``describe`` and
-            ``knows_modality``.
+            ``knows_modality``, and with ``classes`` where it is known what it was trained on.
         preprocessing: of its images: :class:`Preprocessing`, or anything with its ``pixels`` and ``normalize``.
         speaks: fine-grained: the gallery whose accuracy speaks for a test; empty = ``category``.
         batch_size, workers: of the loader.
         keep: the folder in which the decoded images of the validation split are kept between epochs; "" = memory,
             None = they are not kept.
         patches: keeps their patch embeddings; None = each image is embedded anew.
+        allow_seen: whether test classes may be such that the model was trained on (:mod:`splip.models.seen`).
     """
 
     model: Any
@@ -73,6 +75,7 @@ class Evaluator:
     speaks: str = ""
     keep: Optional[str] = None
     patches: Optional[PatchCache] = None
+    allow_seen: bool = False
     _tables: Dict[Any, Any] = field(default_factory=dict)  # E_0 of the last two sets of images
     _val_images: Tuple[Optional[ImageDataset], ...] = ()
 
@@ -122,7 +125,8 @@ class Evaluator:
                 photos as sketches. The less that costs, the less the model makes of it. False: the outcome says "off".
 
         Raises:
-            ValueError: another split, or the data set has no such images.
+            ValueError: another split, or the data set has no such images; the model was trained on test classes, and
+                it is not meant.
         """
         began, data = time.time(), self.dataset
         if split not in ("test", "val"):
@@ -130,6 +134,7 @@ class Evaluator:
         sets = getattr(data, f"{split}_queries"), getattr(data, f"{split}_gallery")
         if not all(sets):
             raise ValueError(f"data set {type(data).__name__!r} holds no {split} images")
+        seen = require_unseen(trained_classes(self.model), data, self.allow_seen) if split == "test" else None
         images = self._kept_images(sets) if split == "val" else (None, None)
         query, gallery = (self.encode(items, held) for items, held in zip(sets, images))
         metrics, (group, column), own = results.score(query, gallery, *sets, data.setting, self.device)
@@ -137,7 +142,7 @@ class Evaluator:
             group = self.speaks
         extra: Dict[str, Any] = {}
         if split == "test":
-            extra = self.model.describe()
+            extra = {**self.model.describe(), "seen_test_classes": seen}
             if self.model.knows_modality and not swapped:
                 extra["swapped"] = "off"
             elif self.model.knows_modality:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime
 import math
+import os
 import sys
+import threading
 import time
-from typing import Any, Dict, List, Mapping, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor
@@ -14,6 +16,9 @@ from tqdm import tqdm
 
 from splip.common import distributed
 from splip.engine import MetricMeter
+from splip.training import precision as precisions
+
+LONG = 20.0  # seconds of a run's first step after which it is said why
 
 
 class Losses:
@@ -60,20 +65,93 @@ class Losses:
             trainer.write_scalar(f"train/{name}", value, trainer.epoch * trainer.num_batches + batch)
 
 
+def why_slow(cfg: Any, precision: str, device: torch.device) -> List[str]:
+    """What may make a run's steps slow, and what to do, as far as it can be seen from here."""
+    found = []
+    if cfg.TRAINER.COMPILE:
+        found.append("TRAINER.COMPILE compiles the loss, which takes minutes and is done once")
+    if device.type == "cuda":
+        return found
+    if precision == "bf16" and not precisions.has_bf16_units():
+        found.append("this CPU has no units for bf16, and computes it many times as slowly: TRAINER.PREC auto or fp32")
+    load, cores = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0, os.cpu_count() or 1
+    if load > 1.5 * cores:
+        found.append(f"other programs are busy here (a load of {load:.1f} on {cores} processors)")
+    size = cfg.DATALOADER.TRAIN_X.BATCH_SIZE
+    found.append(f"batches of {size} on a CPU: a GPU, or a smaller DATALOADER.TRAIN_X.BATCH_SIZE, takes less")
+    return found
+
+
+class FirstStep:
+    """Announces a run's first step; if it takes longer than LONG, says what it waits for, and at its end what it took.
+
+    Args:
+        say: prints a line. reasons: why steps may be slow; asked when they are.
+    """
+
+    def __init__(self, say: Callable[[str], None], reasons: Callable[[], Sequence[str]]) -> None:
+        self.say, self.reasons = say, reasons
+        self.began, self.loaded = time.time(), 0.0
+        say("The first step has begun: its images are read, then the model computes")
+        self._wait()
+
+    def _wait(self) -> None:
+        self.timer = threading.Timer(LONG, self._late)
+        self.timer.daemon = True
+        self.timer.start()
+
+    def _late(self) -> None:
+        waited = f"after {time.time() - self.began:.0f} s"
+        if not self.loaded:
+            self.say(f"  its images are not read {waited}: they may lie on a slow disk, or be large")
+            self._wait()
+        else:
+            self.say(f"  it is not done {waited}: {'; '.join(self.reasons())}")
+
+    def done(self, steps: int) -> None:
+        """The step was taken; ``steps``: of the whole run."""
+        self.timer.cancel()
+        took, read = time.time() - self.began, self.loaded - self.began
+        if took > LONG:
+            whole = datetime.timedelta(seconds=int(took * steps))
+            self.say(f"  it took {took:.0f} s, {read:.0f} s of them for its images; {steps:,} such steps take {whole}")
+
+    def stop(self) -> None:
+        self.timer.cancel()
+
+
 class Progress:
     """Counts the steps of a whole run.
 
     Args:
         start: epochs already done. epochs, batches: of the whole run, and of each epoch.
         every: on anything but a terminal, batches between two lines.
+        reasons: why its steps may be slow (:func:`why_slow`); asked when the first one is.
     """
 
-    def __init__(self, start: int, epochs: int, batches: int, every: int) -> None:
+    def __init__(
+        self, start: int, epochs: int, batches: int, every: int, reasons: Callable[[], Sequence[str]] = lambda: ()
+    ) -> None:
+        self.reasons = reasons
+        self.first: Optional[FirstStep] = None
         self.epochs, self.batches, self.every = epochs, batches, max(every, 1)
         self.left, self.done, self.began = (epochs - start) * batches, 0, time.time()
         self.bar = None
         if sys.stderr.isatty() and distributed.is_main():
             self.bar = tqdm(total=epochs * batches, initial=start * batches, dynamic_ncols=True)
+
+    def watch(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """The batches of an epoch; a run's first step is announced, and if it takes long, why (:class:`FirstStep`)."""
+        if self.done == 0:
+            self.first = FirstStep(self.say, self.reasons)
+        try:
+            for batch in batches:
+                if self.first is not None and not self.first.loaded:
+                    self.first.loaded = time.time()
+                yield batch
+        finally:
+            if self.first is not None:
+                self.first.stop()
 
     def shows(self, batch: int) -> bool:
         """Whether something is to be said after this batch of an epoch."""
@@ -81,6 +159,9 @@ class Progress:
 
     def step(self, epoch: int, batch: int, losses: MetricMeter, lr: float) -> None:
         """One batch was done; both counts start at 0."""
+        if self.first is not None:
+            self.first.done(self.left)
+            self.first = None
         self.done, self.left = self.done + 1, self.left - 1
         if self.bar is not None:
             self.bar.set_description(f"epoch {epoch + 1}/{self.epochs}", refresh=False)

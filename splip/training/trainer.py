@@ -30,7 +30,7 @@ from splip.training.config import check_cfg
 from splip.training.evaluator import Evaluator
 from splip.training.patch_cache import Patches, take_rows
 from splip.training.precision import PRECISIONS, autocast, grad_scaler, precision
-from splip.training.progress import Losses, Progress
+from splip.training.progress import Losses, Progress, why_slow
 from splip.training.run_folder import RunFolder
 from splip.tuning import param_groups
 
@@ -189,22 +189,22 @@ class SBIRTrainer(TrainerX):
             self.patches = patches.compute(views, lines, "training views", self.tester.will_keep())
         elif self.start_epoch < self.max_epoch and keep is not None:
             self.images.preload(self.workers, keep, "training images", self.tester.will_keep())
-        self.progress = Progress(self.start_epoch, self.max_epoch, len(self.train_loader_x), self.cfg.TRAIN.PRINT_FREQ)
+        counts = self.start_epoch, self.max_epoch, len(self.train_loader_x), self.cfg.TRAIN.PRINT_FREQ
+        self.progress = Progress(*counts, lambda: why_slow(self.cfg, self.precision, self.device))
 
     def run_epoch(self) -> None:
         self.set_model_mode("train")
         losses = Losses(self)
         self.num_batches = len(self.train_loader_x)
         self.train_loader_x.sampler.epoch = self.epoch
-        for batch_idx, batch in enumerate(self.train_loader_x):
+        for batch_idx, batch in enumerate(self.progress.watch(self.train_loader_x)):
             self.batch_idx = batch_idx  # Dassl's name, which `forward_backward` may read
             lr = self.get_current_lr()
             losses.add(self.forward_backward(batch), lr)
             if self.progress.shows(batch_idx):
                 losses.fetch()
             self.progress.step(self.epoch, batch_idx, losses.meter, lr)
-        means = losses.fetch()
-        self.history.append({"epoch": self.epoch + 1, **means, "lr": lr, "seconds": 0.0})  # until `after_epoch`
+        self.history.append({"epoch": self.epoch + 1, **losses.fetch(), "lr": lr, "seconds": 0.0})  # so far
 
     def forward_backward(self, batch: Dict[str, Tensor]) -> Dict[str, Tensor]:
         """One step; returns the loss and its unweighted terms, on the device: nothing here waits for it."""

@@ -131,3 +131,28 @@ def test_ctrl_c_that_a_library_turned_into_its_own_error(capsys):
         raise RuntimeError("export failed")
 
     assert guarded("splip export", fail) == OTHER
+
+
+def test_pillows_warnings_which_name_no_file_are_not_shown(tmp_path):
+    from odd_pictures import SHOWN
+
+    (tmp_path / "x.jpg").write_bytes(SHOWN["exif_cut.jpg"])
+    code = f"""import sys
+from splip.common.errors import guarded
+from splip.data.images import open_rgb
+guarded("splip", lambda: print(open_rgb({str(tmp_path / "x.jpg")!r}).size), debug=sys.argv[1] == "debug")"""
+    for mode, silent in (("", True), ("debug", False)):
+        done = subprocess.run([sys.executable, "-c", code, mode], capture_output=True, text=True)
+        assert done.stdout == "(40, 30)\n" and ("EXIF" not in done.stderr) == silent, done.stderr
+
+
+def test_a_warning_is_one_line_that_names_the_command():
+    code = """import sys, warnings
+from splip.common.errors import guarded
+def run():
+    warnings.warn("this CPU is slow\\n  in bf16", UserWarning)
+    return 0
+guarded("train.py", run, debug=sys.argv[1] == "debug")"""
+    for mode, said in (("", "train.py: warning: this CPU is slow in bf16\n"), ("debug", "UserWarning: this CPU")):
+        done = subprocess.run([sys.executable, "-c", code, mode], capture_output=True, text=True)
+        assert said in done.stderr and (mode or done.stderr == said), done.stderr

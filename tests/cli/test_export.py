@@ -43,8 +43,61 @@ def test_a_file_embeds_as_the_model_does(tmp_path, kind):
         assert (expected - other).abs().max() > 1e-3, "the two modalities embed alike: the test would prove nothing"
     assert about == {
         "modality": "sketch", "backbone": "tiny", "resolution": 48, "resize": "crop", "interpolation": "bicubic",
-        "mean": list(CLIP_MEAN), "std": list(CLIP_STD), "embed_dim": 32,
+        "mean": list(CLIP_MEAN), "std": list(CLIP_STD), "embed_dim": 32, "classes": CLASSNAMES,
     }
+
+
+ONNX = FORMATS[1]
+
+
+@pytest.mark.parametrize("kind", [ONNX])
+def test_an_onnx_file_names_its_input_its_output_and_the_batch(tmp_path, kind):
+    import onnx
+
+    export_encoder(make_model(), "photo", tmp_path / "photo.onnx")
+    graph = onnx.load(tmp_path / "photo.onnx").graph
+    shapes = {
+        value.name: [size.dim_param or size.dim_value for size in value.type.tensor_type.shape.dim]
+        for value in (*graph.input, *graph.output)
+    }
+    assert shapes == {"images": ["batch", 3, 48, 48], "embeddings": ["batch", 32]}
+
+
+@pytest.mark.parametrize("kind", [ONNX])
+def test_weights_that_no_onnx_file_holds_lie_beside_it(tmp_path, monkeypatch, kind):
+    models = {"small": make_model(), "large": make_model()}
+    for name, model in models.items():
+        monkeypatch.setattr(export, "LARGEST", 10_000 if name == "large" else 2**31)
+        for modality in ("sketch", "photo"):
+            (tmp_path / name).mkdir(exist_ok=True)
+            export_encoder(model, modality, tmp_path / name / f"{modality}.onnx")
+    assert not export.weights_beside(tmp_path / "small" / "photo.onnx")
+    (data,) = export.weights_beside(tmp_path / "large" / "photo.onnx")
+    whole, graph = (tmp_path / name / "photo.onnx" for name in models)
+    assert data.stat().st_size > 4 * graph.stat().st_size and graph.stat().st_size < whole.stat().st_size / 4
+    loaded, images = splip.load_model(tmp_path / "large"), torch.randn(3, 3, 48, 48)
+    wanted = models["large"].encode(images, "photo")
+    torch.testing.assert_close(loaded.encode(images, "photo"), wanted, rtol=0, atol=1e-5)
+
+    changed = bytearray(data.read_bytes())
+    changed[len(changed) // 2] ^= 64
+    data.write_bytes(changed)
+    assert splip.load_model(tmp_path / "large").identity != loaded.identity, "other weights, the same identity"
+
+    export_encoder(models["small"], "photo", graph)  # again, in its place
+    assert len(export.weights_beside(graph)) == 1 and export.weights_beside(graph) != [data]
+    data = export.weights_beside(graph)[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(export, "whole_file", lambda path: (_ for _ in ()).throw(OSError(28, "No space left", str(path))))
+        with pytest.raises(OSError, match="No space left"):
+            export_encoder(models["large"], "photo", graph)
+    assert export.weights_beside(graph) == [data], "a part of a file was left, or the one before is gone"
+    wanted = models["small"].encode(images, "photo")
+    torch.testing.assert_close(read_encoder(graph)[0](images), wanted, rtol=0, atol=1e-5)
+
+    data.unlink()
+    with pytest.raises(ValueError, match=r"cannot read .*photo\.onnx .its weights may lie in a \.data file beside it"):
+        splip.load_model(tmp_path / "large")
 
 
 def test_the_shipped_model_is_exported_for_any_number_of_images(tmp_path):

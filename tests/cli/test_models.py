@@ -82,8 +82,6 @@ import torch
 from torchvision.transforms import functional as F
 def grey(device):
     return (lambda images: images.flatten(1)), (lambda image: F.pil_to_tensor(image.resize((6, 6))).float() / 255)
-def wrong(device):
-    return 3
 """)
     words = ["--dataset-config-file", root / "data.yaml", "--output-dir", tmp_path / "out"]
     assert command("evaluate", "--encoder", f"{tmp_path / 'mine.py'}:grey", *words) == 0
@@ -124,7 +122,7 @@ def test_encoders_of_other_libraries(root, tmp_path, capsys):
         (["--encoder", "hf:x"], "--dataset-config-file is needed"),
         (["--encoder", "nowhere.py:f", "--dataset-config-file", "{data}"], "no file at"),
         (["--encoder", "json:nothing", "--dataset-config-file", "{data}"], "json has no nothing"),
-        (["--encoder", "json:dumps", "--dataset-config-file", "{data}"], "must return (encode, transform), got str"),
+        (["--encoder", "json:dumps", "--dataset-config-file", "{data}"], "got str: FILE.py:f is"),
         (["--encoder", "open_clip:ViT-B-32", "--dataset-config-file", "{data}"], "ARCHITECTURE:TAG_OR_FILE is wanted"),
         (["--model", "nowhere", "--dataset-config-file", "{data}"], "no model at 'nowhere'"),
         (["--model", "x", "--dataset-config-file", "{data}", "--trainer", "y"], "belong to --host"),
@@ -150,3 +148,48 @@ def test_a_pt2_file_needs_the_users_word_and_never_stands_for_a_run(root, tmp_pa
     (tmp_path / "config.yaml").write_text("TRAINER:\n  NAME: SpLIP\n")
     with pytest.raises(ValueError, match=r"is no folder of save_pretrained or of a run: there is no .*splip.json"):
         splip.load_model(tmp_path)
+
+
+PARTS = {  # body of f's file -> what is said of it
+    "no arguments": ("def f(): return 1", "f cannot be called with a device (too many positional arguments)"),
+    "two arguments": ("def f(device, size): return 1", "f cannot be called with a device (missing a required"),
+    "no function": ("f = 3", "f cannot be called with a device"),
+    "a model": ("def f(device): return torch.nn.Linear(3, 3)", "must return (encode, transform), got Linear"),
+    "three parts": ("def f(device): return len, len, len", "must return (encode, transform), got tuple"),
+    "a picture": ("def f(device): return flat, lambda p: p", "transform failed on a white and a red picture: it gave"),
+    "an array": ("def f(device): return flat, lambda p: np.asarray(p.resize((6, 6)))", "it gave a ndarray (6, 6, 3)"),
+    "bytes": ("def f(device): return flat, lambda p: tensor(p).byte()", "it gave a torch.uint8 tensor (3, 6, 6)"),
+    "a batch": ("def f(device): return flat, lambda p: tensor(p)[None]", "a torch.float32 tensor (1, 3, 6, 6)"),
+    "as it comes": ("def f(device): return flat, lambda p: F.pil_to_tensor(p).float()",
+                    "it gave shapes (3, 48, 64) and (3, 72, 40)"),
+    "a map": ("def f(device): return lambda i: i, tensor", "encode failed on a white and a red picture: it gave a"),
+    "an output": ("def f(device): return lambda i: (flat(i),), tensor", "it gave a tuple"),
+    "a mean": ("def f(device): return lambda i: flat(i).mean(0, keepdim=True), tensor", "of two images it gave a"),
+    "no number": ("def f(device): return lambda i: flat(i) / 0, tensor", "what it gave is not finite"),
+    "an error": ("def f(device): return torch.nn.Linear(7, 3), tensor", "encode failed on a white and a red picture"),
+}  # fmt: skip
+HEAD = """
+import numpy as np
+import torch
+from torchvision.transforms import functional as F
+flat = lambda images: images.flatten(1)
+tensor = lambda picture: F.pil_to_tensor(picture.resize((6, 6))).float() / 255 - 0.5
+"""
+
+
+@pytest.mark.parametrize("case", PARTS)
+def test_an_encoder_that_breaks_the_contract_is_told_which(root, tmp_path, capsys, case):
+    body, said = PARTS[case]
+    (tmp_path / f"broken_{abs(hash(case))}.py").write_text(HEAD + body)
+    words = ["--dataset-config-file", root / "data.yaml", "--output-dir", tmp_path / "out"]
+    assert command("evaluate", "--encoder", f"{tmp_path}/broken_{abs(hash(case))}.py:f", *words) == 2
+    err = capsys.readouterr().err
+    assert said in err and "FILE.py:f is a function f(device) that returns (encode, transform)" in err, err
+    assert len(err.splitlines()) == 1, err
+
+
+def test_the_contract_stands_in_the_docs():
+    from splip.models.contract import CONTRACT
+
+    page = " ".join((Path(__file__).parents[2] / "docs" / "EXTEND.md").read_text().split())
+    assert "".join(CONTRACT.split()) in page.replace("`", "").replace(" ", ""), CONTRACT

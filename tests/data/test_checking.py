@@ -6,7 +6,7 @@ import PIL
 import pytest
 from PIL import Image, PngImagePlugin
 
-from splip.data import images
+from splip.data import decode, images
 from splip.data.checking import check_images
 from splip.data.products import SHEET
 
@@ -26,7 +26,7 @@ def test_what_was_readable_is_looked_at_again_by_another_version(paths, monkeypa
     monkeypatch.setattr(PIL, "__version__", "0")
     assert [check_images(paths) for _ in range(2)] == [2, 0]
     monkeypatch.setattr(images, "READER", 0)
-    monkeypatch.setattr(images, "_readable", lambda: ("PNG",))
+    monkeypatch.setattr(decode, "_readable", lambda: ("PNG",))
     with pytest.raises(ValueError, match=r"b\.gif.*none of PNG"):
         check_images(paths)
 

@@ -124,11 +124,11 @@ def _(world):
 
 @case("new", "an AVIF that this Pillow cannot read, then Pillow is upgraded", r"OK: 1 new, 24 unchanged")
 def _(world):
-    from splip.data import images
+    from splip.data import decode
 
     Image.open(world.photo()).save(world.photo().with_name("new.avif"))
-    old = tuple(name for name in images._readable() if name != "AVIF")
-    with mock.patch.object(images, "_readable", lambda: old), mock.patch.object(PIL, "__version__", "10.3"):
+    old = tuple(name for name in decode._readable() if name != "AVIF")
+    with mock.patch.object(decode, "_readable", lambda: old), mock.patch.object(PIL, "__version__", "10.3"):
         first = index(world, world.data / "photo")
         assert "24 new, 1 unreadable" in first.out, first.out
         assert "24 unchanged, 1 unreadable" in index(world).out
@@ -137,17 +137,17 @@ def _(world):
 
 @case("new", "a photo that could not be read for want of memory", r"OK: 1 new, 23 unchanged")
 def _(world):
-    from splip.data import images
+    from splip.data import decode
 
-    plain, broken = images._to_rgb, []
+    plain, broken = decode._shown, []
 
-    def fail_once(image):
+    def fail_once(image, *how):
         if not broken:
             broken.append(image)
             raise MemoryError
-        return plain(image)
+        return plain(image, *how)
 
-    with mock.patch.object(images, "_to_rgb", fail_once):
+    with mock.patch.object(decode, "_shown", fail_once):
         first = index(world, world.data / "photo")
     assert "23 new, 1 unreadable" in first.out, first.out
     return index(world)

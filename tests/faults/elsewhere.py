@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Tuple
+from typing import List, NamedTuple, Tuple, Union
 
 DOWNLOAD, CHECK, SCRIPTS = "cli/test_data_download.py::", "cli/test_data_check.py::", "scripts/test_scripts.py::"
 RESUME, TRAINER, ROWS = "training/test_resume.py::", "training/test_trainer.py::", "data/test_row_cache.py::"
 BACKBONE, LISTING = "method/test_backbone.py::", "data/test_listing.py::"
 DATASETS = "datasets/test_benchmarks.py::"
+NEW = "new"  # not of the first list
 KILLS = "faults/test_kills.py::test_what_was_killed_ends_as_what_was_not"
 
 
 class Elsewhere(NamedTuple):
-    number: int
+    number: Union[int, str]
     what: str
     tests: Tuple[str, ...]  # below tests/
 
@@ -104,5 +105,26 @@ ELSEWHERE: List[Elsewhere] = [
     )),
     Elsewhere(191, "one of several processes fails", (
         "method/test_distributed.py::test_a_failure_in_one_process_ends_all_and_is_told_once",
+    )),
+    Elsewhere(NEW, "the cheap look and the real one differ on a damaged file", (
+        "data/test_decode.py::test_the_cheap_look_and_the_real_one_agree_on_damaged_files",
+    )),
+    Elsewhere(NEW, "threads that spin beside other programs", (
+        "cli/test_threads.py::test_threads_of_every_program_sleep_while_they_wait",
+        "cli/test_threads.py::test_what_the_user_set_stays",
+    )),
+    Elsewhere(NEW, "FAST=1 inherits bf16", (
+        SCRIPTS + "test_fast_takes_the_precision_that_is_faster_here_unless_told",
+    )),
+    Elsewhere(NEW, "a first step of minutes", (
+        "training/test_progress.py::test_a_slow_step_says_why_while_it_lasts_and_what_it_took",
+    )),
+    Elsewhere(NEW, "models tested on classes of their training", (
+        "cli/test_seen_classes.py::test_every_way_refuses_by_name_and_goes_on_where_it_is_meant",
+        "cli/test_seen_classes.py::test_the_model_that_ships_is_no_exception",
+        "cli/test_seen_classes.py::test_a_hosts_checkpoint_says_what_it_was_trained_on",
+    )),
+    Elsewhere(NEW, "the Space's requirements are older than promised", (
+        "scripts/test_space.py::test_the_space_has_the_packages_requirements",
     )),
 ]  # fmt: skip

@@ -17,6 +17,7 @@ import tempfile
 import time
 import zipfile
 from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple
 
@@ -25,6 +26,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from odd_pictures import SHOWN  # noqa: E402
 from PIL import Image  # noqa: E402
 
 HANG, MEMORY = 10.0, 2 * 2**30
@@ -87,6 +89,20 @@ def pictures() -> List[bytes]:
     return found
 
 
+def embeddings() -> List[bytes]:
+    rng, found = np.random.default_rng(0), []
+    names = np.array(["cat", "dog", "ice cream"])[np.arange(12) % 3]
+    for query, labels in ((np.float32, np.arange(12) % 3), (np.float16, names), (np.float64, names.astype("S"))):
+        out, arrays = io.BytesIO(), {"query": rng.standard_normal((12, 6)).astype(query)}
+        arrays["gallery"] = rng.standard_normal((12, 6)).astype(query)
+        (np.savez if query != np.float64 else np.savez_compressed)(
+            out, **arrays, query_labels=labels, gallery_labels=labels, query_instances=np.arange(12),
+            gallery_instances=np.arange(12),
+        )  # fmt: skip
+        found.append(out.getvalue())
+    return found
+
+
 def saved(value: object) -> bytes:
     out = io.BytesIO()
     torch.save(value, out)
@@ -110,14 +126,25 @@ def kinds(folder: Path) -> Dict[str, Kind]:
     from splip.models import checkpoints
     from splip.models.hosts import read_foreign
     from splip.models.pretrained import read
+    from splip.retrieval.features import read_features, score_features
     from splip.search.drawings import clean_drawing
     from splip.search.engines.store import LocalStore
     from splip.search.excludes import Excludes, as_lines
     from splip.training.options import merge_file
 
     def look(path: Path) -> None:
-        describe_image(path)
-        clean_drawing(open_rgb(path, at_least=16))
+        said = []
+        for reading in (describe_image, open_rgb, partial(open_rgb, at_least=16), partial(open_rgb, keep_alpha=True)):
+            try:
+                reading(path)
+                said.append("")
+            except ValueError as error:
+                said.append(str(error))
+        if len(set(map(bool, said))) > 1:
+            raise AssertionError(f"some ways of reading refuse it, some do not: {said}")
+        if said[0]:
+            raise ValueError(said[0])
+        clean_drawing(open_rgb(path, at_least=16, keep_alpha=True))
 
     def model(path: Path) -> None:
         (folder / "model").mkdir(exist_ok=True)
@@ -163,6 +190,8 @@ def kinds(folder: Path) -> Dict[str, Kind]:
     config = (HERE.parents[1] / "configs/trainers/SpLIP/hybrid.yaml").read_bytes()
     return {
         "image": Kind(pictures(), ".img", look),
+        "odd image": Kind([content for content in SHOWN.values() if len(content) < 20_000], ".img", look),
+        "embeddings": Kind(embeddings(), ".npz", lambda path: score_features(read_features(path))),
         "split file": Kind([b"wheel\ntree # x\npseudo: cat\n", "r\u00e4der\n".encode("utf-16")], ".txt", read_split),
         "config": Kind([config], ".yaml", lambda path: merge_file(get_cfg_default(), str(path))),
         "checkpoint": Kind([saved(state)], ".pt", lambda path: checkpoints.read(str(path))),

@@ -11,6 +11,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
 
 import cases_disk  # noqa: E402, F401  (adds to CASES)
 import cases_index  # noqa: E402, F401  (likewise)
+import cases_reports  # noqa: E402, F401  (likewise)
 from cases import CASES  # noqa: E402
 from elsewhere import ELSEWHERE  # noqa: E402
 from test_faults import judge  # noqa: E402

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cases_disk  # noqa: F401  (adds to CASES)
 import cases_index  # noqa: F401  (likewise)
+import cases_reports  # noqa: F401  (likewise)
 import pytest
 from cases import CASES
 from elsewhere import ELSEWHERE

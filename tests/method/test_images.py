@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from torchvision import transforms as T
 
-from splip.data import images
+from splip.data import decode
 from splip.data.images import IMAGE_SUFFIXES, MAX_PIXELS, describe_image, open_rgb
 from splip.data.transforms import LONGEST, to_pixels
 
@@ -109,8 +109,8 @@ BROKEN = {  # file: (content, what is said of it)
     "cut.jpg": (whole("JPEG")[:500], "Truncated"),
     "last5.jpg": (whole("JPEG")[:-200], "truncated"),
     "cut.webp": (whole("WEBP")[:-300], ""),
-    "document.jpg": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "its content is none of JPEG"),
-    "document.png": (b"%PDF-1.4\n", "its content is none of JPEG"),
+    "document.jpg": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "it is a PostScript file"),
+    "document.png": (b"%PDF-1.4\n", "it is a PDF document, which is not read: export it as PNG"),
 }
 
 
@@ -190,7 +190,7 @@ def test_documents_and_films_are_no_images():
 
 # ------------------------------------------------------------- the faster way for JPEG
 
-ways = pytest.mark.skipif(images.simplejpeg is None, reason="simplejpeg is not installed")
+ways = pytest.mark.skipif(decode.simplejpeg is None, reason="simplejpeg is not installed")
 JPEGS = {
     "4:2:0": {}, "4:4:4": {"subsampling": 0}, "4:2:2": {"subsampling": 1}, "progressive": {"progressive": True},
     "coarse": {"quality": 20}, "fine": {"quality": 100}, "restarts": {"restart_marker_blocks": 2},
@@ -211,10 +211,10 @@ def test_a_jpeg_has_pillows_pixels_whichever_way_it_is_decoded(tmp_path, monkeyp
     path = tmp_path / "x.jpg"
     (picture.convert("L") if kind == "grey" else picture).save(path, **JPEGS[kind])
     taken = []
-    decode = images._decode_jpeg
-    monkeypatch.setattr(images, "_decode_jpeg", lambda *a: taken.append(decode(*a)) or taken[-1])
+    whole = decode._decode_jpeg
+    monkeypatch.setattr(decode, "_decode_jpeg", lambda *a: taken.append(whole(*a)) or taken[-1])
     fast = np.asarray(open_rgb(path)).astype(int)
-    monkeypatch.setattr(images, "simplejpeg", None)
+    monkeypatch.setattr(decode, "simplejpeg", None)
     slow = np.asarray(open_rgb(path)).astype(int)
     assert taken[0] is not None and taken[1] is None, "one by either way"
     assert np.abs(fast - slow).max() <= 1, np.abs(fast - slow).max()
@@ -231,7 +231,7 @@ def test_what_is_not_an_ordinary_jpeg_goes_pillows_way(tmp_path, picture):
     (tmp_path / "cut.jpg").write_bytes(content[: len(content) // 2])
     for name in ("turned", "cmyk", "cut"):
         with Image.open(tmp_path / f"{name}.jpg") as opened:
-            assert images._decode_jpeg(tmp_path / f"{name}.jpg", opened) is None, name
+            assert decode._decode_jpeg(opened.fp, opened) is None, name
     assert open_rgb(tmp_path / "turned.jpg").size == (129, 171)
     with pytest.raises(ValueError, match=r"cut\.jpg'?: image file is truncated"):
         open_rgb(tmp_path / "cut.jpg")

@@ -216,6 +216,16 @@ def test_what_is_no_seed_is_refused_and_help_is_given(small, tmp_path, script):
     assert not calls and script in said and "SEED" in said.upper(), said
 
 
+@pytest.mark.parametrize("trainer, cfg", [("SpLIP", "vit_b32"), ("SpLIP", "vit_b32_note"), ("ClipPrompt", "vit_b32")])
+def test_fast_takes_the_precision_that_is_faster_here_unless_told(small, tmp_path, trainer, cfg):
+    """The configs ask for bf16, in which a CPU without units for it takes a minute for a step."""
+    for opts, wanted in (("", "auto"), ("TRAINER.PREC fp32", "fp32")):
+        env = {**small, "OUTPUT": str(tmp_path), "TRAINER": trainer, "CFG": cfg, "OPTS": opts}
+        calls, _ = record(env, "zs_quickdraw.sh", "1")
+        asked = train.setup_cfg(train.make_parser().parse_intermixed_args(calls[1][1:]))
+        assert asked.TRAINER.PREC == wanted, calls[1]
+
+
 def test_a_baseline_that_trains_nothing_is_tested_anew_elsewhere(small, tmp_path):
     env = {**small, "OUTPUT": str(tmp_path), "TRAINER": "FrozenCLIP LayerNormCLIP"}
     calls, _ = record(env, "gzs_tuberlin.sh", "4")

@@ -1,5 +1,7 @@
 """A small local task of mteb's own kind: its numbers are ours."""
 
+import warnings
+
 import pytest
 import torch
 from pictures import COLOURS, colour_model
@@ -71,3 +73,27 @@ def test_what_the_images_of_a_task_are():
     assert asked == ["sketch", "photo", "sketch", "sketch"]
     with pytest.raises(ValueError, match="items of an image or of words are wanted"):
         wrapped.encode([{"audio": []}], task_metadata=metadata, hf_split="test", hf_subset="default")
+
+
+@pytest.mark.parametrize("classes", [None, [], ["a thing that no task has"], ["Teddy-Bear", "cat", "pigeon"]])
+def test_a_task_with_classes_of_the_training_is_not_zero_shot(classes):
+    """A warning names them, and mteb's own tables know."""
+    from types import SimpleNamespace
+
+    from mteb.types import PromptType
+
+    from splip.search.mteb import MTEBModel
+
+    model = colour_model()
+    model.classes = classes
+    wrapped = MTEBModel(model)
+    seen = classes is not None and len(classes) == 3
+    known = {"SketchyI2IRetrieval", "TUBerlinT2IRetrieval"} if seen else None if classes is None else set()
+    assert wrapped.mteb_model_meta.training_datasets == known
+    task = SimpleNamespace(name="SketchyI2IRetrieval")
+    batches = [{"image": [Image.new("RGB", (8, 8))]}]
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        wrapped.encode(batches, task_metadata=task, hf_split="test", hf_subset="default", prompt_type=PromptType.query)
+    lines = [str(warning.message) for warning in said]
+    assert ["of its 125 classes were trained on (cat, teddy bear)" in line for line in lines] == [True] * seen, lines

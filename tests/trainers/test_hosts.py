@@ -197,6 +197,13 @@ def test_the_hosts_own_trainer_runs_and_is_evaluated(trainer, checkout, backbone
     results = read(tmp_path / "out")
     found = [results[key] for key in ("trainer", "seed", "epoch", "num_queries", "num_gallery")]
     assert found == [trainer, 1, 1, 2, 4]
+    assert results["seen_test_classes"] == (None if trainer == "VPT" else []), "which keeps no class names"
+    if trainer != "VPT":
+        (tmp_path / "other.txt").write_text(f"{SEEN[0]}\n{UNSEEN[0]}")
+        opts[1] = tmp_path / "other.txt"
+        host_words[-1] = tmp_path / "refused"
+        shown = python("-c", code, *host_words, *common, *opts, cwd=tested_in, status=2)
+        assert f"1 of the 2 test classes were trained on ({SEEN[0]})" in shown, shown[-2000:]
     gap, size = map(float, next(line for line in shown.splitlines() if line.startswith("GAP")).split()[1:])
     print(f"{trainer}: embeddings differ from its own forward pass by {gap:.1e}, their mean size is {size:.2f}")
     assert gap == 0 and size > 0

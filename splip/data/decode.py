@@ -1,0 +1,252 @@
+"""What an image file shows, as 8-bit RGB.
+
+One list of formats and suffixes for data sets, search and the app, whatever this machine's Pillow could open besides:
+some of Pillow's readers start other programs (EPS), others stand for films or documents.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+import zlib
+from functools import lru_cache, partial
+from typing import Any, BinaryIO, Callable, Dict, Optional, Tuple, Union
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from splip.data.contents import describe_content, only_pixels
+
+try:
+    import simplejpeg
+except ModuleNotFoundError:
+    simplejpeg = None
+
+FORMATS: Dict[str, Tuple[str, ...]] = {  # Pillow's names, with the suffixes that files of that kind have
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "MPO": (".mpo",),  # what some cameras write under .jpg, too
+    "PNG": (".png", ".apng"),
+    "GIF": (".gif",),
+    "WEBP": (".webp",),
+    "BMP": (".bmp", ".dib"),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "AVIF": (".avif",),  # Pillow 11.3 and newer
+}
+IMAGE_SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+MAX_PIXELS = 2**27  # of one image; what it takes to read one this large stays below 2 GB
+
+OPAQUE = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr")  # modes that Pillow converts right
+CLEAR = ("LA", "PA", "RGBA", "La", "RGBa")  # likewise, with transparency
+TURNS = {  # by EXIF's orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+SIDEWAYS = [TURNS[value] for value in (5, 6, 7, 8)]
+WIDE = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # grey of more than 8 bits, which Pillow would clip at 255
+
+
+def open_rgb(
+    source: Union[str, os.PathLike, BinaryIO], at_least: int = 0, keep_alpha: bool = False
+) -> Image.Image:
+    """The image in a file as RGB: upright as its EXIF says, transparent parts on white, 16-bit grey scaled to 8.
+
+    Of an animation or several pages, the first. Colour profiles are left alone, as CLIP's preprocessing does. What is
+    wrong with anything but the pixels (texts, profiles, EXIF) stops nothing, as in a viewer.
+
+    Args:
+        at_least: pixels of the shorter side that are needed; a much larger JPEG is decoded at an eighth, a quarter or
+            half of its size, several times as fast. 0 = as it is.
+        keep_alpha: an image with transparency is RGBA.
+
+    Raises:
+        ValueError: naming the file: it is not there, of no format in ``FORMATS``, damaged, larger than ``MAX_PIXELS``,
+            or holds values of no known range (32-bit grey, floating point) or colour space (Lab).
+    """
+    return _read(source, at_least, keep_alpha)[0]
+
+
+def describe_image(path: Union[str, os.PathLike]) -> Tuple[int, int]:
+    """(width, height) of the image that :func:`open_rgb` would return.
+
+    It is read in the same way, a large JPEG at an eighth of its size: cheaper signs (an end mark, checksums) do not
+    say what the reading will.
+
+    Raises:
+        ValueError: as :func:`open_rgb`.
+    """
+    return _read(path, 1, False)[1]
+
+
+def as_rgb(image: Image.Image, keep_alpha: bool = False) -> Image.Image:
+    """A picture at hand as :func:`open_rgb` would show its file.
+
+    Raises:
+        ValueError: its pixels have no known range (32-bit grey, floating point) or colour space.
+    """
+    ready = image.mode == "RGB" or (keep_alpha and image.mode == "RGBA")
+    if ready and "transparency" not in image.info and _turn(image) is None:
+        return image
+    return _shown(image, keep_alpha)
+
+
+def _read(source: Any, at_least: int, keep_alpha: bool) -> Tuple[Image.Image, Tuple[int, int]]:
+    """What :func:`open_rgb` returns, and its size in the file, upright."""
+    name = source if isinstance(source, (str, os.PathLike)) else getattr(source, "name", "that was sent")
+    try:
+        if name is not source:
+            return _read_file(source, at_least, keep_alpha)
+        if not stat.S_ISREG(os.stat(source).st_mode):  # a pipe would be waited for
+            raise ValueError("it is no file")
+        # never its path: of a TIFF that is to be turned Pillow would map wrong pixels into memory
+        with open(source, "rb") as file:
+            return _read_file(file, at_least, keep_alpha)
+    except Exception as error:  # Pillow's readers raise a different type for each way in which a file can be broken
+        raise ValueError(f"cannot read image {os.fspath(name)!r}: {_reason(error)}") from error
+
+
+def _read_file(file: BinaryIO, at_least: int, keep_alpha: bool) -> Tuple[Image.Image, Tuple[int, int]]:
+    try:
+        return _decode(file, at_least, keep_alpha)
+    except UnidentifiedImageError as error:
+        what = describe_content(file)
+        if what:
+            raise ValueError(what) from error
+        bare = only_pixels(file)  # where it is a PNG or a JPEG
+        if bare is None:
+            raise
+    except (ValueError, SyntaxError, OSError, EOFError, IndexError, TypeError, struct.error, zlib.error):
+        bare = only_pixels(file)
+        if bare is None:
+            raise
+    return _decode(bare, at_least, keep_alpha)
+
+
+def _decode(file: BinaryIO, at_least: int, keep_alpha: bool) -> Tuple[Image.Image, Tuple[int, int]]:
+    with Image.open(file, formats=_readable()) as image:
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise ValueError(f"its {width:,} x {height:,} pixels are more than {MAX_PIXELS:,}")
+        if image.format == "JPEG" and not at_least:
+            decoded = _decode_jpeg(file, image)
+            if decoded is not None:
+                return decoded, decoded.size
+        drafted = None
+        if at_least and image.mode in ("RGB", "L"):
+            scale = 2 * at_least / min(width, height)  # twice, so that the resize that follows has something to do
+            if scale < 1:
+                drafted = image.draft(None, (max(1, int(width * scale)), max(1, int(height * scale))))
+        shown = _shown(image, keep_alpha)
+        if drafted is None:
+            return shown, shown.size
+        return shown, (height, width) if _turn(image) in SIDEWAYS else (width, height)
+
+
+def _decode_jpeg(file: BinaryIO, opened: Image.Image) -> Optional[Image.Image]:
+    """The same pixels as Pillow's from the same libjpeg-turbo, 1.4 times as fast (benchmarks/loading.py), where
+    simplejpeg is installed; None where Pillow has to do it: turned, in other colours, or anything but whole.
+    """
+    if simplejpeg is None or opened.mode not in ("RGB", "L") or _turn(opened) is not None:
+        return None
+    at = file.tell()
+    file.seek(0)
+    content = file.read()
+    file.seek(at)
+    try:
+        pixels = simplejpeg.decode_jpeg(content, strict=True)
+    except ValueError:
+        return None
+    return Image.fromarray(pixels) if pixels.shape[1::-1] == opened.size else None
+
+
+@lru_cache(maxsize=1)
+def _readable() -> Tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)  # a Pillow may be built without some of them
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return f"its content is none of {', '.join(_readable())}, or damaged from the start"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror  # without the path, which stands before it
+    return str(error) or type(error).__name__
+
+
+def _require_mode(image: Image.Image) -> None:
+    if image.mode == "I" and image.format not in ("PNG", "PPM"):  # of these, Pillow gives 0 to 65535
+        raise ValueError("32-bit grey values have no known range; save it with 8 or 16 bits")
+    if image.mode not in (*OPAQUE, *CLEAR, *WIDE):
+        raise ValueError(f"pixels of mode {image.mode!r} have no known range as RGB; save it with 8 or 16 bits")
+
+
+def _turn(image: Image.Image) -> Optional[Image.Transpose]:
+    """How a picture is turned upright; None where its EXIF says nothing that can be understood."""
+    try:
+        return TURNS.get(image.getexif().get(0x0112, 1))
+    except Exception:  # EXIF is written by anything, and Pillow's reader raises a type for each way it is broken
+        return None
+
+
+def _shown(image: Any, keep_alpha: bool) -> Image.Image:
+    """A new picture, RGB or (with transparency that is to be kept) RGBA, upright, without any of what else is known of
+    ``image``: nobody can turn it twice.
+    """
+    _require_mode(image)
+    clear = _clear_colour(image)  # before it is loaded
+    image.load()
+    if clear is None and image.mode not in (*CLEAR, *WIDE):
+        shown = image.convert("RGB")
+    else:
+        converted = _wide(image, clear) if image.mode in WIDE else partial(_rgba, clear=clear)
+        kept = keep_alpha and (clear is not None or image.mode in CLEAR)
+        shown = Image.new("RGBA" if kept else "RGB", image.size)
+        rows = max(1, 2**22 // image.width)  # at a time: four copies of a large picture are too much memory
+        for top in range(0, image.height, rows):
+            strip = converted(image.crop((0, top, image.width, min(top + rows, image.height))))
+            if strip.mode == "RGBA" and not kept:
+                strip = Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip).convert("RGB")
+            shown.paste(strip, (0, top))
+    turn = _turn(image)
+    shown = shown.transpose(turn) if turn is not None else shown
+    shown.info = {}
+    return shown
+
+
+def _clear_colour(image: Any) -> Any:
+    """The colour of a picture that is not drawn, in the range that its pixels have once they are loaded; None."""
+    clear, tile = image.info.get("transparency"), getattr(image, "tile", None)
+    layout = tile[0][3] if tile and isinstance(tile[0][3], str) else ""
+    if isinstance(clear, tuple) and (layout == "RGB;16B" or max(clear) > 255):  # Pillow keeps the high bytes alone
+        return tuple(value >> 8 for value in clear)
+    if layout in ("L;2", "L;4") and isinstance(clear, int):  # which it spreads over 0 to 255
+        return (clear * 255 // (3 if layout == "L;2" else 15)) & 255
+    return clear
+
+
+def _rgba(strip: Image.Image, clear: Any) -> Image.Image:
+    if clear is not None:
+        strip.info["transparency"] = clear
+    return (strip.convert("LA") if strip.mode == "La" else strip).convert("RGBA")  # Pillow's only way from La
+
+
+def _wide(image: Any, clear: Any) -> Callable[[Image.Image], Image.Image]:
+    """How strips of 16-bit grey (or what a TIFF has of bits) are shown: black to white over the whole range."""
+    white, inverted = 2**16 - 1, False
+    if image.format == "TIFF":
+        white = 2 ** min(16, int(np.max(image.tag_v2.get(258, 16)))) - 1  # BitsPerSample
+        inverted = image.tag_v2.get(262) == 0  # PhotometricInterpretation: 0 is white; Pillow turns 8 bits only
+    table = ((np.arange(2**16).clip(max=white) * 255 + white // 2) // white).astype(np.uint8)
+    table = 255 - table if inverted else table
+
+    def converted(strip: Image.Image) -> Image.Image:
+        grey = np.asarray(strip)
+        shown = Image.fromarray(table[grey])
+        if not isinstance(clear, int):
+            return shown.convert("RGB")
+        alpha = Image.fromarray(np.where(grey == clear, 0, 255).astype(np.uint8))
+        return Image.merge("LA", [shown, alpha]).convert("RGBA")
+
+    return converted
