@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     features = read_features(args.features)
     for line in remarks(features):
         print(line)
-    metrics = score_features(features, args.device)
+    metrics = score_features(features, args.device or None)
     print(f"{len(features.query):,} queries, {len(features.gallery):,} in the gallery, percent:")
     for group, named in metrics.items():
         print(results.table({group: named}) if group in ("min_r_k", "category") else

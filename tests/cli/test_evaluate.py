@@ -59,17 +59,20 @@ def test_what_was_trained_on_is_not_tested_as_unseen(folder_run, tmp_path, capsy
     run, root = folder_run
     other = "DATASET.SPLIT", root / "other.txt"
     assert evaluate("--run", run, "--output-dir", tmp_path / "no", *other) == 2
-    assert f"{run}: 1 of the classes that are tested as unseen were trained on: tri" in capsys.readouterr().err
+    assert "1 of the 2 test classes were trained on (tri)" in capsys.readouterr().err
     assert not (tmp_path / "no" / "results.json").exists()
     cli.main(["export", "--model", str(run), "--format", "pretrained", "--output", str(tmp_path / "saved")])
     data = tmp_path / "data.yaml"
     data.write_text(f"DATASET:\n  NAME: SBIRFolder\n  ROOT: {root}\n  SPLIT: {root / 'other.txt'}\n")
     words = "--model", tmp_path / "saved", "--dataset-config-file", data, "DATALOADER.NUM_WORKERS", 0
-    assert evaluate(*words, "--output-dir", tmp_path / "shared") == 0
-    assert "Not zero-shot: 1 of the classes that are tested as unseen were trained on: tri" in capsys.readouterr().out
-    assert json.loads((tmp_path / "shared" / "results.json").read_text())["trained_on"] == ["tri"]
+    assert evaluate(*words, "--output-dir", tmp_path / "shared") == 2
+    assert not (tmp_path / "shared" / "config.yaml").exists(), "a folder of nothing"
+    for way, out in ((words, "shared"), (("--run", run, *other), "again")):
+        assert evaluate(*way, "--output-dir", tmp_path / out, "--allow-seen") == 0
+        assert "Not zero-shot: 1 of the 2 test classes were trained on (tri)" in capsys.readouterr().out
+        assert json.loads((tmp_path / out / "results.json").read_text())["seen_test_classes"] == ["tri"]
     assert evaluate(*words, "DATASET.SPLIT", root / "unseen.txt", "--output-dir", tmp_path / "fine") == 0
-    assert "trained_on" not in json.loads((tmp_path / "fine" / "results.json").read_text())
+    assert json.loads((tmp_path / "fine" / "results.json").read_text())["seen_test_classes"] == []
 
 
 @pytest.mark.parametrize(

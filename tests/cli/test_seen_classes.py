@@ -123,7 +123,7 @@ def test_the_model_that_ships_is_no_exception(tmp_path, capsys):
             draw(tmp_path / "data" / kind / name / "1.png", 5, kind)
     (tmp_path / "split.txt").write_text("\n".join(names))
     (tmp_path / "data.yaml").write_text(f'DATASET:\n  NAME: "SBIRFolder"\n  ROOT: "{tmp_path / "data"}"\n{ALONE}')
-    words = ["evaluate", "--model", "splip-hybrid", "--dataset-config-file", tmp_path / "data.yaml"]
+    words = ["evaluate", "--model", "splip-search", "--dataset-config-file", tmp_path / "data.yaml"]
     last = ["DATASET.SPLIT", tmp_path / "split.txt"]
     assert command(*words, "--output-dir", tmp_path / "out", *last) == 2
     assert f"1 of the 2 test classes were trained on ({names[0]})" in capsys.readouterr().err

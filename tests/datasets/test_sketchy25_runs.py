@@ -63,6 +63,9 @@ def test_one_model_is_tested_in_other_settings(run, again, words):
     assert (left["trainer"], left["seed"], left["epoch"]) == ("LayerNormCLIP", 1, 1)
     trained = json.loads((run / "results.json").read_text())
     assert left["metrics"] != trained["metrics"]
+    meant = 21 if "TEST_CLASSES seen" in words else 0
+    print(left["seen_test_classes"], left["split"])
+    assert len(left["seen_test_classes"]) == meant and trained["seen_test_classes"] == []
 
 
 def test_what_every_query_scores_is_kept(run):
@@ -77,9 +80,9 @@ def test_what_every_query_scores_is_kept(run):
 
 def test_classes_that_the_run_was_trained_on_are_not_called_unseen(again, capsys):
     assert again("DATASET.TEST_CLASSES", "pseudo_unseen") == 2
-    assert "10 of the classes that are tested as unseen were trained on" in capsys.readouterr().err
+    assert "10 of the 10 test classes were trained on" in capsys.readouterr().err
     assert again("DATASET.SPLIT", "sketchy_25_sake") == 2
-    assert "of the classes that are tested as unseen were trained on" in capsys.readouterr().err
+    assert "of the 25 test classes were trained on" in capsys.readouterr().err
     assert again("DATASET.SPLIT", "sketchy_25_sake", "DATASET.TEST_CLASSES", "seen") == 2
     assert "TEST_CLASSES seen, but the model was not trained on " in capsys.readouterr().err
 
