@@ -26,7 +26,7 @@ def is_sheet(path: Union[str, os.PathLike]) -> bool:
     try:
         with Image.open(path, formats=["PNG"]) as image:
             return image.info.get("Software") == MARK
-    except OSError:
+    except (OSError, ValueError):  # not there, no PNG, or one whose texts Pillow does not unpack
         return False
 
 
