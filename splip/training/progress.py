@@ -71,7 +71,7 @@ def why_slow(cfg: Any, precision: str, device: torch.device) -> List[str]:
     if cfg.TRAINER.COMPILE:
         found.append("TRAINER.COMPILE compiles the loss, which takes minutes and is done once")
     if device.type == "cuda":
-        return found
+        return found or ["a GPU's first step also sets it up"]
     slowdown = precisions.bf16_slowdown() if precision == "bf16" else 1.0
     if slowdown > 1.5:
         found.append(
