@@ -71,7 +71,7 @@ def why_slow(cfg: Any, precision: str, device: torch.device) -> List[str]:
     if cfg.TRAINER.COMPILE:
         found.append("TRAINER.COMPILE compiles the loss, which takes minutes and is done once")
     if device.type == "cuda":
-        return found
+        return found or ["a GPU's first step also sets it up"]
     if precision == "bf16" and not precisions.has_bf16_units():
         found.append("this CPU has no units for bf16, and computes it many times as slowly: TRAINER.PREC auto or fp32")
     load, cores = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0, os.cpu_count() or 1
