@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # the names that __getattr__ below finds, for editors and typ
     from splip.search.index import Index
     from splip.training.config import extend_cfg
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 __all__ = ["Index", "RetrievalModel", "SpLIP", "SpLIPConfig", "extend_cfg", "load_clip", "load_model", "preprocess"]
 
 _HOMES = {

@@ -42,9 +42,6 @@ def triplet_loss(
     return F.relu(violation).mean()
 
 
-
-
-
 def batch_triplet_loss(
     sketch: Tensor, positive: Tensor, photos: Tensor, margin: Tensor, allowed: Tensor, kind: str, negatives: str
 ) -> Tensor:

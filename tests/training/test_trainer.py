@@ -389,8 +389,8 @@ def test_results_hold_what_tables_need(config, tmp_path):
     left = saved(trainer)
     assert list(left) == [
         "trainer", "dataset", "setting", "split", "gallery", "backbone", "seed", "epoch", "num_queries",
-        "num_gallery", "metrics", "selection", "precision", "preprocessing", "method", "versions", "identity", "config",
-        "seconds", "prompt_cosines", "seen_test_classes", "swapped",
+        "num_gallery", "num_test_classes", "metrics", "selection", "precision", "preprocessing", "method", "versions",
+        "identity", "config", "seconds", "prompt_cosines", "seen_test_classes", "swapped",
     ]  # fmt: skip
     wanted = ("SpLIP", "TinySBIR", "zs", "unseen", 1, 2, 8, 8, "last")
     keys = ("trainer", "dataset", "setting", "gallery", "seed", "epoch", "num_queries", "num_gallery",
