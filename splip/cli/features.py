@@ -64,7 +64,7 @@ def _result(path: Path, features: Features, metrics: Metrics, seed: int) -> Dict
     asked = set(features.labels[0])
     return {
         "trainer": path.stem, "dataset": DATASET, "setting": "fg" if features.instances else "zs",
-        "split": {"name": path.name, "tested": len(asked)}, "gallery": f"{len(features.gallery)} items",
+        "split": {"name": path.name}, "num_test_classes": len(asked), "gallery": f"{len(features.gallery)} items",
         "backbone": "", "seed": seed, "epoch": 0, "num_queries": len(features.query),
         "num_gallery": len(features.gallery), "metrics": metrics, "selection": "", "versions": versions(),
         "seen_test_classes": None,

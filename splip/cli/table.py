@@ -113,7 +113,7 @@ def seen(result: dict) -> str:
     found = result.get("seen_test_classes", [])
     if found is None:
         return "not known"
-    return f"{len(found)} of {result['split'].get('tested', '?')} test classes" if found else ""
+    return f"{len(found)} of {result.get('num_test_classes', '?')} test classes" if found else ""
 
 
 def switches(result: dict) -> str:

@@ -126,7 +126,7 @@ class SBIRDataset(DatasetBase):
         self.setting, self.gallery_name, self.overlap = setting, gallery_name, overlap
         self.seen, self.unseen = sorted(seen), sorted(unseen)
         self.tested = self.unseen if tested is None else sorted(tested)
-        self.split = {**describe_split(split_name, seen, unseen), "tested": len(self.tested)}
+        self.split = describe_split(split_name, seen, unseen)
         _check_lists(seen, unseen, pseudo_unseen, setting, overlap)
 
         held = set(pseudo_unseen) if hold_out else set()

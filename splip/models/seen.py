@@ -50,7 +50,7 @@ def require_unseen(
         raise ValueError(f"DATASET.TEST_CLASSES seen, but the model was not trained on {', '.join(some(never))}")
     if not seen:
         return seen
-    said = f"{len(seen)} of the {len(tested)} test classes were trained on ({', '.join(some(seen))})"
+    said = f"{len(seen)} of the {len(tested | set(seen))} test classes were trained on ({', '.join(some(seen))})"
     if not (allowed or dataset.overlap or set(seen) <= meant):
         raise ValueError(
             f"{said}: what is measured would not be zero-shot. Where it is meant, --allow-seen tests all the same, and "

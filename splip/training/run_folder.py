@@ -156,6 +156,7 @@ class RunFolder:
                 "seed": self.seed,
                 "epoch": epoch,
                 **count,
+                "num_test_classes": len({*data.tested, *(outcome.extra["seen_test_classes"] or ())}),  # or objects
                 "metrics": outcome.metrics,
                 "selection": "pseudo_unseen" if cfg.TEST.FINAL_MODEL == "best_val" else "last",
                 "precision": self.precision,

@@ -17,7 +17,7 @@ from tiny_sbir import tiny_cfg, write_images
 
 from splip.common.modalities import PHOTO
 from splip.data.base import SBIRDatum
-from splip.data.images import open_rgb
+from splip.data.images import READER, open_rgb
 from splip.data.transforms import Preprocessing
 from splip.data.triplets import ImageDataset
 from splip.engine import build_trainer, set_random_seed
@@ -66,7 +66,7 @@ def test_a_second_run_reads_nothing_and_gets_the_same_pixels(files, tmp_path):
     second = fill([files[3], files[4], files[0], files[3]], tmp_path / "cache")  # another list, one item twice
     assert second.dataset.read == ["4.png"], second.dataset.read
     assert_right(second)
-    assert os.path.getsize(tmp_path / "cache" / f"pixels2_{SIZE}.raw") == 5 * SIZE * SIZE * 3
+    assert os.path.getsize(tmp_path / "cache" / f"pixels{READER}_{SIZE}.raw") == 5 * SIZE * SIZE * 3
 
 
 def test_sizes_and_specs_do_not_mix(files, tmp_path):
@@ -97,7 +97,7 @@ def test_an_interrupted_build_goes_on_where_it_stopped(files, tmp_path, monkeypa
     with pytest.raises(ValueError, match=r"cannot read image .*4\.png"):
         fill(files, tmp_path / "cache")
     (tmp_path / "images" / "4.png").write_bytes(good)
-    raw, index = (tmp_path / "cache" / f"pixels2_{SIZE}.{end}" for end in ("raw", "jsonl"))
+    raw, index = (tmp_path / "cache" / f"pixels{READER}_{SIZE}.{end}" for end in ("raw", "jsonl"))
     assert len(index.read_text().splitlines()) == 4
     raw.write_bytes(raw.read_bytes() + b"\x07" * 100)  # killed in the middle of an image ...
     again = fill(files, tmp_path / "cache")
@@ -123,7 +123,7 @@ def test_processes_share_a_folder(files, tmp_path):
     for process in others:
         process.join()
     assert [process.exitcode for process in others] == [0, 0, 0]
-    lines = (tmp_path / "cache" / f"pixels2_{SIZE}.jsonl").read_text().splitlines()
+    lines = (tmp_path / "cache" / f"pixels{READER}_{SIZE}.jsonl").read_text().splitlines()
     assert len(lines) == len(set(lines)) == 5, lines
 
 
@@ -141,7 +141,7 @@ def test_a_full_disk_is_said_before_and_while_writing(files, tmp_path, monkeypat
         with pytest.raises(OSError, match=r"5 arrays of 16 x 16 x 3 need 0\.00 GB in .*, where 0\.00 GB are free"):
             fill(files, tmp_path / "cache")
     if os.path.exists("/dev/full"):  # every write to it meets a full disk
-        os.symlink("/dev/full", tmp_path / "cache" / f"pixels2_{SIZE}.raw")
+        os.symlink("/dev/full", tmp_path / "cache" / f"pixels{READER}_{SIZE}.raw")
         with pytest.raises(OSError, match=r"cannot write to .*cache \(.*No space left.*\); what was written before is"):
             fill(files, tmp_path / "cache")
 
@@ -158,5 +158,5 @@ def test_a_run_from_the_cache_is_the_same_run(tmp_path):
         history = json.loads((tmp_path / f"out{len(losses)}" / "history.json").read_text())
         losses.append((history[0]["loss"], history[0]["val"]))
     assert losses[0] == losses[1] == losses[2], losses
-    lines = (tmp_path / "cache" / "pixels2_48.jsonl").read_text().splitlines()
+    lines = (tmp_path / "cache" / f"pixels{READER}_48.jsonl").read_text().splitlines()
     assert len(lines) == 32, len(lines)  # 16 seen classes' sketches and as many photos, in training or validation
