@@ -1,5 +1,5 @@
-"""Data sets of sketch-based retrieval, registered with the engine (Dassl, or the built-in one) by being imported; those
-of other packages, too. They lie at the top of a checkout and are imported as ``splip.datasets``.
+"""Data sets for sketch-based retrieval. The import registers them, and those of other packages, with the engine (Dassl
+or the built-in one). They are at the top of a checkout and are imported as ``splip.datasets``.
 """
 
 if __name__ != "splip.datasets":

@@ -1,6 +1,6 @@
-"""What the published data sets (Sketchy, TU-Berlin, QuickDraw) share: class lists, galleries, reading them.
+"""Shared code of the published data sets (Sketchy, TU-Berlin, QuickDraw): class lists, galleries, reading.
 
-docs/DATASETS.md says where their files go, and what each split, gallery and switch is.
+docs/DATASETS.md explains where their files go, and each split, gallery and option.
 """
 
 from __future__ import annotations
@@ -58,24 +58,24 @@ from splip.datasets.targets import (
 
 
 class Benchmark(SBIRDataset):
-    """A published data set below ``DATASET.ROOT``; a subclass says which.
+    """A published data set in ``DATASET.ROOT``; each subclass is one data set.
 
     - ``DATASET.SETTING``: ``zs``, ``gzs``, ``cross`` and, for Sketchy, ``fg``; ``DATASET.GALLERY`` is one of the
-      setting's rules (:mod:`splip.data.galleries`). In ``fg`` both galleries are always measured, and the
-      rule says which one's Acc@1 selects the model.
+      setting's rules (:mod:`splip.data.galleries`). In ``fg`` both galleries are always evaluated, and the
+      rule chooses the gallery whose Acc@1 selects the model.
     - ``DATASET.SPLIT``: a shipped list of unseen classes, or a text file; the archive's other classes are seen.
-    - ``DATASET.TARGET`` (``cross``): another data set's list. Training is on the seen classes here, testing on
-      that list's classes there, by one of the rules of :func:`splip.datasets.targets.without_trained`.
-    - ``DATASET.SUBSET`` (Sketchy): the part of it that a shipped list names (:mod:`splip.datasets.subsets`).
+    - ``DATASET.TARGET`` (``cross``): a list of another data set. Training uses the seen classes of this one. The test
+      uses that list's classes of the other one, by a rule of :func:`splip.datasets.targets.without_trained`.
+    - ``DATASET.SUBSET`` (Sketchy): only the images of a shipped list (:mod:`splip.datasets.subsets`).
     - ``DATASET.TEST_CLASSES`` (``zs``, ``fg``): other classes to test on (:func:`splip.data.galleries.choose_test`).
-    - ``DATASET.PHOTOS`` (Sketchy): its original photos stand in the archive twice; each ``once``, or as in ``zse``;
-      ``original``: without the photos that were added to them, which mirrors lack.
-    - ``DATASET.FILE_LISTS``: take the images that ZSE-SBIR's lists name, not all that the folders hold.
+    - ``DATASET.PHOTOS`` (Sketchy): the archive has its original photos twice. ``once``: use each once; ``zse``: as in
+      ZSE-SBIR; ``original``: without the photos that were added later, which mirrors lack.
+    - ``DATASET.FILE_LISTS``: use the images in ZSE-SBIR's lists, not all images in the folders.
     - ``DATASET.EXTRA_SKETCHES`` (not in ``fg``): more training sketches of seen classes (:mod:`splip.datasets.extra`).
 
     Raises:
-        ValueError: a key has another value, a folder or file of the data is missing, or a class has no
-            sketch or photo; what was looked for is named.
+        ValueError: a key has an invalid value, a folder or file of the data is missing, or a class has no
+            sketch or photo; the message names what is missing.
     """
 
     archive: Archive
@@ -107,7 +107,7 @@ class Benchmark(SBIRDataset):
             split_name += f" -> {name_split(node.TARGET, target.family, source.subset)}"
         else:
             parts, tested, words = choose_test(parts, which, unseen, held, node.GALLERY_SEED)
-        if extra:  # after the test is chosen: they train, and never ask
+        if extra:  # after the test classes are chosen: only for training, never queries
             parts["train"] = [*parts["train"], *read_extra(node, self.archive, split.seen, [*unseen, *held])]
         gallery = which if rule == "unseen" else rule
         super().__init__(
@@ -124,21 +124,21 @@ class Benchmark(SBIRDataset):
         )
 
     def load_image(self, datum: SBIRDatum) -> Image.Image:
-        """The RGB picture, drawn where its file holds strokes, composed where it is a scene (Sketchmoji's photos)."""
+        """The RGB image: strokes are drawn, and scenes (Sketchmoji's photos) are composed."""
         return show(datum.impath, datum.spec) if isinstance(datum.spec, Scene) else super().load_image(datum)
 
 
 def read_images(
     archive: Archive, split: Split, source: Source, classes: Iterable[str], fine: bool = False
 ) -> List[ClassFolder]:
-    """The archive's images, and a line that says how many there are.
+    """Read the archive's images, and print how many there are.
 
     Args:
-        classes: those that are needed, each with sketches and photos.
-        fine: only the photos that were drawn, and without the sketches whose photo is missing (a warning tells).
+        classes: required classes; each must have sketches and photos.
+        fine: only photos that have sketches, and only sketches that have their photo (a warning counts the others).
 
     Raises:
-        ValueError: as `find_archive`, `read_folders`, `find_lists` and `read_lists`; a listed image is
+        ValueError: as `find_archive`, `read_folders`, `find_lists` and `read_lists`; or a listed image is
             missing, or one of `classes` is empty.
     """
     part = source.subset and SUBSETS[source.subset].archive == archive
@@ -165,7 +165,7 @@ def read_images(
 
 
 def _listed(archive: Archive, folder: Path, split: Split, source: Source, drawn: bool) -> List[ClassFolder]:
-    """What the folders hold, or what ZSE-SBIR's lists name."""
+    """The images in the folders, or those in ZSE-SBIR's lists."""
     if not source.file_lists:
         return read_folders(archive, folder, source.photos, drawn)
     lists = find_lists(archive, folder, source.file_lists, split.name)
@@ -179,7 +179,7 @@ def _listed(archive: Archive, folder: Path, split: Split, source: Source, drawn:
 
 
 def make_items(class_folders: Iterable[ClassFolder], fine: bool = False) -> List[SBIRDatum]:
-    """Every image as the data sets want it; fine-grained with the photo that it is or shows."""
+    """Convert each image to an SBIRDatum. If ``fine``, its instance is the photo that it is or shows."""
     return [
         SBIRDatum(
             os.path.join(class_folder.path, name),

@@ -15,22 +15,22 @@ from splip.data.classes import normalise, read_shipped
 from splip.data.listing import list_classes
 from splip.data.strokes import PEN, Pen, StrokeSpec, has_strokes, list_lines
 
-# QuickDraw's words for classes that others call otherwise; where a data set has a class of the word's own name, that.
+# QuickDraw's words for classes with another name elsewhere. A class with exactly the word's name has priority.
 WORDS = {"motorbike": "motorcycle", "crocodile": "crocodilian", "the eiffel tower": "eiffel tower"}
 
 
 def read_extra(node: Any, archive: Archive, seen: Iterable[str], tested: Iterable[str]) -> List[SBIRDatum]:
-    """Sketches of the `seen` classes below ``DATASET.EXTRA_SKETCHES``: ``<class>.ndjson`` or ``<class>/*``.
+    """Sketches of the `seen` classes in ``DATASET.EXTRA_SKETCHES``: ``<class>.ndjson`` or ``<class>/*``.
 
     Args:
         node: ``cfg.DATASET``.
-        seen: classes that are trained on.
-        tested: classes of queries, in the test or where the model is selected: none of their drawings is read, even
-            of a seen one.
+        seen: training classes.
+        tested: classes of queries in the test or in model selection. Their drawings are never read, even if the class
+            is seen.
 
     Raises:
-        ValueError: no such folder; it has nothing of these classes; a class is there twice; a file's drawings are of
-            another class than its name says, or cannot be drawn; or a stroke key is set, and nothing is drawn by it.
+        ValueError: no such folder; it has none of these classes; a class is there twice; a file's drawings are of
+            another class than its name, or cannot be drawn; or a stroke key is set but no strokes are drawn.
     """
     folder, at_most = Path(node.EXTRA_SKETCHES).expanduser(), node.EXTRA_PER_CLASS
     if at_most < 0:

@@ -25,17 +25,17 @@ class SBIRFolder(SBIRDataset):
     """``<root>/sketch/<class>/*`` and ``<root>/photo/<class>/*``, in any format of :mod:`splip.data.images`;
     ``<root>/sketch/<class>.ndjson`` holds a class's sketches as strokes (:mod:`splip.data.strokes`).
 
-    ``DATASET.SPLIT`` is a text file with the unseen classes, one a line (``#`` starts a comment). A line
-    ``pseudo: <class>`` marks a seen class that ``TEST.FINAL_MODEL best_val`` may hold out. Settings: ``zs``
+    ``DATASET.SPLIT`` is a text file with the unseen classes, one per line (``#`` starts a comment). A line
+    ``pseudo: <class>`` marks a seen class that ``TEST.FINAL_MODEL best_val`` can hold out. Settings: ``zs``
     and ``gzs`` with its galleries (:mod:`splip.data.galleries`).
 
-    ``Hot-Air_Balloon`` and ``hot air balloon`` are one class, in folders and in the list
-    (:func:`splip.data.classes.spelling`). Files that are no images are left out, and counted aloud.
+    ``Hot-Air_Balloon`` and ``hot air balloon`` are the same class, in folders and in the list
+    (:func:`splip.data.classes.spelling`). Files that are not images are skipped; their number is printed.
 
     Raises:
-        ValueError: a folder or the split file is missing, the split names a class that is not there, two folders of a
-            modality are one class, a class has no images, the setting is another one, or a class cannot be trained or
-            ranked on (:class:`SBIRDataset`).
+        ValueError: a folder or the split file is missing, the split names a class that does not exist, two folders of a
+            modality are the same class, a class has no images, the setting is another one, or a class cannot be used
+            for training or ranking (:class:`SBIRDataset`).
     """
 
     def __init__(self, cfg) -> None:
@@ -69,7 +69,7 @@ def _scan(root: Path, domain: int, strokes: Sequence[Path] = (), pen: Pen = PEN)
     layout = f"expected {root}/sketch/<class>/* and {root}/photo/<class>/*"
     if not folder.is_dir():
         raise ValueError(f"no folder {folder}: {layout}")
-    found: Dict[str, str] = {}  # class -> its folder
+    found: Dict[str, str] = {}  # class -> folder
     items: List[SBIRDatum] = []
     skipped: Counter = Counter()
     for name, files in list_classes(folder).items():
@@ -98,6 +98,6 @@ def _scan(root: Path, domain: int, strokes: Sequence[Path] = (), pen: Pen = PEN)
 
 
 def _what_else(folder: Path) -> str:
-    """What is in a class folder that has no files."""
+    """Describe the content of a class folder that has no files."""
     inside = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
     return f"the folder {inside[0]!r}" if inside else "nothing"

@@ -1,4 +1,4 @@
-"""QuickDraw-Extended (Dey et al., CVPR 2019): amateur sketches of Google's game, photos from Flickr."""
+"""QuickDraw-Extended (Dey et al., CVPR 2019): amateur sketches from Google's game, photos from Flickr."""
 
 from splip.data.archives import DATA_SETS
 from splip.datasets.benchmarks import Benchmark

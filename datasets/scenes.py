@@ -1,7 +1,7 @@
-"""Composes Sketchmoji's photos: a drawing, turned and shifted, on a procedural background.
+"""Compose Sketchmoji's photos: a drawing, rotated and shifted, on a procedural background.
 
-Every pixel is the same on every machine: integers only, from the pose to the noise. A scene's numbers come from a table
-(`read_scenes`), so nothing here is random. About 1 ms an image.
+Every pixel is the same on every machine, because all arithmetic is with integers. A scene's numbers come from a table
+(`read_scenes`), so nothing here is random. About 1 ms per image.
 """
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Scene(NamedTuple):
     """Pose and background of one photo.
 
     A scene pixel (x, y) shows the drawing at (a x + b y + tx, a y - b x + ty) / ONE, mirrored left to right where
-    `flip` is 1; `kind` is one of KINDS and `seed`, below 2**63, settles everything else about the background.
+    `flip` is 1; `kind` is one of KINDS, and `seed`, below 2**63, determines the rest of the background.
     """
 
     a: int
@@ -37,14 +37,14 @@ class Scene(NamedTuple):
 
 
 def show(path: str, scene: Scene) -> Image.Image:
-    """The RGB picture of a drawing in a scene."""
+    """The RGB image of a drawing in a scene."""
     return Image.fromarray(compose(read_drawing(path), scene))
 
 
 def read_scenes(path: Union[str, Path]) -> Dict[Tuple[str, str], List[Scene]]:
     """Scene table -> {(artist, class): its scenes}. Columns: artist, class, then Scene's fields, tab-separated.
 
-    Raises ValueError naming the line that cannot be read.
+    Raises ValueError, with the line that cannot be read.
     """
     scenes: Dict[Tuple[str, str], List[Scene]] = {}
     for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
@@ -64,7 +64,7 @@ def read_scenes(path: Union[str, Path]) -> Dict[Tuple[str, str], List[Scene]]:
 
 
 def read_drawing(path: Union[str, Path]) -> np.ndarray:
-    """A photo drawing -> (SIZE, SIZE, 4) uint8 RGBA. ValueError: unreadable, or not of that size and kind."""
+    """A photo drawing -> (SIZE, SIZE, 4) uint8 RGBA. ValueError: unreadable, or another size or mode."""
     try:
         with Image.open(path) as image:
             pixels = np.asarray(image)
@@ -78,15 +78,15 @@ def read_drawing(path: Union[str, Path]) -> np.ndarray:
 def compose(drawing: np.ndarray, scene: Scene) -> np.ndarray:
     """drawing: (SIZE, SIZE, 4) uint8 RGBA -> the scene, (SIZE, SIZE, 3) uint8 RGB."""
     lanes = place(drawing, scene)
-    clear = (255 * 256 - lanes[..., 3:]) // 255            # how much of the background shows, 0..256
+    clear = (255 * 256 - lanes[..., 3:]) // 255            # weight of the background, 0..256
     under = background(scene.kind, scene.seed).astype(np.int32) * clear
     return ((lanes[..., :3] + under + 128) >> 8).clip(max=255).astype(np.uint8)
 
 
 def place(drawing: np.ndarray, scene: Scene) -> np.ndarray:
-    """The drawing in its pose -> (SIZE, SIZE, 4) int32, colour times alpha and alpha, each 0..65280 (255 * 256).
+    """The drawing in its pose -> (SIZE, SIZE, 4) int32: colour times alpha, then alpha, each 0..65280 (255 * 256).
 
-    Bilinear in 1/16 pixel: the four weights add up to 256, so that the four channels of a pixel fit, 16 bits each, in
+    Bilinear, in steps of 1/16 pixel. The four weights sum to 256, so the four channels of a pixel (16 bits each) fit in
     one 64-bit number and are interpolated together.
     """
     rgba = drawing.astype(np.uint32)
@@ -96,7 +96,7 @@ def place(drawing: np.ndarray, scene: Scene) -> np.ndarray:
         packed |= colour[..., channel].astype(np.uint64) << np.uint64(16 * channel)
     if scene.flip:
         packed = packed[:, ::-1]
-    wide = SIZE + 2                                        # a clear border, so that edges fade
+    wide = SIZE + 2                                        # a transparent border, for smooth edges
     padded = np.zeros((wide, wide), np.uint64)
     padded[1:-1, 1:-1] = packed
     pixels = padded.ravel()
@@ -116,7 +116,7 @@ def place(drawing: np.ndarray, scene: Scene) -> np.ndarray:
 
 
 def mix(numbers: np.ndarray) -> np.ndarray:
-    """uint64 array -> uint64 array, well mixed: the finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014)."""
+    """uint64 array -> uint64 array of hashes: the finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014)."""
     z = numbers ^ (numbers >> np.uint64(30))
     z = z * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -124,24 +124,24 @@ def mix(numbers: np.ndarray) -> np.ndarray:
 
 
 def draws(seed: int, count: int) -> np.ndarray:
-    """(count,) int64, each 0..2**31 - 1: SplitMix64 started at `seed`."""
+    """(count,) int64, each 0..2**31 - 1: SplitMix64 with initial state `seed`."""
     steps = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(GOLDEN)
     return (mix(steps + np.uint64(seed)) >> np.uint64(33)).astype(np.int64)
 
 
 def background(kind: str, seed: int) -> np.ndarray:
-    """(SIZE, SIZE, 3) uint8: two colours mixed by a pattern of that kind, with fine grain on top."""
+    """(SIZE, SIZE, 3) uint8: two colours mixed by a pattern of that kind, plus fine noise."""
     numbers = draws(seed, 40)
     first = numbers[:3] % 256
     second = (first + numbers[3:6] % 257 - 128).clip(0, 255)
-    share = _PATTERNS[kind](numbers[8:]).astype(np.int32)[..., None]   # 0..256, how much of the second colour
+    share = _PATTERNS[kind](numbers[8:]).astype(np.int32)[..., None]   # 0..256, weight of the second colour
     grain = (draws(seed ^ 0x5DEECE66D, SIZE * SIZE).astype(np.int32) & 15).reshape(SIZE, SIZE, 1) - 8
     out = (share * (second - first).astype(np.int32) >> 8) + (grain + first.astype(np.int32))
     return out.clip(0, 255).astype(np.uint8)
 
 
 def _axes(numbers: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-    """Two perpendicular coordinates, turned by a drawn angle, in 1/16 pixel (times about 1)."""
+    """Two perpendicular coordinates, rotated by a pseudo-random angle, in about 1/16 pixel."""
     # 16 directions as integer vectors of length about 16
     u, v = ((16, 0), (15, 6), (11, 11), (6, 15), (0, 16), (-6, 15), (-11, 11), (-15, 6))[int(numbers[0] % 8)]
     return u * _X + v * _Y + 4096, u * _Y - v * _X + 4096
@@ -154,7 +154,7 @@ def _gradient(numbers: np.ndarray) -> np.ndarray:
 
 
 def _lattice_weights(cell: int) -> np.ndarray:
-    """(SIZE, SIZE // cell + 1) int64: smooth shares of the lattice points in each pixel of a line, of 256."""
+    """(SIZE, SIZE // cell + 1) int64: smooth weights of the lattice points for each pixel of a line; sum 256."""
     weights = np.zeros((SIZE, SIZE // cell + 1), np.int64)
     step = _LINE % cell * 256 // cell
     step = step * step * (768 - 2 * step) >> 16            # 3 f^2 - 2 f^3
@@ -176,7 +176,7 @@ def _noise(numbers: np.ndarray) -> np.ndarray:
 
 
 def _blobs(numbers: np.ndarray) -> np.ndarray:
-    """Seven discs of different shade."""
+    """Seven discs with different shades."""
     share = np.full((SIZE, SIZE), int(numbers[28] % 257))
     for x, y, radius, shade in numbers[:28].reshape(7, 4).tolist():
         inside = (_X - x % SIZE) ** 2 + (_Y - y % SIZE) ** 2 < (8 + radius % 25) ** 2

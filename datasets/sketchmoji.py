@@ -1,4 +1,4 @@
-"""Sketchmoji, the embedded benchmark: line drawings to colour drawings, by other artists, in composed scenes."""
+"""Sketchmoji, the embedded benchmark: line drawings retrieve colour drawings of other artists in composed scenes."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ EMBEDDED = Path(splip.__file__).parent / "assets" / "sketchmoji"
 SKETCH_ARTISTS = ("openmoji", "fluent", "emojione")
 PHOTO_ARTISTS = ("noto", "twemoji", "fxemoji")
 GALLERIES = {"zs": ("unseen",), "gzs": ("all_seen",), "fg": ("one_photo",), "cross": galleries.GALLERIES["cross"]}
-SPLIT = "sketchmoji_142"  # what DATASET.TARGET calls the unseen classes
+SPLIT = "sketchmoji_142"  # name of the unseen classes in DATASET.TARGET
 
 
 class Row(NamedTuple):
-    """One class, as in classes.tsv; `fg_artist` and `fg_scene` say which photo stands for it in the setting fg."""
+    """One class, as in classes.tsv; `fg_artist` and `fg_scene` choose its photo for the setting fg."""
 
     slug: str
     name: str
@@ -51,28 +51,28 @@ class Sketchmoji(SBIRDataset):
 
     Sketch artists and photo artists differ. Settings (``DATASET.SETTING``):
 
-    - ``zs``: classes are objects; unseen classes' sketches ask, their photos answer.
-    - ``gzs``: the same, with the photos of every seen class in the gallery as well.
+    - ``zs``: classes are objects; queries are sketches of unseen classes, and the gallery is their photos.
+    - ``gzs``: the same, but the gallery also has the photos of every seen class.
     - ``fg``: classes are categories (mammal, drink, ...), instances are objects. Each test object has one
-      photo in the gallery, and its sketches ask for it. In training, all of an object's photos are its own.
+      photo in the gallery, and its sketches are queries for it. In training, all photos of an object match it.
     - ``cross``: trained as in ``zs``, tested on the unseen classes of the data set that ``DATASET.TARGET`` names
       (:mod:`splip.datasets.targets`).
 
-    ``DATASET.ARTISTS_OUT`` leaves artists out: one of sketches and one of photos, joined by ``+``
-    (``openmoji+noto``). Training is on the others' drawings, queries are the sketches of the first and the gallery
-    holds the photos of the second: what a model has learned of artists does not help it there. Classes that one of
-        the four sides lacks are left out.
+    ``DATASET.ARTISTS_OUT`` holds artists out: one of sketches and one of photos, joined by ``+``
+    (``openmoji+noto``). Training uses the drawings of the others. Queries are sketches of the first artist, and the
+    gallery is photos of the second. So the model gains nothing from what it learned of artists. A class that then has
+    no sketch or no photo is left out.
 
-    Images come from ``<DATASET.ROOT>/sketchmoji`` where that folder exists, else from the copy inside the package.
-    ``root`` and ``embedded`` say which. The splits are text files in its folder ``splits``.
+    Images come from ``<DATASET.ROOT>/sketchmoji`` if that folder exists, else from the copy inside the package.
+    ``root`` and ``embedded`` tell which. The splits are text files in its folder ``splits``.
 
     Raises:
-        ValueError: another setting, split or gallery, or a file that is missing or cannot be read.
+        ValueError: unknown setting, split or gallery, or a file that is missing or cannot be read.
     """
 
     @classmethod
     def extend_cfg(cls, cfg) -> None:
-        cfg.DATASET.ARTISTS_OUT = ""  # Sketchmoji: artists of the test alone, e.g. openmoji+noto; empty = none
+        cfg.DATASET.ARTISTS_OUT = ""  # Sketchmoji: artists only in the test, e.g. openmoji+noto; empty = none
 
     def __init__(self, cfg) -> None:
         target = find_target(cfg.DATASET.TARGET, "Sketchmoji") if cfg.DATASET.SETTING == "cross" else None
@@ -93,7 +93,7 @@ class Sketchmoji(SBIRDataset):
             raise ValueError(f"Sketchmoji's {setting} split is {split_name!r}, got DATASET.SPLIT {cfg.DATASET.SPLIT!r}")
         hold_out = cfg.TEST.FINAL_MODEL == "best_val"
         gallery_name = gallery
-        # Where objects are ranked, one photo stands for each; elsewhere all photos count.
+        # If objects are ranked, each has one photo; otherwise all photos are used.
         ranked = (set(unseen) | set(pseudo if hold_out else ())) if fine else set()
 
         rows, scenes = read_classes(self.root / "classes.tsv"), read_scenes(self.root / "scenes.tsv")
@@ -129,12 +129,12 @@ class Sketchmoji(SBIRDataset):
         )
 
     def load_image(self, datum: SBIRDatum) -> Image.Image:
-        """The RGB picture: a sketch as stored, a photo composed from its drawing and its scene."""
+        """The RGB image: a sketch as stored, or a photo composed from its drawing and its scene."""
         return show(datum.impath, datum.spec) if isinstance(datum.spec, Scene) else super().load_image(datum)
 
 
 def find_root(root: str) -> Path:
-    """``<root>/sketchmoji`` where that folder exists, else the copy inside the package."""
+    """``<root>/sketchmoji`` if that folder exists, else the copy inside the package."""
     given = Path(root).expanduser() / "sketchmoji"
     return given if root and given.is_dir() else EMBEDDED
 
@@ -143,7 +143,7 @@ def images_of(
     root: Path, row: Row, classname: str, scenes: Dict[Tuple[str, str], Any], fine: bool = False,
     one_photo: bool = False,
 ) -> List[SBIRDatum]:  # fmt: skip
-    """All sketches and photos of one object, or of its photos only the one that stands for it."""
+    """All sketches of one object, and all its photos or (``one_photo``) only the photo chosen for ``fg``."""
     instance = row.slug if fine else ""
     paths = [(artist, root / "sketch" / artist / f"{row.slug}.png") for artist in SKETCH_ARTISTS]
     items = [SBIRDatum(str(path), SKETCH, classname, instance) for _, path in paths if path.is_file()]
@@ -157,7 +157,7 @@ def images_of(
 
 
 def read_list(root: Path, name: str) -> List[str]:
-    """The classes of one of the data set's lists."""
+    """The classes in a list of the data set."""
     return [line for line in _lines(root / "splits" / f"{name}.txt") if not line.startswith("#")]
 
 
@@ -179,7 +179,7 @@ TARGETS[SPLIT] = Target("Sketchmoji", _unseen, _read_target)
 
 
 def _artists_out(value: str, setting: str) -> Tuple[str, ...]:
-    """(sketch artist, photo artist) of DATASET.ARTISTS_OUT, or none."""
+    """(sketch artist, photo artist) of DATASET.ARTISTS_OUT, or ()."""
     if not value:
         return ()
     out = tuple(value.split("+"))
@@ -194,8 +194,8 @@ def _artists_out(value: str, setting: str) -> Tuple[str, ...]:
 def leave_out(
     items: List[SBIRDatum], artists: Sequence[str], unseen: Sequence[str]
 ) -> Tuple[List[SBIRDatum], List[str]]:
-    """Of unseen classes the drawings by ``artists``, of all others those by anyone else; and the classes that have both
-    modalities left."""
+    """(kept drawings, classes that still have both modalities). Unseen classes keep drawings by ``artists``, other
+    classes keep drawings by all other artists."""
     test = set(unseen)
     kept = [item for item in items if (Path(item.impath).parent.name in artists) == (item.classname in test)]
     sides: Dict[str, set] = {}

@@ -1,4 +1,4 @@
-"""Sketchy (Sangkloy et al., SIGGRAPH 2016) with the photos that Liu et al. (CVPR 2017) added, under its two
+"""Sketchy (Sangkloy et al., SIGGRAPH 2016) with the photos that Liu et al. (CVPR 2017) added, in its two
 common splits.
 """
 

@@ -1,4 +1,4 @@
-"""Parts of a published archive that a list which ships names, file by file: the same images for everybody."""
+"""Subsets of a published archive. A shipped list names each file, so everybody uses the same images."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from splip.data.classes import SPLITS, normalise, some
 
 
 class Subset(NamedTuple):
-    """One of them: the list is ``splip/assets/splits/<name>.txt``, a line ``<sketch or photo>/<class>/<file>``."""
+    """One subset; its list is ``splip/assets/splits/<name>.txt`` with lines ``<sketch or photo>/<class>/<file>``."""
 
     archive: Archive
     sha256: str  # of the list's lines without the first, joined by line feeds
-    layouts: Tuple[Tuple[str, str, str], ...]  # below the root: folder, and in it the places of sketches and of photos
+    layouts: Tuple[Tuple[str, str, str], ...]  # in the root: folder, and its sub-folders of sketches and of photos
 
 
 _ARCHIVE = tuple(
@@ -34,10 +34,10 @@ SUBSETS = {
 
 
 def read_names(name: str) -> List[str]:
-    """The files of a subset, as its list has them.
+    """The file names in a subset's list.
 
     Raises:
-        ValueError: the list is not the one that was shipped.
+        ValueError: the list differs from the shipped one.
     """
     path = SPLITS / f"{name}.txt"
     names = [line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
@@ -50,12 +50,12 @@ def read_names(name: str) -> List[str]:
 def read_subset(name: str, root: str) -> Tuple[Path, List[ClassFolder]]:
     """The listed images, in the list's order -> (the folder that they are in, class folders).
 
-    They lie in the archive's own layout, or in a folder that holds ``sketch`` and ``photo`` alone; the first of these
-    that is there is read, and class folders may have any spelling.
+    They are in the archive's own layout, or in a folder with only ``sketch`` and ``photo``. The first layout that
+    exists is read. Class folders may have any spelling.
 
     Raises:
-        ValueError: none of its layouts is below ``root``, two folders of one place are the same class, or a listed
-            file is missing: how many are, and the first of them.
+        ValueError: ``root`` has none of its layouts, two folders of one modality are the same class, or listed files
+            are missing (the message has their number and the first of them).
     """
     folder, places = _find(name, root)
     names = read_names(name)
@@ -79,7 +79,7 @@ def read_subset(name: str, root: str) -> Tuple[Path, List[ClassFolder]]:
 
 
 def _find(name: str, root: str) -> Tuple[Path, Tuple[str, str]]:
-    """(folder, places of sketches and photos) of the first layout that is there."""
+    """(folder, places of sketches and photos) of the first layout that exists."""
     if not root:
         raise ValueError(f"{name} needs --root (DATASET.ROOT): the folder that holds Sketchy/ or {name}/")
     base = Path(root).expanduser()

@@ -1,4 +1,4 @@
-"""The setting cross: trained on one data set, tested on the unseen classes of another."""
+"""The setting cross: train on one data set, test on the unseen classes of another."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ class Source(NamedTuple):
 
 
 class Target(NamedTuple):
-    """What can be tested on."""
+    """A data set that can be the test set."""
 
-    family: str  # the data set, which is not its own target
-    unseen: Callable[[Source], List[str]]  # its unseen classes, in their one spelling
-    read: Callable[[Source, Sequence[str]], List[SBIRDatum]]  # the images of some of them
+    family: str  # the data set; it cannot be its own target
+    unseen: Callable[[Source], List[str]]  # its unseen classes, in normalised spelling
+    read: Callable[[Source, Sequence[str]], List[SBIRDatum]]  # the images of given classes
 
 
-TARGETS: Dict[str, Target] = {}  # by ``DATASET.TARGET``; each data set adds its own
+TARGETS: Dict[str, Target] = {}  # key: ``DATASET.TARGET``; each data set adds its own
 
 
 def find_target(wanted: str, family: str) -> Target:
-    """The target that ``DATASET.TARGET`` names. ValueError: none, or of the data set that is trained on."""
+    """The target that ``DATASET.TARGET`` names. ValueError: unknown, or it is the training data set."""
     others = {name: target for name, target in TARGETS.items() if target.family != family}
     if wanted not in others:
         choices = ", ".join(others)
@@ -41,11 +41,11 @@ def find_target(wanted: str, family: str) -> Target:
 
 
 def keys_read(node: Any, families: Iterable[str]) -> List[str]:
-    """Which of `galleries.BENCHMARK_KEYS` mean something in this setting, for these data sets.
+    """The keys of `galleries.BENCHMARK_KEYS` that have an effect in this setting, for these data sets.
 
     Args:
         node: ``cfg.DATASET``.
-        families: the data set, and the one that it is tested on.
+        families: the training data set and the test data set.
     """
     families, keys = set(families), []
     sketchy, archives = SKETCHY.folder in families, families - {"Sketchmoji"}
@@ -55,13 +55,13 @@ def keys_read(node: Any, families: Iterable[str]) -> List[str]:
         keys.append("TEST_CLASSES")
     if sketchy:
         keys.append("SUBSET")
-    if archives and not (sketchy and node.SUBSET):  # a subset's files are listed, each once
+    if archives and not (sketchy and node.SUBSET):  # a subset lists each file once
         keys += ["FILE_LISTS", *(["PHOTOS"] if sketchy and node.SETTING != "fg" else [])]
     return keys
 
 
 def read_source(node: Any) -> Source:
-    """The fields of ``cfg.DATASET``. ValueError: PHOTOS or SUBSET has another value."""
+    """The fields of ``cfg.DATASET``. ValueError: PHOTOS or SUBSET has an invalid value."""
     if node.PHOTOS not in PHOTO_CHOICES:
         raise ValueError(f"DATASET.PHOTOS must be one of {PHOTO_CHOICES}, got {node.PHOTOS!r}")
     if node.SUBSET and node.SUBSET not in SUBSETS:
@@ -70,19 +70,19 @@ def read_source(node: Any) -> Source:
 
 
 def name_split(split: str, family: str, subset: str) -> str:
-    """A split's name in results, with the part of the data set that is read. Numbers of a part are not the whole's."""
+    """A split's name in results, with its subset, because results on a subset are not those on the whole data set."""
     return f"{split}, {subset}" if subset and SUBSETS[subset].archive.folder == family else split
 
 
 def read_test(target: Target, source: Source, seen: Sequence[str], rule: str) -> Tuple[List[str], Dict[str, Any]]:
-    """The classes that are tested on, and their images -> (classes, {"queries", "gallery"}).
+    """The test classes and their images -> (classes, {"queries", "gallery"}).
 
     Args:
-        seen: classes of the data set that is trained on.
-        rule: `without_trained`'s.
+        seen: classes of the training data set.
+        rule: of `without_trained`.
 
     Raises:
-        ValueError: no class is left, and what the target's reading raises.
+        ValueError: no class is left, or as the target's ``read``.
     """
     listed = target.unseen(source)
     tested = without_trained(listed, seen, rule)
@@ -96,12 +96,12 @@ def read_test(target: Target, source: Source, seen: Sequence[str], rule: str) ->
 
 
 def without_trained(unseen: Sequence[str], seen: Iterable[str], rule: str) -> List[str]:
-    """Those of a target's unseen classes that training has not seen either.
+    """The unseen classes of a target that are also not trained on, by one of these rules:
 
-    - ``unseen_minus_source``: whose name is no training class's.
-    - ``unseen_minus_related``: whose name does not end in the word in which a training class's name ends, either:
-      ``red apple`` and ``apple``, ``top hat`` and ``hat`` (and, needlessly, ``hot dog`` and ``dog``).
-    - ``all_unseen``: all.
+    - ``unseen_minus_source``: leave out classes with the name of a training class.
+    - ``unseen_minus_related``: leave out classes whose name has the same last word as a training class:
+      ``red apple`` and ``apple``, ``top hat`` and ``hat`` (also, without need, ``hot dog`` and ``dog``).
+    - ``all_unseen``: keep all.
     """
     trained = {normalise(name) for name in seen}
     if rule == "all_unseen":

@@ -1,7 +1,7 @@
 """The command ``splip``: each sub-command is a module with ``configure(parser)`` and ``run(args) -> int``.
 
-A module is imported when its command is asked for, and imports nothing that takes seconds (torch) before its arguments
-and the files that they name were looked at: help and mistakes come at once.
+A module is imported only when its command is used. It checks its arguments and the files that they name before it
+imports anything slow (torch), so help and error messages appear at once.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ COMMANDS = {
     "table": ("splip.cli.table", "tables out of results.json files, also beside the paper's numbers"),
 }
 
-DEFAULT_MODEL = "splip-search"  # that ships with the package
+DEFAULT_MODEL = "splip-search"  # shipped with the package
 IMPORT_HELP = "module or .py file with trainers or data sets of your own (docs/EXTEND.md)"
 
 
 def import_module(name: str) -> None:
-    """As :func:`splip.common.plugins.import_module`, which takes seconds to import."""
+    """Call :func:`splip.common.plugins.import_module`, whose own import takes seconds."""
     importlib.import_module("splip.common.plugins").import_module(name)
 
 
 def add_model(parser: argparse.ArgumentParser, required: bool = False, default: str = "") -> None:
-    """The arguments that name a model, of every command that uses one."""
+    """Add the arguments that name a model. Every command that uses a model has them."""
     parser.add_argument(
         "--model", "--run", dest="model", required=required, default=default, metavar="MODEL",
         help="a run's output folder, a saved model (a folder, or owner/name on the hub), or exported encoders"
@@ -50,7 +50,7 @@ def add_model(parser: argparse.ArgumentParser, required: bool = False, default: 
 
 
 def add_index(parser: argparse.ArgumentParser) -> None:
-    """The arguments that name an index and its model."""
+    """Add the arguments that name an index and its model."""
     add_model(parser, default=DEFAULT_MODEL)
     add = parser.add_argument
     add("--index", default="", metavar="FOLDER", help="where indexes are kept (default: $SPLIP_INDEX or your data)")
@@ -60,10 +60,10 @@ def add_index(parser: argparse.ArgumentParser) -> None:
 
 
 def check_model(where: str) -> None:
-    """Whether a model can be there, found out before seconds go by.
+    """Check quickly, before slow imports, that a model can exist at ``where``.
 
     Raises:
-        ValueError: it is no folder, and no name that a hub could have.
+        ValueError: it is neither a folder nor a valid name on a hub.
     """
     folder = os.path.expanduser(where)
     named = folder == DEFAULT_MODEL or ":" in folder or (folder.count("/") == 1 and not folder.startswith("."))
@@ -72,7 +72,7 @@ def check_model(where: str) -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """Arguments of a command; its module's first line describes it, the rest, with examples, ends its help."""
+    """Arguments of a command. Its module docstring is the help: first line on top, the rest (examples) at the end."""
 
     def __init__(self, command: str, module: Any) -> None:
         first, _, rest = (module.__doc__ or "").partition("\n")
@@ -84,12 +84,12 @@ class Parser(argparse.ArgumentParser):
         module.configure(self)
 
     def read(self, words: List[str]) -> argparse.Namespace:
-        """The arguments; what is wrong with them ends the program (status 2)."""
+        """Parse the arguments; a wrong one ends the program (status 2)."""
         self.words = words[: words.index("--")] if "--" in words else words
         return self.parse_intermixed_args(words)
 
     def error(self, message: str) -> NoReturn:
-        """As argparse has it, and the options that are near to those that are none."""
+        """argparse's error, with the known options that are similar to the unknown ones."""
         known = [option for option in self._option_string_actions if option.startswith("--")]
         asked = [word.partition("=")[0] for word in self.words if word.startswith("--")]
         hints = [near(word, known) for word in asked if not any(option.startswith(word) for option in known)]
@@ -105,13 +105,13 @@ class Parser(argparse.ArgumentParser):
 
 
 def near(word: str, known: Sequence[str]) -> str:
-    """"--tpo: did you mean --top?"; "" where nothing is near."""
+    """"--tpo: did you mean --top?"; "" if no known word is similar."""
     found = get_close_matches(word, known, n=1)
     return f"{word}: did you mean {found[0]}?" if found else ""
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Run one command line -> exit status, as :mod:`splip.common.errors` has it; errors are one line on stderr."""
+    """Run one command line -> exit status (:mod:`splip.common.errors`). An error is one line on stderr."""
     wait_passively()  # before a command loads torch
     words = list(sys.argv[1:] if argv is None else argv)
     command = next((c for c in COMMANDS if words[: len(c.split())] == c.split()), None)
@@ -131,7 +131,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def _without_command(words: List[str]) -> int:
-    """``splip`` with none of the commands -> 0 where help, the version or a completion was asked for, else 2."""
+    """``splip`` without a command -> 0 if the user asked for help, the version or a completion, else 2."""
     lines = [f"  splip {command:<15}{line}" for command, (_, line) in COMMANDS.items()]
     others = ["", "  splip --version", "  splip --print-completion bash|zsh|tcsh     for the shell's start-up file"]
     text = "\n".join(["usage: splip COMMAND ...  (splip COMMAND --help says more)", "", *lines, *others])

@@ -1,10 +1,10 @@
-"""A page to draw on, in your browser, that finds your photos while you draw.
+"""A web page where you draw, and see the photos that match while you draw.
 
     splip index ~/Pictures
     splip app --open
 
-The page is there at once, and answers as soon as the model is loaded. It listens on this machine alone (127.0.0.1)
-unless --host says otherwise; whoever can reach it then can see every photo in the index.
+The page opens at once, and answers as soon as the model is loaded. It listens on this machine only (127.0.0.1)
+unless --host gives another address. Everyone who can reach that address can see every photo in the index.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve until it is interrupted -> exit status 0.
 
     Raises:
-        ValueError: starlette or uvicorn is not installed, or the port cannot be had.
+        ValueError: starlette or uvicorn is not installed, or the port cannot be opened.
     """
     check_model(args.model)
     try:
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     if args.open:
         threading.Timer(0.5, webbrowser.open, [address]).start()
     try:
-        from splip.cli.index import open_index  # which takes seconds
+        from splip.cli.index import open_index  # slow to import
 
         index = open_index(args)
         warm_up(index)
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
         while not served.done():
             wait([served], timeout=1)
     except BaseException as error:
-        if not opening.done():  # whoever waits for an answer gets this one
+        if not opening.done():  # requests that still wait get this error
             reason = one_line(error) if isinstance(error, Exception) else "the program was ended"
             opening.set_exception(ValueError(reason))
         raise
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _end_by_signals() -> None:
-    """Ctrl-C and SIGTERM end the program in order, also in a container or behind ``&``, where they are ignored."""
+    """Make Ctrl-C and SIGTERM end the program cleanly, also in a container or behind ``&``, where they are ignored."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -1,9 +1,9 @@
-"""One contact sheet for several runs on the same data: each query once, and what each run found for it.
+"""One contact sheet for several runs on the same data: each query once, with the results of each run.
 
     splip compare --output output/sketchmoji RUN [RUN ...]      (folders with a results.json)
 
-Writes ``compare.png`` into --output. The queries are those of the runs' own sheets, which do not depend on
-the model (``retrieval.json``).
+Writes ``compare.png`` into --output. The queries are the same as in each run's own sheet (``retrieval.json``). They
+do not depend on the model.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def read_run(folder: Path) -> dict:
 
 
 def dataset_of(run: dict):
-    """The data set that a run was tested on, from the config in its results."""
+    """The data set that a run was tested on, built from the config in its results."""
     import splip.datasets  # noqa: F401  (registers them)
     from splip.engine import build_dataset, get_cfg_default
     from splip.training.config import extend_cfg
@@ -52,7 +52,7 @@ def compare(runs: List[dict], path: Path, queries: int) -> Path:
                     f"runs differ in {key}: {first['trainer']} {first[key]}, {run['trainer']} {run[key]}"
                 )
     from splip.retrieval import contact_sheet
-    from splip.training.results import sheet_row  # here: it takes seconds
+    from splip.training.results import sheet_row  # here: slow to import
 
     dataset = dataset_of(first)
     rows = []
@@ -73,6 +73,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draw the sheet and print its path -> exit status 0; errors as :func:`read_run` and :func:`compare`."""
+    """Draw the sheet and print its path -> exit status 0; raises as :func:`read_run` and :func:`compare`."""
     print(compare([read_run(folder) for folder in args.runs], args.output / "compare.png", args.queries))
     return 0

@@ -1,4 +1,4 @@
-"""What a shell needs to complete ``splip``'s commands, options and file names, written by `shtab`.
+"""Shell completion for ``splip``'s commands, options and file names, written by `shtab`.
 
     splip --print-completion bash >> ~/.bash_completion
 """
@@ -14,7 +14,7 @@ from splip.cli import COMMANDS, Parser
 
 
 def script(shell: str) -> str:
-    """The completion of a shell (``bash``, ``zsh``, ``tcsh``).
+    """The completion script for a shell (``bash``, ``zsh``, ``tcsh``).
 
     Raises:
         ValueError: shtab is not installed, or does not know this shell.

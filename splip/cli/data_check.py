@@ -1,9 +1,9 @@
-"""What of a published data set is on disk, and how it compares with the published counts.
+"""Check a published data set on disk against the published counts.
 
     splip data check Sketchy --root data
 
-Says what was found, what is missing and what differs; the exit status is 0 if everything is there. "Expected" is the
-published number as the switches change it (`splip.data.archives.expected_counts`).
+Prints what was found, what is missing and what differs. The exit status is 0 if the data set is complete. "Expected" is
+the published number, adjusted for the options (`splip.data.archives.expected_counts`).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the report -> exit status, 0 if all is there."""
+    """Print the report -> exit status, 0 if the data set is complete."""
     report, complete = check(args.name, args.root, args.split, args.photos, args.file_lists, args.read)
     print(report)
     return 0 if complete else 1
@@ -65,10 +65,10 @@ def run(args: argparse.Namespace) -> int:
 def check(
     name: str, root: str, split: str = "", photos: str = "once", file_lists: str = "", read: bool = False
 ) -> Tuple[str, bool]:
-    """Compare a data set on disk with what was published -> (report, whether all is there).
+    """Compare a data set on disk with the published one -> (report, whether it is complete).
 
     Args:
-        name: of an archive (then every split with published counts is compared) or of a registered data set.
+        name: an archive (then every split with published counts is compared) or a registered data set.
         split, photos, file_lists: as ``DATASET.SPLIT``, ``PHOTOS`` and ``FILE_LISTS``.
         read: also decode every image.
     """
@@ -113,7 +113,7 @@ def check(
 
 
 def _describe_folders(archive: Archive, folder: Path, drawn: bool) -> Tuple[List[str], List[str]]:
-    """(a line for each folder of the archive, classes that one lacks)."""
+    """(one line for each folder of the archive, classes that are missing in one of them)."""
     lines, wrong = [str(folder)], []
     known = set(read_shipped(archive.classes))
     for _, place in archive.places(drawn):
@@ -134,7 +134,7 @@ def _describe_folders(archive: Archive, folder: Path, drawn: bool) -> Tuple[List
 def _select(
     archive: Archive, folder: Path, split: Split, photos: str, file_lists: str
 ) -> Tuple[List[ClassFolder], List[str]]:
-    """(what a run would read, what its file lists name and the disk does not hold)."""
+    """(images that a run would read, images in its file lists that are not on disk)."""
     if not file_lists:
         return read_folders(archive, folder, photos, photos == ORIGINAL), []
     lists = find_lists(archive, folder, file_lists, split.name)
@@ -145,7 +145,7 @@ def _select(
 def _compare(
     split: Split, class_folders: Sequence[ClassFolder], photos: str, file_lists: str
 ) -> Tuple[List[str], List[str]]:
-    """(table of the split's counts, those that are not as expected)."""
+    """(table of the split's counts, the counts that differ from the expected ones)."""
     published = PUBLISHED.get(split.name, Published((None, None, None, None)))
     counted, expected = count_images(class_folders, split), expected_counts(split, photos, file_lists)
     columns = zip(COLUMNS, counted, expected, published.counts)
@@ -166,7 +166,7 @@ def _compare(
 
 
 def _unreadable(class_folders: Sequence[ClassFolder]) -> List[str]:
-    """What `open_rgb` says of each image that it cannot read."""
+    """The error of `open_rgb` for each image that it cannot read."""
     errors = []
     for class_folder in class_folders:
         for name in class_folder.names:

@@ -1,11 +1,11 @@
-"""Fetch a published data set from Google Drive or a mirror, or unpack its archive.
+"""Download a published data set from Google Drive or a mirror, or unpack its archive.
 
     splip data download Sketchy --root data
     splip data download Sketchy --root data --archive ~/Downloads/Sketchy.zip
     splip data download Sketchy --root data --from mteb/sketchy
 
-Leaves ``<root>/<name>/...`` in the layout that the data set reads, or nothing: files are unpacked beside it and
-moved into place together. Says the licence before anything is fetched, and the SHA-256 of what came.
+Writes ``<root>/<name>/...`` in the layout that the data set reads, or nothing: files are unpacked to a folder next to
+it and moved into place in one step. Prints the licence before the download, and then the SHA-256 of each file.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from splip.data import mirrors, parquet
 from splip.data.images import is_hidden
 from splip.data.sources import DRIVE, FOLDERS, SOURCES, Source, find_source
 
-# What no published archive comes near (QuickDraw, the largest, has about 530,000 images, which hardly compress).
+# Far above every published archive (QuickDraw, the largest, has about 530,000 images, which hardly compress).
 MAX_FILES = 1_500_000
 MAX_BYTES = 64 * 2**30
-MAX_RATIO = 100  # bytes unpacked for each byte of the archive
-MAX_NAME = 2**16  # bytes of a tar's extended header: it is read into memory whole
+MAX_RATIO = 100  # unpacked bytes for each byte of the archive
+MAX_NAME = 2**16  # bytes of a tar's extended header, which is read into memory as a whole
 
-DRAWINGS = 1000  # of each of QuickDraw's words
+DRAWINGS = 1000  # for each word of QuickDraw
 CONVERTERS = {"sketchy": parquet.convert_sketchy, "tuberlin": parquet.convert_tuberlin}
 
 
 class Member(NamedTuple):
     """One file in an archive, as its header describes it."""
 
-    parts: Tuple[str, ...]  # of its path
+    parts: Tuple[str, ...]  # of the path
     size: int  # bytes, unpacked
     info: Any  # the archive's own record
 
@@ -59,11 +59,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Fetch if need be, and unpack -> exit status 0.
+    """Download if necessary, and unpack -> exit status 0.
 
     Raises:
-        ValueError: an argument is not the source's; what is there already lacks folders; or as :func:`unpack`
-            and the functions of :mod:`splip.data.mirrors` and :mod:`splip.data.parquet`.
+        ValueError: an argument is not for this source; the existing data set lacks folders; or as
+            :func:`unpack` and the functions of :mod:`splip.data.mirrors` and :mod:`splip.data.parquet`.
     """
     root, source = args.root.expanduser(), find_source(args.name, args.source)
     strokes = source.layout == "strokes"
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _fetch_and_unpack(source: Source, root: Path, given: Optional[Path], sha256: str) -> None:
-    """What came, or is ``given``, into the source's folder."""
+    """Unpack the downloaded or ``given`` archive into the source's folder."""
     revision, kept = "", given
     if source.name == DRIVE:
         kept = given or mirrors.fetch_drive(source, root)
@@ -108,7 +108,7 @@ def _fetch_and_unpack(source: Source, root: Path, given: Optional[Path], sha256:
     sums = mirrors.describe_files(source, files, sha256)
     target = root / source.folder
     if source.layout in CONVERTERS:
-        staging = root / f".{source.data}.{source.name.replace('/', '_')}"  # kept if it breaks off: it goes on there
+        staging = root / f".{source.data}.{source.name.replace('/', '_')}"  # kept after an interruption, to resume
         try:
             CONVERTERS[source.layout](files, staging)
         except ValueError:
@@ -125,7 +125,7 @@ def _fetch_and_unpack(source: Source, root: Path, given: Optional[Path], sha256:
 
 
 def _fetch_strokes(source: Source, root: Path, drawings: int) -> None:
-    staging = root / f".{source.folder}-{drawings}"  # kept if it breaks off: it goes on there
+    staging = root / f".{source.folder}-{drawings}"  # kept after an interruption, to resume
     sums = mirrors.fetch_strokes(source, staging, drawings)
     mirrors.write_record(staging, source, "", sums)
     print(f"{len(sums)} files; unverified: there are no published checksums to compare source.json's with")
@@ -134,18 +134,18 @@ def _fetch_strokes(source: Source, root: Path, drawings: int) -> None:
 
 
 def unpack(archive: Path, name: str, root: Path, renamed: Optional[Dict[str, str]] = None) -> Path:
-    """Unpack a zip or tar of a data set, whatever folder it has at its top, into ``<root>/<name>`` -> that folder.
+    """Unpack a zip or tar of a data set, with any top folder, into ``<root>/<name>`` -> that folder.
 
-    Every header is read before the first file is written, so an archive that is refused leaves nothing behind.
+    Every header is read before the first file is written, so a refused archive leaves no files.
 
     Args:
-        renamed: of an archive with other folders: {folder in it: folder of the data set}; nothing else is unpacked.
+        renamed: {folder in the archive: folder of the data set}, if they differ; nothing else is unpacked.
 
     Raises:
         FileNotFoundError: no such archive.
-        ValueError: it is no zip or tar, damaged or incomplete, or of another data set; it holds a link, a device,
-            an encrypted file, a path that leads outside or the same path twice; or it unpacks to more than the
-            limits above or the free space.
+        ValueError: it is not a zip or tar, is damaged or incomplete, or is another data set; it holds a link, a
+            device, an encrypted file, a path outside the archive or the same path twice; or its unpacked size is above
+            the limits above or the free space.
     """
     if not archive.is_file():
         raise FileNotFoundError(f"no archive at {archive}")
@@ -166,7 +166,7 @@ def unpack(archive: Path, name: str, root: Path, renamed: Optional[Dict[str, str
                 for member in members:
                     _write(member, open_member, staging / name, archive)
                     bar.update(member.size)
-        (staging / name).rename(root / name)  # in one step: a folder of this name is a whole data set
+        (staging / name).rename(root / name)  # in one step: a folder of this name is always complete
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return root / name
@@ -174,7 +174,7 @@ def unpack(archive: Path, name: str, root: Path, renamed: Optional[Dict[str, str
 
 @contextmanager
 def _reading(archive: Path) -> Iterator[Tuple[Iterator[Tuple[str, str, int, Any]], Callable[[Any], Any]]]:
-    """Open a zip or tar: its (path, kind, size, info), one for each member, and what opens a member by its info.
+    """Open a zip or tar -> ((path, kind, size, info) of each member, function that opens a member by its info).
 
     Kinds: file, folder, link, device, encrypted, sparse.
     """
@@ -186,7 +186,7 @@ def _reading(archive: Path) -> Iterator[Tuple[Iterator[Tuple[str, str, int, Any]
         else:
             with tarfile.open(archive, tarinfo=_TarInfo) as file:
                 yield ((i.name, _tar_kind(i), i.size, i) for i in file), file.extractfile
-    except (*broken, NotImplementedError) as error:  # the latter is zipfile's for a compression that it does not know
+    except (*broken, NotImplementedError) as error:  # zipfile raises the latter for an unknown compression
         raise ValueError(
             f"{archive} is no zip or tar that can be read to its end: {error}\n"
             "If it was downloaded, remove it and download again; another kind of archive must be unpacked by hand"
@@ -202,8 +202,8 @@ class _TarInfo(tarfile.TarInfo):
 
 
 def _zip_kind(info: zipfile.ZipInfo) -> str:
-    kind = stat.S_IFMT(info.external_attr >> 16)  # 0 where the archive was not made on Unix
-    if info.filename.endswith("/"):  # ZipInfo.is_dir stumbles over an empty name
+    kind = stat.S_IFMT(info.external_attr >> 16)  # 0 if the archive was not made on Unix
+    if info.filename.endswith("/"):  # ZipInfo.is_dir fails on an empty name
         return "folder"
     if info.flag_bits & 1:
         return "encrypted"
@@ -219,11 +219,11 @@ def _tar_kind(info: tarfile.TarInfo) -> str:
 
 
 def _checked(headers: Iterator[Tuple[str, str, int, Any]], archive: Path) -> Iterator[Member]:
-    """The files of an archive; ValueError at the first header that breaks a rule of :func:`unpack`."""
+    """The files of an archive. ValueError at the first header that breaks a rule of :func:`unpack`."""
     packed, count, total = archive.stat().st_size, 0, 0
     limit = min(MAX_BYTES, MAX_RATIO * packed)
     for name, kind, size, info in headers:
-        path = PureWindowsPath(name)  # knows both kinds of slash, and drives
+        path = PureWindowsPath(name)  # handles both kinds of slash, and drives
         if path.anchor or ".." in path.parts or not (path.parts or kind == "folder"):
             raise ValueError(f"{archive} is refused: {name!r} leads outside of the folder it is unpacked to")
         if kind not in ("file", "folder"):
@@ -233,15 +233,15 @@ def _checked(headers: Iterator[Tuple[str, str, int, Any]], archive: Path) -> Ite
             raise ValueError(f"{archive} is refused: it holds more than {MAX_FILES:,} files")
         if total > limit:
             raise ValueError(f"{archive} is refused: its {_size(packed)} unpack to more than {_size(limit)}")
-        if kind == "file" and path.parts[0] != "__MACOSX":  # the Finder's copies of every name
+        if kind == "file" and path.parts[0] != "__MACOSX":  # macOS adds one for every file
             yield Member(path.parts, size, info)
 
 
 def _below_top(members: List[Member], name: str, folders: Sequence[str], archive: Path) -> List[Member]:
-    """The files of the data set, with what stands above its known folders cut from their paths.
+    """The files of the data set, with paths that start at its known folders.
 
     Raises:
-        ValueError: the folders are not there, not side by side, or there more than once.
+        ValueError: the folders are missing, not in one parent folder, or there more than once.
     """
     tops = [{_above(member.parts, tuple(folder.split("/"))) for member in members} - {None} for folder in folders]
     if len(set.intersection(*tops)) != 1:
@@ -256,7 +256,7 @@ def _below_top(members: List[Member], name: str, folders: Sequence[str], archive
 
 
 def _renamed(members: List[Member], renamed: Dict[str, str]) -> List[Member]:
-    """Images of the class folders in those folders, under their new names; no hidden ones, and nothing else."""
+    """The images (no hidden ones) in the class folders of those folders, under their new names; nothing else."""
     kept = []
     for member in members:
         for old, new in renamed.items():
@@ -268,7 +268,7 @@ def _renamed(members: List[Member], renamed: Dict[str, str]) -> List[Member]:
 
 
 def _above(parts: Tuple[str, ...], wanted: Tuple[str, ...]) -> Optional[Tuple[str, ...]]:
-    """What stands in front of ``wanted`` in a file's path, or None."""
+    """The part of a file's path before ``wanted``, or None."""
     for i in range(len(parts) - len(wanted)):
         if parts[i : i + len(wanted)] == wanted:
             return parts[:i]

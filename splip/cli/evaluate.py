@@ -8,8 +8,8 @@
         --config-file ~/MaPLe/configs/trainers/MaPLe/vit_b16_c2_ep5_batch4_2ctx.yaml
     splip evaluate --features embeddings.npz
 
-All but the last leave results.json, per_query.npz, retrieval.json and retrieval.png in the output folder
-(docs/HOSTS.md); the last prints the metrics of embeddings of your own (docs/METRICS.md).
+All but the last write results.json, per_query.npz, retrieval.json and retrieval.png to the output folder
+(docs/HOSTS.md). The last prints the metrics of your own embeddings (docs/METRICS.md).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Sequence
 
 from splip.cli import check_model
 
-if TYPE_CHECKING:  # what takes seconds to import is imported where it is needed: mistakes are told at once
+if TYPE_CHECKING:  # slow imports are made where they are needed, so errors appear at once
     import torch
 
     from splip.data.base import SBIRDataset
@@ -56,7 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 class Tested(NamedTuple):
-    """What is tested, on what, and what its results say of it."""
+    """The model that is tested, the data set, and what the results record about the model."""
 
     cfg: Any
     model: Any
@@ -64,8 +64,8 @@ class Tested(NamedTuple):
     dataset: SBIRDataset
     device: torch.device
     precision: str = "fp32"
-    clip: Any = None  # the backbone, if it is one of ours
-    method: Dict[str, Any] = {}  # what it is made with
+    clip: Any = None  # the backbone, if this package built it
+    method: Dict[str, Any] = {}  # the model's config
     epoch: int = 0
     seed: int = 0
     trained: bool = False
@@ -76,8 +76,8 @@ def run(args: argparse.Namespace) -> int:
     """Test, and write the results; returns the exit code.
 
     Raises:
-        ValueError: a folder is not what it should be, an argument is missing, or Dassl is (where a host is tested);
-            a model would be tested on classes that it was trained on, without --allow-seen.
+        ValueError: a folder or an argument is wrong or missing; Dassl is not installed (for --host); or the model
+            would be tested on classes that it was trained on, without --allow-seen.
     """
     if args.features:
         from splip.cli import features
@@ -107,13 +107,13 @@ def run(args: argparse.Namespace) -> int:
     evaluator.allow_seen = args.allow_seen
     with folder.locked():
         outcome = evaluator.evaluate(swapped=cfg.TEST.SWAPPED)
-        folder.write_start(tested.model)  # not of what is refused
+        folder.write_start(tested.model)  # only after the evaluator accepted the test
         folder.write_results(outcome, tested.preprocessing, tested.epoch, tested.history)
     return 0
 
 
 def _check_paths(args: argparse.Namespace) -> None:
-    """Refuse what is not there, or does not go together, before torch is imported."""
+    """Raise for missing paths and conflicting arguments before torch is imported."""
     if args.run and not os.path.isfile(args.run / "config.yaml"):
         raise ValueError(f"{str(args.run)!r} is no run's output folder: there is no {args.run / 'config.yaml'}")
     if not args.host and (args.trainer or args.model_dir or args.config_file):
@@ -134,7 +134,7 @@ def _check_paths(args: argparse.Namespace) -> None:
 
 
 def _run(args: argparse.Namespace) -> Tested:
-    """Of --run, on its own data set with the settings that are given."""
+    """For --run: tested on its own data set, with the given settings."""
     from splip.models import pretrained
     from splip.training.options import read_config
 
@@ -144,7 +144,7 @@ def _run(args: argparse.Namespace) -> Tested:
 
 
 def _model(args: argparse.Namespace) -> Tested:
-    """Of --model or --encoder, on the data set that is named."""
+    """For --model or --encoder: tested on the data set that the arguments name."""
     import torch
 
     from splip.engine import build_dataset, get_cfg_default
@@ -178,7 +178,7 @@ def _of_saved(args: argparse.Namespace, cfg: Any, saved: pretrained.Saved, backb
     cuda = torch.cuda.is_available() and cfg.USE_CUDA
     device = torch.device("cuda" if cuda else "cpu")
     model = of_saved(saved, saved.where, str(device), backbone)
-    assert model.source is not None  # of what was saved
+    assert model.source is not None  # set for a saved model
     clip = model.source.clip
     asked = Preprocessing.from_cfg(cfg, clip)
     if asked != model.preprocessing:
@@ -191,12 +191,12 @@ def _of_saved(args: argparse.Namespace, cfg: Any, saved: pretrained.Saved, backb
 
 
 def _keys(saved: pretrained.Saved) -> Dict[str, Any]:
-    """What a model is made with, by the keys of a config."""
+    """How a model was built, as keys of a config."""
     return {f"TRAINER.{saved.recipe.method.upper()}.{key}": value for key, value in saved.recipe.settings.items()}
 
 
 def _host(args: argparse.Namespace) -> Tested:
-    """Of --host: its trainer builds the model and the data set."""
+    """For --host: its trainer builds the model and the data set."""
     from splip import engine
     from splip.data.transforms import Preprocessing
     from splip.models import hosts
@@ -238,13 +238,13 @@ def _merged(cfg, args: argparse.Namespace, *last):
 
 
 def _import_host(folder: Path):
-    """The checkout's train.py, with its packages `clip`, `trainers` and `datasets` in front of any others."""
+    """The checkout's train.py, with its packages `clip`, `trainers` and `datasets` before any others of these names."""
     path = folder / "train.py"
     if not path.is_file():
         raise ValueError(f"--host {folder} is no checkout of CoOp, MaPLe or the like: there is no {path}")
     sys.path.insert(0, str(folder))
     spec = importlib.util.spec_from_file_location("host_train", path)
-    assert spec is not None and spec.loader is not None  # of a file that is there
+    assert spec is not None and spec.loader is not None  # the file exists
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -1,10 +1,10 @@
-"""A trained model for others to use: saved whole, shared on a hub, or its image encoders alone.
+"""Export a trained model for others: the whole model, a copy on a hub, or only its image encoders.
 
     splip export --model output/sketchmoji/SpLIP/seed1 --output shared --format pretrained   # splip.load_model reads it
     splip export --model output/sketchmoji/SpLIP/seed1 --output encoders [--format pt2]      # sketch.onnx, photo.onnx
     splip export --model output/sketchmoji/SpLIP/seed1 --push-to-hub owner/name
 
-What encoders take and give stands in `splip.models.exported`.
+`splip.models.exported` describes the inputs and outputs of the encoders.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Dict, Optional
 from splip.cli import add_model, check_model
 from splip.common.modalities import MODALITIES
 
-FORMATS = ("onnx", "pt2")  # of encoders: those of splip.models.exported, which takes seconds to import
+FORMATS = ("onnx", "pt2")  # of encoders, as in splip.models.exported, which is slow to import
 PRETRAINED = "pretrained"
 
 
@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write what is asked for and print its paths -> exit status 0.
+    """Write the requested files and print their paths -> exit status 0.
 
     Raises:
         ValueError: neither a folder nor a name on the hub is given; or as :func:`splip.models.load.load_model`,
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _results(folder: str) -> Optional[Dict[str, Any]]:
-    """A finished run's results.json; None where there is none."""
+    """A finished run's results.json, or None if there is none."""
     path = os.path.join(folder, "results.json")
     if not os.path.isfile(path):
         return None

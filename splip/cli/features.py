@@ -1,4 +1,4 @@
-"""What ``splip evaluate --features`` does: measure embeddings out of a file, without a model or a data set."""
+"""``splip evaluate --features``: compute metrics of embeddings from a file, without a model or a data set."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict
 
-if TYPE_CHECKING:  # what takes seconds to import is imported where it is needed: mistakes are told at once
+if TYPE_CHECKING:  # slow imports are made where they are needed, so errors appear at once
     from splip.retrieval.features import Features
     from splip.training.results import Metrics
 
 OTHERS = ("backbone", "trainer", "model_dir", "load_epoch", "root", "dataset_config_file", "config_file", "allow_seen")
-DATASET = "features"  # what results.json says it was measured on
+DATASET = "features"  # the data set's name in results.json
 
 
 def run(args: argparse.Namespace) -> int:
@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         ValueError: other arguments are given, the folder holds the results of something else, or as
-            :func:`splip.retrieval.features.read_features` has it. FileNotFoundError: there is no such file.
+            :func:`splip.retrieval.features.read_features`. FileNotFoundError: there is no such file.
     """
     given = [f"--{name.replace('_', '-')}" for name in OTHERS if getattr(args, name)] + list(args.opts)
     if given:
@@ -58,7 +58,7 @@ def _is_ours(path: str) -> bool:
 
 
 def _result(path: Path, features: Features, metrics: Metrics, seed: int) -> Dict[str, Any]:
-    """What a run leaves, as far as it is known of somebody's embeddings."""
+    """results.json of a run, with the fields that are known for external embeddings."""
     from splip.training.results import versions
 
     asked = set(features.labels[0])

@@ -1,12 +1,12 @@
 """Keep an index of your photos, for splip search and splip app.
 
-    splip index ~/Pictures ~/Holidays --exclude '*.gif' --exclude private/    # add folders; once is enough
-    splip index                                            # bring all of them up to date
+    splip index ~/Pictures ~/Holidays --exclude '*.gif' --exclude private/    # add folders (once)
+    splip index                                            # update all folders
     splip index --forget ~/Holidays | --list | --export FOLDER
 
-What is new or changed is embedded, what is gone forgotten, what moved recognised by its content. What cannot be seen
-now (an unplugged disk, a folder that is shut) is named and kept. It may be interrupted at any time. Hidden files and
-folders, and links to folders, are left out, and what --exclude says, as .gitignore has it.
+New and changed files are embedded, deleted files are removed, and moved files are recognised by their content. Files
+that cannot be read now (unplugged disk, no permission) are listed and kept. You may interrupt it at any time. Skipped:
+hidden files and folders, links to folders, and what --exclude matches (.gitignore syntax).
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from splip.common.errors import shown
 from splip.search.excludes import as_lines
 from splip.search.walk import require_folder
 
-if TYPE_CHECKING:  # they need torch, which takes seconds to import
+if TYPE_CHECKING:  # they need torch, which is slow to import
     from splip.search.index import Index
     from splip.search.scan import Report
 
 GO_ON = "what was embedded is kept, and the same command goes on"
-SHOWN = 20  # files, or folders, that are listed
+SHOWN = 20  # at most so many files or folders are listed
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,11 +44,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what is asked for -> exit status 0; unreadable files are listed and stop nothing. Errors as `Index` has them.
+    """Run the command -> exit status 0. Unreadable files are listed and do not stop it. Raises as `Index` does.
 
     Raises:
         ValueError: --exclude without folders, --forget with folders, an empty --export, or several processes with an
-            engine that one alone may write.
+            engine that allows only one writer.
     """
     if args.forget and args.folders:
         raise ValueError("--forget FOLDER forgets one folder: give no others with it")
@@ -57,14 +57,14 @@ def run(args: argparse.Namespace) -> int:
     if args.exclude and not args.folders:
         raise ValueError("--exclude belongs to the folders that are added with it")
     _look(args)
-    from splip.common import distributed  # here: it takes seconds
+    from splip.common import distributed  # here: slow to import
 
     with distributed.processes():
         return _run(args)
 
 
 def _look(args: argparse.Namespace) -> None:
-    """Refuse what cannot be done before torch is imported, which takes seconds."""
+    """Raise for wrong arguments before torch is imported, which takes seconds."""
     check_model(args.model)
     wrong = []
     for folder in (os.path.abspath(os.path.expanduser(folder)) for folder in args.folders):
@@ -73,7 +73,7 @@ def _look(args: argparse.Namespace) -> None:
             require_folder(folder)
         except ValueError as error:
             wrong.append(error)
-    if wrong and len(wrong) == len(args.folders):  # else one may be away that was added before: the index knows
+    if wrong and len(wrong) == len(args.folders):  # else one may be a known folder on an unplugged disk
         raise wrong[0]
 
 
@@ -106,7 +106,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def describe(report: Report) -> List[str]:
-    """Lines about what could not be done."""
+    """Lines about files and folders that could not be read."""
     away = [
         f"  {why}: {shown(folder)}; what is known of it is kept (--forget {shown(shlex.quote(folder))} forgets it)"
         for folder, why in report.reasons.items()
@@ -119,7 +119,7 @@ def describe(report: Report) -> List[str]:
 
 
 def open_index(args: argparse.Namespace) -> Index:
-    """The index that :func:`splip.cli.add_index`'s arguments name. From here on it takes seconds: torch is needed."""
+    """The index that :func:`splip.cli.add_index`'s arguments name. It imports torch, which takes seconds."""
     from splip.search.index import Index
 
     return Index.open(args.index, args.model, args.engine, args.uri, args.device, args.backbone)

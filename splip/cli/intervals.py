@@ -1,4 +1,4 @@
-"""How sure a table's numbers and their differences are, over queries and over seeds (docs/METRICS.md#intervals)."""
+"""Confidence intervals of a table's numbers and differences, over queries and seeds (docs/METRICS.md#intervals)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from splip.retrieval.bootstrap import LEVEL, bootstrap_means, interval
 from splip.training.per_query import SWAPPED, PerQuery, read
 
-VARYING = ("dataset", "backbone", "selection")  # names of `table.GROUP` that a row says where rows differ in them
+VARYING = ("dataset", "backbone", "selection")  # names of `table.GROUP` that are shown if rows differ in them
 
 
 class Row(NamedTuple):
@@ -20,7 +20,7 @@ class Row(NamedTuple):
     names: Dict[str, str]
     runs: Dict[int, np.ndarray]  # by seed: (Q,) percent
     trained: bool
-    swapped: Dict[int, np.ndarray]  # the same with the modality swapped; empty where the method does not know it
+    swapped: Dict[int, np.ndarray]  # the same with swapped modalities; empty if the method ignores the modality
 
     @property
     def mean(self) -> np.ndarray:
@@ -29,17 +29,17 @@ class Row(NamedTuple):
 
 
 def compare_all(groups: Sequence[tuple], metric: str = "") -> List[Tuple[str, List[Dict[str, str]]]]:
-    """For each test that the groups share (the same queries, gallery and split): what it is, and its rows.
+    """(title, rows) of each test (the same queries, gallery and split) that the groups share.
 
-    Rows are each experiment's mean over queries and seeds, the paired difference of every two, and what swapping the
-    modality costs; each with an interval over classes and queries, and beside it the seeds' own.
+    Rows: the mean of each experiment over queries and seeds, the paired difference of each pair of experiments, and the
+    loss from swapping the modality. Each has an interval over classes and queries, and another over seeds.
 
     Args:
-        groups: of `table.group`: (names, runs), in the order of the rows.
-        metric: a column of the table; default the first.
+        groups: (names, runs) from `table.group`, in the order of the rows.
+        metric: a column of the table; default: the first.
 
     Raises:
-        ValueError: a run has no values by query, or there is no such metric.
+        ValueError: a run has no values per query, or there is no such metric.
     """
     tests: Dict[tuple, List[Row]] = {}
     queries: Dict[tuple, PerQuery] = {}
@@ -91,7 +91,7 @@ def _rows(rows: Sequence[Row], classes: np.ndarray, metric: str) -> List[Dict[st
 
 
 def _by_seed(better: Row, other: Row) -> List[float]:
-    """The difference of two experiments for every seed that both have; what trains nothing has them all."""
+    """The difference of two experiments for each seed that both have. A method without training has every seed."""
     if not other.trained or not better.trained:
         fixed = [next(iter(row.runs.values())).mean() for row in (better, other)]
         pairs = [

@@ -1,12 +1,12 @@
-"""Search your own photos with drawings, photos, words, or both.
+"""Search your own photos with drawings, photos, text, or both.
 
-    splip search drawing.png                               # in the index that splip index keeps
-    splip search drawing.png --photos ~/Pictures           # in a folder, which is indexed first
+    splip search drawing.png                               # in the index made by splip index
+    splip search drawing.png --photos ~/Pictures           # in a folder (indexed first)
     splip search --text "a red car"        splip search drawing.png --text red        splip search --photo car.jpg
-    splip search drawing.png -f | xargs -d '\\n' ls -l     # paths alone
+    splip search drawing.png -f | xargs -d '\\n' ls -l     # only paths
 
 Prints the nearest photos and draws them into a contact sheet. A drawing may be light on dark, on coloured or
-photographed paper, or transparent: it is brought to dark lines on white first.
+photographed paper, or transparent. It is converted to dark lines on white first.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from splip.search.drawings import clean_drawing, open_drawing, split_number
 from splip.search.records import Hit
 from splip.search.walk import require_folder
 
-DRAWN = 40  # photos of a question in the contact sheet, at most
+DRAWN = 40  # largest number of photos per query in the contact sheet
 DEFAULT_SHEET = Path("search.png")
 
 
 class Question(NamedTuple):
-    """What is searched for."""
+    """A query."""
 
-    path: str  # of a picture; "" = words alone
+    path: str  # of an image; "" = only text
     kind: str
     text: str
 
@@ -69,11 +69,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Search, print and draw -> exit status 0. What was found is printed, whatever fails afterwards.
+    """Search, print and draw -> exit status 0. The results are printed even if a later step fails.
 
     Raises:
-        ValueError: there is no question, or nothing in the index; a picture cannot be read; the sheet would overwrite a
-            file that is none; something that --copy-to would write is there; or as `Index` has it.
+        ValueError: there is no query, or the index is empty; an image cannot be read; the sheet would overwrite a
+            file that is not a sheet; a target of --copy-to exists; or as `Index`.
     """
     questions = _questions(args)
     sheet = None if args.files or args.json else _sheet(args.sheet)
@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
                 q.path or None, args.top, kind=q.kind, text=q.text, text_weight=args.text_weight, below=args.photos
             )
             found.append((q, hits))
-        except ValueError as error:  # of one picture: the others are searched with
+        except ValueError as error:  # of one image: the other queries still run
             wrong.append(str(error))
     if found:
         _print(found, args)
@@ -125,7 +125,7 @@ def _questions(args: argparse.Namespace) -> List[Question]:
 
 
 def _sheet(asked: Optional[Path]) -> Optional[Path]:
-    """Where the sheet goes; None, and a line about it, where nobody asked for one and its usual place is taken."""
+    """Path of the sheet. If none was requested and the default path is taken: None, and a line says so."""
     path = asked or DEFAULT_SHEET
     if path.suffix.lower() != ".png":
         raise ValueError(f"--sheet must end in .png, got {path}")
@@ -163,7 +163,7 @@ def _print(found: Found, args: argparse.Namespace) -> None:
 
 
 def _copy(found: Found, folder: Path) -> None:
-    """Copy what was found and is still there; nothing that is there is overwritten."""
+    """Copy the photos that were found and still exist; no existing file is overwritten."""
     folder = folder.expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -188,19 +188,19 @@ def _copy(found: Found, folder: Path) -> None:
 
 
 def _copy_one(path: str, target: Path) -> None:
-    if not is_file(path):  # a pipe would be waited for
+    if not is_file(path):  # reading a pipe would block
         raise OSError("it is not there any more")
     with open(path, "rb") as source, whole_file(target) as file:
         shutil.copyfileobj(source, file)
-    with suppress(OSError):  # not every file system keeps times and rights
+    with suppress(OSError):  # not every file system stores times and permissions
         shutil.copystat(path, target)
 
 
 def _draw(found: Found, path: Path, asked: bool) -> None:
-    """Draw the sheet of what can still be read, and print its path; what cannot be drawn is said.
+    """Draw the sheet of photos that can still be read, and print its path; a line names what cannot be drawn.
 
     Args:
-        asked: whether the user asked for it: then it is an error if it cannot be written.
+        asked: whether the user requested it; then a failed write is an error.
     """
     from splip.retrieval.sheets import contact_sheet
 
@@ -224,12 +224,12 @@ def _draw(found: Found, path: Path, asked: bool) -> None:
 
 
 def _caption(path: str) -> str:
-    """Folder and name, as much as fits."""
+    """Folder and file name, shortened to fit."""
     return os.path.join(os.path.basename(os.path.dirname(path)), os.path.basename(path))
 
 
 def _asked(question: Question) -> Image.Image:
-    """The question as the model saw it."""
+    """The query as the model saw it."""
     if not question.path:
         return Image.new("RGB", (224, 224), "white")
     if question.kind == "sketch":
@@ -241,7 +241,7 @@ def _asked(question: Question) -> Image.Image:
 
 
 def _thumbnail(path: str, side: int = 224):
-    """A photo in small; None if it is gone since it was indexed."""
+    """A small version of a photo; None if it was deleted after indexing."""
     try:
         image = open_rgb(path, at_least=side)
     except ValueError:

@@ -1,9 +1,9 @@
-"""Tables from ``results.json`` files alone: mean and standard deviation over seeds, as Markdown or CSV.
+"""Tables from ``results.json`` files: mean and standard deviation over seeds, as Markdown or CSV.
 
     splip table output/sketchmoji
     splip table output/sketchmoji --convention voc --csv table.csv
-    splip table output/sketchy2 --paper        (beside the paper's numbers)
-    splip table output/sketchy25 --intervals   (how sure differences are, over queries; docs/METRICS.md)
+    splip table output/sketchy2 --paper        (next to the paper's numbers)
+    splip table output/sketchy25 --intervals   (confidence intervals over queries; docs/METRICS.md)
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from splip.cli.intervals import compare_all
 from splip.retrieval.conventions import CONVENTIONS
 from splip.training.identity import differences, settings_of, shown
 
-# what must agree for runs to be seeds of one experiment; `switches` are the method's parts that are off
+# runs that agree in these are seeds of one experiment; `switches` are the parts of the method that are off
 GROUP = ("dataset", "setting", "gallery", "backbone", "trainer", "switches", "selection", "split", "trained on")
-SWITCHES = {  # of TRAINER.SPLIP, with the value that is the whole method
+SWITCHES = {  # keys of TRAINER.SPLIP, with their values in the full method
     "TRIPLET": True, "MARGIN": "adaptive", "LAYERNORM": "both", "USE_BT": True, "USE_BV": True, "USE_BVT": True
 }  # fmt: skip
-BEYOND = {  # of TRAINER.SPLIP beyond the paper, with the value that is off
+BEYOND = {  # keys of TRAINER.SPLIP that are not in the paper, with the value for off
     "CONTRASTIVE": 0, "TRAIN_PROJ": False, "LAYERNORM_SHARED": True, "FREE_PROMPTS": 0, "NEGATIVES": "random"
 }  # fmt: skip
-WEIGHTS = ("ALPHA", "BETA")  # of losses, likewise: off where they are 0
+WEIGHTS = ("ALPHA", "BETA")  # of losses: off if 0
 HEADLINES = ("mAP@all", "category Acc@1")
 PAPER = Path(splip.__file__).parent / "assets" / "paper_results.csv"
 PAPER_BACKBONE = "ViT-B/32"
 
 
 def read_results(folders: Sequence[Path]) -> List[dict]:
-    """Every ``results.json`` below ``folders``.
+    """Read every ``results.json`` in ``folders`` and their sub-folders.
 
     Raises:
-        ValueError: there is none below one of them, or one is no results file. OSError: a folder cannot be looked into.
+        ValueError: a folder has none, or one is not a results file. OSError: a folder cannot be read.
     """
     results = []
     for folder in folders:
@@ -59,7 +59,7 @@ def read_results(folders: Sequence[Path]) -> List[dict]:
 
 
 def _find(folder: Path) -> Iterator[Path]:
-    """Every ``results.json``; a folder that cannot be looked into is an error: its runs would be left out unsaid."""
+    """Find every ``results.json``. A folder that cannot be read is an error: its runs would be missing silently."""
 
     def stop(error: OSError) -> None:
         raise error
@@ -73,8 +73,8 @@ def group(results: List[dict]) -> List[tuple]:
     """(names, runs) of each experiment, baselines first; names are GROUP's and the seeds.
 
     Raises:
-        ValueError: a seed occurs twice in one group, or settings, data or backbone differ: the runs are not seeds of
-            one experiment.
+        ValueError: a seed occurs twice in one group, or settings, data or backbone differ, so the runs are not seeds
+            of one experiment.
     """
     groups = defaultdict(list)
     for result in results:
@@ -83,7 +83,7 @@ def group(results: List[dict]) -> List[tuple]:
     pairs = []
     for key, runs in groups.items():
         seeds = sorted(run["seed"] for run in runs)
-        # what trains nothing is the same for every seed
+        # a method without training has the same result for every seed
         if len(set(seeds)) < len(seeds):
             raise ValueError(
                 f"{dict(zip(GROUP, key))}: seeds {seeds} repeat; give a folder that holds one experiment each"
@@ -100,15 +100,15 @@ def group(results: List[dict]) -> List[tuple]:
 
 
 def _identity(result: dict) -> dict:
-    """What seeds of one experiment have in common."""
+    """The values that all seeds of one experiment share."""
     found = {key: value for key, value in result.get("identity", {}).items() if key != "seed"}
     return {**found, "settings": settings_of(result.get("config", {}), result.get("method"))}
 
 
 def seen(result: dict) -> str:
-    """How many of a result's test classes the model was trained on: "" for none, "not known" where nobody can say.
+    """How many test classes of a result the model was trained on: "" for none, "not known" if unknown.
 
-    A table without it would show such a number beside zero-shot ones.
+    Without this column a table would mix such numbers with zero-shot ones.
     """
     found = result.get("seen_test_classes", [])
     if found is None:
@@ -117,7 +117,7 @@ def seen(result: dict) -> str:
 
 
 def switches(result: dict) -> str:
-    """Parts of SpLIP that a run switched off, or on beyond the paper, as KEY VALUE ...; empty for the whole method."""
+    """Parts of SpLIP that a run switched off, or additions that it switched on, as KEY VALUE ...; else empty."""
     if result["trainer"] != "SpLIP":
         return ""
     method = result.get("config", {}).get("TRAINER", {}).get("SPLIP", {})
@@ -128,8 +128,8 @@ def switches(result: dict) -> str:
 
 
 def summarise(results: List[dict], convention: str) -> List[Dict[str, str]]:
-    """One row for each group of seeds: its names, the seeds, and "mean ± std" of each metric in percent, of the first
-    one also with the modality swapped."""
+    """One row for each group of seeds: its names, the seeds, and "mean ± std" of each metric in percent. The first
+    metric is also shown with the modality swapped."""
     rows = []
     for names, runs in group(results):
         metrics = [select(run["metrics"], convention) for run in runs]
@@ -141,8 +141,8 @@ def summarise(results: List[dict], convention: str) -> List[Dict[str, str]]:
 
 
 def swapped(runs: List[dict], scope: str, metric: str) -> str:
-    """A metric with the modality swapped, as :func:`spread` shows it: "off" where it was not measured (TEST.SWAPPED),
-    empty for a method that knows no modality.
+    """A metric with the modality swapped, formatted by :func:`spread`: "off" if it was not measured (TEST.SWAPPED),
+    empty for a method that ignores the modality.
     """
     found = [run["swapped"] for run in runs if "swapped" in run]
     values = [select(metrics, scope)[metric] for metrics in found if metrics != "off"]
@@ -151,12 +151,12 @@ def swapped(runs: List[dict], scope: str, metric: str) -> str:
 
 
 def compare(results: List[dict], convention: Optional[str]) -> List[Dict[str, str]]:
-    """Ours beside the paper's: a row for each group of seeds, metric that the paper prints, and convention.
+    """Our results next to the paper's: a row for each group of seeds, each metric in the paper, and each convention.
 
-    Of a setting and split that the paper does not have, every metric is listed.
+    Every metric is listed for a setting and split that is not in the paper.
 
     Args:
-        convention: the only one to list; None for all. Fine-grained results have galleries in its place, always all.
+        convention: list only this one; None for all. Fine-grained results have galleries instead, always all.
     """
     with PAPER.open(newline="", encoding="utf-8") as file:
         paper = list(csv.DictReader(file))
@@ -189,7 +189,7 @@ def compare(results: List[dict], convention: Optional[str]) -> List[Dict[str, st
 
 
 def spread(values: List[float]) -> str:
-    """"mean ± std" (without the deviation where there is one value)."""
+    """"mean ± std" (without the deviation for a single value)."""
     deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.2f}{deviation}"
 
@@ -202,12 +202,12 @@ def select(metrics: dict, convention: str) -> Dict[str, float]:
 
 
 def rank(run: dict) -> Tuple[bool, bool, str]:
-    """What trains nothing first, SpLIP last."""
+    """Sort key: methods without training first, SpLIP last."""
     return run.get("epoch", 1) > 0, run["trainer"] == "SpLIP", run["trainer"]
 
 
 def markdown(rows: List[Dict[str, str]]) -> str:
-    """Aligned Markdown; columns that say the same in every row stand in one line above the table."""
+    """Aligned Markdown. Columns with the same value in every row become one line above the table."""
     names = [*GROUP, "seeds"]
     common = [c for c in names if c != "trainer" and len({row[c] for row in rows}) == 1]
     rest = [{name: value for name, value in row.items() if name not in common} for row in rows]
@@ -235,7 +235,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table -> exit status 0; errors as :func:`read_results`, :func:`group` and :func:`compare_all`."""
+    """Print the table -> exit status 0; raises as :func:`read_results`, :func:`group` and :func:`compare_all`."""
     if args.metric and not args.intervals:
         raise ValueError("--metric belongs to --intervals")
     results = read_results(args.folders)

@@ -1,1 +1,1 @@
-"""Searching one's own photos: models that embed pictures, the index that keeps embeddings, questions to it."""
+"""Search in your own photos: models that embed images, the index that stores embeddings, and queries."""

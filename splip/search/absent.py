@@ -1,4 +1,4 @@
-"""Images that an index knows and that are not found: whether they are gone, or cannot be seen now."""
+"""Decide whether indexed images that are not found were deleted, or cannot be seen now."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ from splip.search.walk import NOT_THERE, Found
 
 
 class Hidden(NamedTuple):
-    """What an image is hidden by."""
+    """Why an image cannot be seen now."""
 
     place: str  # a folder, or the file itself
     why: str
 
 
 def find_hidden(absent: Iterable[str], found: Mapping[str, Found], mounts: Set[str]) -> Dict[str, Hidden]:
-    """Those of ``absent`` that may be there all the same. What is left out is gone; what lies in or below
+    """The paths of ``absent`` that may still exist ("hidden"). Excluded paths count as deleted. A path is
 
-    - what could not be looked at, or a folder that is not there though it was added, is hidden;
-    - a folder that was another file system's and is not now (``mounts``), as an unplugged disk, is hidden;
-    - a folder that is there and holds no file any more, nor does any folder below it: hidden, for a disk that is not
-      mounted looks so;
-    - a folder that holds other files, or was removed from one that does: gone.
+    - hidden, if it is in or below a path that could not be read, or an added folder that does not exist;
+    - hidden, if it is in or below a folder of ``mounts`` that is no mount point now, such as an unplugged disk;
+    - hidden, if its nearest existing folder and all sub-folders hold no files, as for a disk that is not mounted;
+    - deleted, if that folder holds other files.
 
     Args:
         absent: paths.
-        found: what was found below each folder.
-        mounts: folders that have been another file system's.
+        found: folder -> its content.
+        mounts: folders that were on another file system.
     """
     unseen = {place: why for one in found.values() for place, why in {**one.folders_unseen, **one.files_unseen}.items()}
     visited = {folder for one in found.values() for folder in one.visited}
@@ -41,12 +40,12 @@ def find_hidden(absent: Iterable[str], found: Mapping[str, Found], mounts: Set[s
         tops = [top for top in found if is_below(path, top)]
         if all(found[top].excludes(os.path.relpath(path, top), False) for top in tops):
             continue
-        above = list(ancestors(path, min(tops, key=len)))  # itself first
+        above = list(ancestors(path, min(tops, key=len)))  # the path itself first
         places = [place for place in above if place in unseen or place in lost]
         if places:
             hidden[path] = Hidden(places[-1], unseen.get(places[-1], NOT_THERE))
             continue
-        there = [folder for folder in above if folder in visited]  # the nearest first
+        there = [folder for folder in above if folder in visited]  # nearest first
         if there and there[0] not in alive:
             hidden[path] = Hidden([folder for folder in there if folder not in alive][-1], NOT_THERE)
     return hidden
@@ -61,5 +60,5 @@ def ancestors(path: str, top: str) -> Iterator[str]:
 
 
 def is_below(path: str, folder: str) -> bool:
-    """Whether a path is a folder, or lies anywhere below it."""
+    """Whether ``path`` is ``folder``, or is anywhere inside it."""
     return path == folder or path.startswith(os.path.join(folder, ""))

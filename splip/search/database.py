@@ -1,4 +1,4 @@
-"""An index's tables in SQLite, whose errors say in words what is wrong with the file."""
+"""The SQLite tables of an index, with clear error messages about the file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VERSION = 1  # of the tables
 
 
 class _Cursor(sqlite3.Cursor):
-    """Says in words what is wrong with the file."""
+    """Raises clear errors about the file."""
 
     def _said(self, call: Callable[..., Any], *args: Any) -> Any:
         try:
@@ -55,7 +55,7 @@ class _Cursor(sqlite3.Cursor):
 
 
 class Connection(sqlite3.Connection):
-    """A connection whose statements raise ValueError for a damaged or locked file, OSError for a full disk."""
+    """A connection that raises ValueError for a damaged or locked file, OSError for a full disk."""
 
     def execute(self, *args: Any) -> Any:
         return self.cursor(_Cursor).execute(*args)
@@ -65,14 +65,14 @@ class Connection(sqlite3.Connection):
 
 
 def read_path(stored: Any) -> str:
-    """A path as the database holds it."""
+    """Decode a path from the database."""
     if not isinstance(stored, bytes):
         raise ValueError(f"the index is damaged: {stored!r} is no path")
     return os.fsdecode(stored)
 
 
 def read_vector(stored: Any) -> np.ndarray:
-    """A vector as the database holds it."""
+    """Decode a vector from the database."""
     if not isinstance(stored, bytes) or len(stored) % 4:
         raise ValueError("the index is damaged: a vector is none. Remove its folder and index again")
     return np.frombuffer(stored, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""What people draw on, made into what a model was trained on: dark lines on white, filling a square."""
+"""Convert a drawing to the form that models are trained on: dark lines on white that fill a square."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from PIL import Image, ImageFilter, ImageOps
 from splip.data.images import as_rgb, open_rgb
 from splip.data.strokes import PEN, StrokeSpec, draw, has_strokes, list_lines
 
-MARGIN = 0.08  # of the square's side, around the ink
-INK = 0.25  # how much darker than paper a stroke is at least, of 1
-LEAST = 4e-4  # of the picture: less ink than this is a blank page
-MOST = 0.7  # more of it than this is no drawing
-WORKING = 1024  # longer side in pixels that is looked at
+MARGIN = 0.08  # around the ink, as a share of the square's side
+INK = 0.25  # least difference in lightness of stroke and paper, in [0, 1]
+LEAST = 4e-4  # share of inked pixels; below it the page is blank
+MOST = 0.7  # share of inked pixels; above it the image is not a drawing
+WORKING = 1024  # longer side in pixels of the image that is processed
 
 
 class Drawing(NamedTuple):
-    """A drawing as the model wants it, and what was done to it, in words."""
+    """A drawing in the model's form, and the changes that were made, as text."""
 
     image: Image.Image
     mended: List[str]
 
 
 def open_drawing(question: Union[str, os.PathLike]) -> Image.Image:
-    """The picture that a file of a drawing shows, with its transparent parts; of strokes that of ``FILE.ndjson:N``,
-    counted from 1, or the first.
+    """The image in a drawing's file, with its transparent parts. For strokes: drawing N of ``FILE.ndjson:N`` (from 1),
+    or the first.
 
     Raises:
-        ValueError: naming the file: it cannot be read, or has no such drawing.
+        ValueError: the file cannot be read, or has no such drawing; the message names it.
     """
     path, number = split_number(question)
     if not has_strokes(path):
@@ -43,16 +43,16 @@ def open_drawing(question: Union[str, os.PathLike]) -> Image.Image:
 
 
 def split_number(question: Union[str, os.PathLike]) -> Tuple[str, int]:
-    """(file, number of the drawing in it) of ``FILE.ndjson:N``; other names are as they are, with 1."""
+    """(file, number of the drawing in it) of ``FILE.ndjson:N``; other names are unchanged, with number 1."""
     whole = os.path.expanduser(os.fspath(question))
     path, _, number = whole.rpartition(":")
     return (path, int(number)) if has_strokes(path) and number.isdecimal() else (whole, 1)
 
 
 def clean_drawing(image: Image.Image) -> Drawing:
-    """Bring a drawing to dark lines on white, cropped to its ink and padded to a square.
+    """Convert a drawing to dark lines on white, cropped to its ink and padded to a square.
 
-    Transparent parts count as paper; light lines on dark are inverted; coloured, shaded or photographed paper is made
+    Transparent parts count as paper. Light lines on dark are inverted. Coloured, shaded or photographed paper becomes
     white.
 
     Raises:
@@ -60,7 +60,7 @@ def clean_drawing(image: Image.Image) -> Drawing:
     """
     mended = []
     image = as_rgb(image, keep_alpha=True)
-    if max(image.size) > WORKING:  # before anything else of its size is computed
+    if max(image.size) > WORKING:  # first, so that every later step is on the small image
         image = image.copy()
         image.thumbnail((WORKING, WORKING))
     grey, was_clear = _flatten(image)
@@ -87,7 +87,7 @@ def clean_drawing(image: Image.Image) -> Drawing:
 
 
 def _flatten(image: Image.Image) -> tuple:
-    """(grey picture, whether any of it was transparent); clear parts are light where the ink is dark, and dark where
+    """(grey image, whether any part was transparent). Transparent parts become light if the ink is dark, and dark if
     the ink is light.
     """
     if image.mode != "RGBA":
@@ -102,22 +102,22 @@ def _flatten(image: Image.Image) -> tuple:
 
 
 def _without_shade(light: np.ndarray) -> np.ndarray:
-    """The picture divided by its paper: what is left when strokes are closed over."""
+    """The image divided by its paper. The paper is the image after filters that remove the strokes."""
     side = max(light.shape)
     small = Image.fromarray((light * 255).astype(np.uint8))
     small.thumbnail((128, 128))
     for step in (ImageFilter.MaxFilter(9), ImageFilter.MedianFilter(5), ImageFilter.GaussianBlur(4)):
-        small = small.filter(step)  # strokes are closed over
+        small = small.filter(step)  # removes the strokes
     shade = np.asarray(small.resize(light.shape[::-1], Image.Resampling.BICUBIC), dtype=np.float32) / 255
     even = np.clip(light / np.maximum(shade, 0.05), 0, 1)
     noise = Image.fromarray((even * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(max(1, side / 800)))
     even = np.asarray(noise, dtype=np.float32) / 255
-    low = max(0.0, float(np.percentile(even, 0.5)))  # a pencil is no ink: its darkest becomes dark
+    low = max(0.0, float(np.percentile(even, 0.5)))  # pencil is lighter than ink: its darkest value becomes dark
     return np.clip(1 - (1 - even) * 0.9 / max(0.3, 1 - low), 0, 1)
 
 
 def _crop(light: np.ndarray, ink: np.ndarray) -> Image.Image:
-    """What is inked, in a white square with a margin."""
+    """The inked part, in a white square with a margin."""
     rows, columns = np.flatnonzero(_solid(ink.sum(axis=1))), np.flatnonzero(_solid(ink.sum(axis=0)))
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
     part = Image.fromarray((light[top:bottom, left:right] * 255).astype(np.uint8))
@@ -128,5 +128,5 @@ def _crop(light: np.ndarray, ink: np.ndarray) -> Image.Image:
 
 
 def _solid(counts: np.ndarray) -> np.ndarray:
-    """Rows or columns with ink; single specks at the edge do not count where there is more."""
+    """Rows or columns with ink. Those with a single inked pixel count only if none has more."""
     return counts > 1 if (counts > 1).any() else counts > 0

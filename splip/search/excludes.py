@@ -1,4 +1,4 @@
-"""What is left out of an index: patterns as gitignore has them (https://git-scm.com/docs/gitignore), by `pathspec`."""
+"""Exclude patterns of an index, in gitignore syntax (https://git-scm.com/docs/gitignore), matched by `pathspec`."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Any, Dict, Sequence
 
 
 def as_lines(patterns: Sequence[str], folder: str) -> Dict[str, str]:
-    """What people write as lines of a .gitignore in ``folder`` -> {line: as it was written}.
+    """Convert the user's patterns to lines of a .gitignore in ``folder`` -> {line: pattern as written}.
 
-    gitignore's own forms stay: ``*.gif`` and ``private/`` mean any depth, ``backup/raw`` and ``/raw`` one place,
-    ``!x`` takes ``x`` in again. Paths are taken as well: ``./raw``, an absolute path below the folder, and what is
-    there as seen from the working folder; and names that gitignore would read as a comment or a broken pattern, as
-    ``#recycle``.
+    gitignore's own forms do not change: ``*.gif`` and ``private/`` match at any depth, ``backup/raw`` and ``/raw``
+    match one place, ``!x`` includes ``x`` again. Paths also work: ``./raw``, an absolute path in the folder, and an
+    existing path relative to the working folder. So do names that gitignore reads as a comment or an invalid pattern,
+    such as ``#recycle``.
 
     Args:
         folder: absolute.
 
     Raises:
-        ValueError: a pattern is empty or none of gitignore's.
+        ValueError: a pattern is empty, or not valid in gitignore.
     """
     lines: Dict[str, str] = {}
     for pattern in patterns:
         if pattern.startswith("!") and lines:
             lines["!" + _line(pattern[1:], folder)] = pattern
-        else:  # the first has nothing to take in again: it is a name
+        else:  # `!` in the first pattern cannot include again: it is part of a name
             lines[_line(re.sub("^!", r"\\!", pattern), folder)] = pattern
     return lines
 
@@ -35,7 +35,7 @@ def _line(pattern: str, folder: str) -> str:
     if not pattern.strip("/. "):
         raise ValueError(f"--exclude {pattern!r} names nothing that could be left out")
     body, end = os.path.expanduser(pattern).rstrip("/"), "/" if pattern.endswith("/") else ""
-    body = re.sub(r"\*{3,}", "*", body)  # they mean one, and take forever as many
+    body = re.sub(r"\*{3,}", "*", body)  # they mean the same as one, and matching many is very slow
     if "/" in body:
         body = _place(body, folder) + end
     else:
@@ -46,7 +46,7 @@ def _line(pattern: str, folder: str) -> str:
 
 
 def _place(body: str, folder: str) -> str:
-    """A pattern with a slash in it, as a place below the folder."""
+    """Convert a pattern that has a slash to a path relative to the folder."""
     for base in dict.fromkeys((folder, os.getcwd())):
         place = os.path.normpath(os.path.join(base, body))
         pairs = (place, folder), (os.path.realpath(place), os.path.realpath(folder))
@@ -61,7 +61,7 @@ def _place(body: str, folder: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """A name in which no sign means anything but itself."""
+    """Escape every special character of a name."""
     return re.sub(r"([\\*?\[\]!# ])", r"\\\1", text)
 
 
@@ -77,10 +77,10 @@ def _spec(lines: Sequence[str]) -> Any:
 
 
 class Excludes:
-    """Whether something below a folder is left out.
+    """Tells whether a path in a folder is excluded.
 
     Args:
-        lines: of a .gitignore in that folder.
+        lines: lines of a .gitignore in that folder.
 
     Attributes:
         unused: lines that have matched nothing yet.
@@ -93,7 +93,7 @@ class Excludes:
     def __call__(self, below: str, is_folder: bool) -> bool:
         """
         Args:
-            below: the path below the folder.
+            below: the path, relative to the folder.
         """
         if self._all is None:
             return False

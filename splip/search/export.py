@@ -1,4 +1,4 @@
-"""An index as files that other programs read."""
+"""Export an index to files for other programs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAMES = ("vectors.npy", "images.parquet", "about.json")
 
 
 def write(store: Store, folder: Path) -> Path:
-    """``vectors.npy`` (n, d) float32, ``images.parquet`` in the same order, ``about.json`` -> the folder.
+    """Write ``vectors.npy`` (n, d) float32, ``images.parquet`` in the same order, ``about.json`` -> the folder.
 
     Raises:
         ValueError: pyarrow is not installed, or the folder holds other files. OSError: the disk is full.

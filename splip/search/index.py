@@ -1,4 +1,4 @@
-"""Photos that can be searched with a drawing, a photo or words."""
+"""An index of photos that you can search with a drawing, a photo or text."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from splip.search.records import CLEAN, KINDS, Hit, Store
 from splip.search.scan import Report, update
 from splip.search.walk import require_folder
 
-VERSION = 1  # of how photos are read and embedded; part of what vectors are of
+VERSION = 1  # of reading and embedding photos; part of an index's identity
 
 Question = Union[str, os.PathLike, Image.Image]
 
 
 def default_place() -> Path:
-    """Where indexes are kept unless told otherwise: SPLIP_INDEX, else the user's data folder."""
+    """Default folder of indexes: SPLIP_INDEX, else the user's data folder."""
     if os.environ.get("SPLIP_INDEX"):
         return Path(os.environ["SPLIP_INDEX"]).expanduser()
     data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
@@ -36,7 +36,7 @@ def default_place() -> Path:
 
 
 class Index:
-    """Embeddings of image files by one model; :meth:`open` makes or opens one.
+    """Embeddings of image files by one model; :meth:`open` creates or opens one.
 
     >>> index = splip.Index.open()
     >>> index.add(["~/Pictures"])
@@ -57,11 +57,11 @@ class Index:
         device: str = "cpu",
         backbone: str = "",
     ) -> Index:
-        """The index of a model, made if need be. Indexes of other models at the same place are left alone.
+        """The index of a model, created if necessary. Indexes of other models in the same place do not change.
 
         Args:
             place: folder for the indexes of all models (default: :func:`default_place`).
-            model: as :func:`splip.load_model` has it, or a model.
+            model: an argument of :func:`splip.load_model`, or a model.
             engine: ``faiss``, or ``milvus`` at ``uri``: a file (Milvus Lite) or ``http://host:19530``.
             device, backbone: of the model.
 
@@ -73,7 +73,7 @@ class Index:
             raise ValueError(f"--engine {' or '.join(SHARED)} and --uri go together: a file, or http://host:19530")
         if not isinstance(model, ImageModel):
             model = load_model(model, device, backbone)
-        identity = f"{model.identity}_{VERSION}"  # vectors that were read in another way are others
+        identity = f"{model.identity}_{VERSION}"  # photos read in another way have other vectors
         about = {
             "identity": identity, "dim": len(model.embed([Image.new("RGB", (8, 8))], "photo")[0]),
             "model": model.name,
@@ -94,15 +94,15 @@ class Index:
         quiet: bool = False,
         remember: bool = True,
     ) -> Report:
-        """Add folders, with all below them, and bring the index up to date with them.
+        """Add folders with all their sub-folders, and update the index from them.
 
         Args:
-            excludes: patterns as gitignore has them, or paths, that are left out (:mod:`splip.search.excludes`); None =
-                those that a folder was added with before.
-            remember: whether :meth:`update` looks at the folders, too.
+            excludes: gitignore patterns or paths to exclude (:mod:`splip.search.excludes`); None = those that the
+                folder was added with before.
+            remember: whether :meth:`update` also reads these folders.
 
         Raises:
-            ValueError: a folder is not there and never was, a pattern is none, or another process is writing.
+            ValueError: a folder does not exist and is not known, a pattern is invalid, or another process is writing.
         """
         if isinstance(paths, (str, os.PathLike)):
             paths = [paths]
@@ -119,10 +119,10 @@ class Index:
             return update(self.store, self.model, folders, quiet, others)
 
     def update(self, quiet: bool = False) -> Report:
-        """Bring the index up to date with all of its folders.
+        """Update the index from all of its folders.
 
         Raises:
-            ValueError: it has none, or another process is writing. Folders that are not there are named in the report.
+            ValueError: it has none, or another process is writing. The report names folders that do not exist.
         """
         with self.store.writing():
             folders = {folder: {line: line for line in lines} for folder, lines in self.store.folders().items()}
@@ -131,12 +131,12 @@ class Index:
             return update(self.store, self.model, folders, quiet)
 
     def forget(self, path: Union[str, os.PathLike]) -> int:
-        """Forget every image in or below a folder, and the folder if it was added -> how many.
+        """Remove every image in a folder and its sub-folders, and the folder if it was added -> number of images.
 
-        What is still there in a folder within one that was added comes back with the next update.
+        If the folder is inside an added folder, the next update adds its existing images again.
 
         Raises:
-            ValueError: it was not added, and nothing below it is known; or another process is writing.
+            ValueError: it was not added and no image in it is known; or another process is writing.
         """
         folder = os.path.abspath(os.path.expanduser(path))
         with self.store.writing():
@@ -156,7 +156,7 @@ class Index:
             self.store.set_mounts({place for place in self.store.mounts() if not is_below(place, folder)})
         return len(gone)
 
-    # ---------------------------------------------------------------- questions
+    # ---------------------------------------------------------------- queries
 
     def search(
         self,
@@ -168,17 +168,17 @@ class Index:
         text_weight: float = 0.5,
         below: Union[str, os.PathLike] = "",
     ) -> List[Hit]:
-        """The k photos nearest to a drawing, a photo, words, or a mix, best first.
+        """The k photos nearest to a drawing, a photo, text, or image and text together, best first.
 
         Args:
-            question: a picture or its file, also ``FILE.ndjson:N``, strokes; None = words alone.
-            kind: ``sketch`` (:func:`splip.search.drawings.clean_drawing` mends it) or ``photo``.
-            text: words that the photos should fit as well.
-            text_weight: of the words beside the picture, in [0, 1].
+            question: an image or its file, or strokes as ``FILE.ndjson:N``; None = only text.
+            kind: ``sketch`` (after :func:`splip.search.drawings.clean_drawing`) or ``photo``.
+            text: words that the photos should match, too.
+            text_weight: weight of the text against the image, in [0, 1].
             below: search only this folder.
 
         Raises:
-            ValueError: neither picture nor words, the drawing is blank, a file cannot be read, an unknown kind, or k
+            ValueError: neither image nor text, the drawing is blank, a file cannot be read, an unknown kind, or k
                 below 1.
         """
         vector = self.question(question, kind=kind, text=text, text_weight=text_weight)
@@ -187,7 +187,7 @@ class Index:
     def question(
         self, question: Optional[Question], *, kind: str = "sketch", text: str = "", text_weight: float = 0.5
     ) -> Tensor:
-        """What is searched for as a vector (d,); arguments and errors as :meth:`search`."""
+        """The query as a vector (d,); arguments and errors as :meth:`search`."""
         if kind not in (*KINDS, CLEAN):
             raise ValueError(f"kind must be one of {KINDS}, got {kind!r}")
         if not 0 <= text_weight <= 1:
@@ -224,20 +224,20 @@ class Index:
         return self.store.search(np.asarray(vector, dtype=np.float32)[None], k, folder)[0]
 
     def similar(self, id: int, k: int = 10) -> List[Hit]:
-        """The k photos nearest to one in the index, by its number; itself first.
+        """The k photos nearest to a photo of the index, given by number; that photo is first.
 
         Raises:
-            ValueError: there is none of this number.
+            ValueError: there is no photo with this number.
         """
         vector = self.store.vector_of(id)
         if vector is None:
             raise ValueError(f"there is no image {id} in the index")
         return self.nearest(vector, k)
 
-    # ------------------------------------------------------------------ the rest
+    # ------------------------------------------------------------------ other
 
     def finish(self) -> str:
-        """Keep what makes the next start quick -> how it searches, in words. Waits for nothing: see :meth:`add`."""
+        """Save data for a quick next start -> description of the search method. Waits for no lock: see :meth:`add`."""
         with self.store.writing():
             return self.store.finish()
 
@@ -252,10 +252,10 @@ class Index:
         return write(self.store, Path(folder).expanduser())
 
     def describe(self) -> Dict[str, Any]:
-        """What it is, for people."""
+        """A description for the user."""
         store = self.store
         return {"images": len(self), "model": self.model.name, "place": store.place, "folders": store.folders()}
 
     def close(self) -> None:
-        """Let go of its files."""
+        """Close its files."""
         self.store.close()

@@ -1,12 +1,12 @@
-"""A model for the benchmarks of `mteb`, whose Sketchy and TU-Berlin tasks are measured by code that is not ours.
+"""Run a model on the benchmarks of `mteb`, which measures Sketchy and TU-Berlin with independent code.
 
 >>> import mteb
 >>> from splip import load_model
 >>> from splip.search.mteb import MTEBModel
 >>> mteb.evaluate(MTEBModel(load_model("output/mine")), mteb.get_tasks(tasks=["SketchyI2IRetrieval"]))
 
-Needs ``pip install -e ".[mteb]"``. SketchyI2IRetrieval holds all 125 classes of Sketchy: for a model that was trained
-on some of them its number is not zero-shot.
+Needs ``pip install -e ".[mteb]"``. SketchyI2IRetrieval has all 125 classes of Sketchy. If a model was trained on some
+of them, its result is not zero-shot.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from splip.data.classes import read_shipped, seen_test_classes, some
 from splip.data.images import as_rgb
 from splip.models.image_model import ImageModel
 
-# What the images of a task are. TU-Berlin's are the documents, and its queries are words.
+# The kind of a task's images. In TU-Berlin the images are the documents, and the queries are text.
 TASKS: Dict[str, Dict[str, str]] = {
     "SketchyI2IRetrieval": {"query": "sketch", "document": "photo"},
     "TUBerlinT2IRetrieval": {"document": "sketch"},
 }
-CLASSES = {"SketchyI2IRetrieval": "sketchy_all", "TUBerlinT2IRetrieval": "tuberlin_all"}  # lists of what they test on
+CLASSES = {"SketchyI2IRetrieval": "sketchy_all", "TUBerlinT2IRetrieval": "tuberlin_all"}  # lists of their test classes
 
 
 class MTEBModel(AbsEncoder):
     """An :class:`splip.models.load.ImageModel` as mteb's encoder.
 
     Args:
-        model: of :func:`splip.load_model`.
-        query, document: what the images of other tasks than TASKS are, ``sketch`` or ``photo``.
+        model: from :func:`splip.load_model`.
+        query, document: kind of the images in tasks that are not in TASKS, ``sketch`` or ``photo``.
     """
 
     def __init__(self, model: ImageModel, query: str = "sketch", document: str = "photo") -> None:
@@ -55,13 +55,13 @@ class MTEBModel(AbsEncoder):
     def encode(
         self, inputs: Any, *, task_metadata: Any, hf_split: str, hf_subset: str, prompt_type: Any = None, **kwargs: Any
     ) -> np.ndarray:
-        """Embeddings of batches of images or words, (n, d) float32, unit length.
+        """Embed batches of images or texts -> (n, d) float32, unit length.
 
         A task with classes that the model was trained on is not zero-shot: a warning names them, and mteb's own tables
-        know by the model's ``training_datasets``.
+        show it from the model's ``training_datasets``.
 
         Raises:
-            ValueError: an item has both, or neither.
+            ValueError: an item has both image and text, or neither.
         """
         seen = self.seen.get(task_metadata.name)
         if seen:

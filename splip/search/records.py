@@ -1,4 +1,4 @@
-"""What an index remembers of images, and what an engine does with it. One model, one store."""
+"""The records of an index, and the methods of an engine. A store holds the data of one model."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Protocol, Se
 
 import numpy as np
 
-KINDS = ("sketch", "photo")  # of pictures that questions are
-CLEAN = "clean"  # a sketch that `clean_drawing` has seen
+KINDS = ("sketch", "photo")  # of query images
+CLEAN = "clean"  # a sketch after `clean_drawing`
 
 
 class Known(NamedTuple):
     """An image file as it was when it was embedded."""
 
     size: int
-    time: int  # of its last change, ns
-    digest: bytes  # of its content
+    time: int  # of the last change, ns
+    digest: bytes  # of the content
 
 
 class Entry(NamedTuple):
-    """An image to be remembered."""
+    """An image to store."""
 
     path: str
     known: Known
@@ -27,17 +27,17 @@ class Entry(NamedTuple):
 
 
 class Hit(NamedTuple):
-    """What a search found."""
+    """A search result."""
 
     path: str
     score: float  # cosine
-    id: int  # by which the image can be asked for
+    id: int  # of the image, for `path_of` and `vector_of`
 
 
 class Store(Protocol):
-    """What an engine does. Writers hold :meth:`writing`; every method leaves the store whole if the process dies."""
+    """The methods of an engine. Writers hold :meth:`writing`. No method corrupts the store if the process dies."""
 
-    place: str  # for people
+    place: str  # for messages
     shards: bool  # whether several processes may write at once
 
     def about(self) -> Dict[str, Any]: ...

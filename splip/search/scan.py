@@ -1,5 +1,5 @@
-"""Bringing an index up to date with folders: what is new or changed is embedded, what moved is recognised by its
-content, what is gone is forgotten, and what cannot be seen now is kept.
+"""Update an index from folders: new and changed files are embedded, moved files are recognised by their content,
+deleted files are removed, and files that cannot be seen now are kept.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from splip.search.absent import Hidden, ancestors, find_hidden, is_below
 from splip.search.records import Entry, Known, Store
 from splip.search.walk import BROKEN, NOT_THERE, File, Found, walk
 
-LARGEST = 2**30  # bytes of a file
-PASSING = "now: "  # of reasons that may pass by themselves
+LARGEST = 2**30  # bytes of a file, at most
+PASSING = "now: "  # prefix of reasons that may be temporary
 COPIES = "copied by splip search"
-BATCH = 32  # images embedded, and remembered, at a time
+BATCH = 32  # images that are embedded and stored together
 
 
 @dataclass
 class Report:
-    """What an update did.
+    """The result of an update.
 
     Attributes:
-        failed: (path, reason) of files that cannot be read. What is known of those that cannot be read *now* is kept.
-        away: folders that cannot be seen now: not there, or empty where there were images, as an unplugged disk; shut
-            to this user. What is known of their images is kept. ``reasons`` says why, by folder.
-        unused: excludes that excluded nothing, as they were written.
+        failed: (path, reason) of files that cannot be read. If the reason is temporary, the file's record is kept.
+        away: folders that cannot be seen now: missing, without permission, or now empty (such as an unplugged disk).
+            The records of their images are kept. ``reasons``: folder -> why.
+        unused: excludes that excluded nothing, as the user wrote them.
     """
 
     added: int = 0
@@ -65,7 +65,7 @@ class Report:
 
 
 class _Read(NamedTuple):
-    """A file that was looked into: its content's digest, and its pixels or why there are none."""
+    """A file that was read: the digest of its content, and its pixels or the reason why there are none."""
 
     file: File
     digest: bytes
@@ -76,14 +76,14 @@ class _Read(NamedTuple):
 def update(
     store: Store, model: ImageModel, folders: Dict[str, Dict[str, str]], quiet: bool = False, others: Sequence[str] = ()
 ) -> Report:
-    """Bring ``store`` up to date with what lies below ``folders`` now; what it holds of other folders stays.
+    """Update ``store`` from the present content of ``folders``; records of other folders are kept.
 
-    A kill loses at most BATCH images of work. With several processes each takes its share of the files.
+    If it is killed, the work on at most BATCH images is lost. Several processes share the files.
 
     Args:
-        folders: absolute paths -> excludes, of :func:`splip.search.excludes.as_lines`.
+        folders: absolute path -> excludes, from :func:`splip.search.excludes.as_lines`.
         quiet: no progress bar.
-        others: folders that are not looked at now; what is below them stays.
+        others: folders that are not read now; records of files in them are kept.
 
     """
     began, report = time.monotonic(), Report()
@@ -97,7 +97,7 @@ def update(
     _report_unseen(report, found, hidden)
     report.unused = _unused(folders, found)
     todo = _changed(store, files, known, failed, report)
-    todo.sort(key=lambda file: COPY.match(os.path.basename(file.path)) is not None)  # after their originals
+    todo.sort(key=lambda file: COPY.match(os.path.basename(file.path)) is not None)  # copies after their originals
     by_digest, arrived = {entry.digest: path for path, entry in known.items()}, set()
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool, tqdm(
         total=len(todo), unit=" images", disable=quiet or not todo or not distributed.is_main(), smoothing=0.1
@@ -107,13 +107,13 @@ def update(
             arrived |= _remember(store, model, batch, known, by_digest, report, files)
             bar.update(len(batch) * distributed.world())
     for path in [path for path, by in hidden.items() if by.why == NOT_THERE and path in known]:
-        if known[path].digest in arrived:  # it moved: nothing hides it where it was
+        if known[path].digest in arrived:  # it moved, so it is not hidden at its old path
             del hidden[path]
     report.reasons = {place: why for one in found.values() for place, why in one.folders_unseen.items()}
     report.reasons.update(by for path, by in hidden.items() if by.place != path)
     report.away = list(report.reasons)
     gone = [path for path in absent if path not in hidden]
-    if distributed.is_main():  # last: what moved has taken its vector along by now
+    if distributed.is_main():  # last: moved files have reused their vectors by now
         store.remove(gone)
         kept = {place for path in hidden for place in ancestors(path, "/") if place in mounts} if mounts else set()
         elsewhere = {place for place in mounts if not any(is_below(place, folder) for folder in folders)}
@@ -125,7 +125,7 @@ def update(
 
 
 def _report_unseen(report: Report, found: Dict[str, Found], hidden: Dict[str, Hidden]) -> None:
-    """What was left out, and files that could not be looked at (a broken link only if it is known as an image)."""
+    """Report skipped files, and files that could not be read (a broken link only if it is a known image)."""
     unseen: Dict[str, str] = {}
     for one in found.values():
         report.skipped.update(one.skipped)
@@ -137,7 +137,7 @@ def _changed(
     store: Store, files: Dict[str, File], known: Dict[str, Known], failed: Dict[str, Tuple[int, int, str]],
     report: Report,
 ) -> List[File]:  # fmt: skip
-    """Files that have to be looked into, sorted by path."""
+    """The files that must be read, sorted by path."""
     settled = {path for path, (size, time, _) in failed.items() if files.get(path) == File(path, size, time)}
     for path in settled:
         _cannot(report, path, failed[path][2])
@@ -150,7 +150,7 @@ def _changed(
 
 
 def _unused(folders: Dict[str, Dict[str, str]], found: Dict[str, Found]) -> List[str]:
-    """Excludes, as they were written, that left nothing out below any folder that could be looked at."""
+    """Excludes, as the user wrote them, that excluded nothing in any folder that could be read."""
     unused, used = {}, set()
     for folder, lines in folders.items():
         for line, written in lines.items():
@@ -162,7 +162,7 @@ def _unused(folders: Dict[str, Dict[str, str]], found: Dict[str, Found]) -> List
 
 
 def _cannot(report: Report, path: str, reason: str) -> None:
-    """Put a file that cannot be an image of the index into the report."""
+    """Report a file that cannot be indexed."""
     if reason in PRODUCTS:
         report.skipped[reason] += 1
     else:
@@ -172,7 +172,7 @@ def _cannot(report: Report, path: str, reason: str) -> None:
 def _look(
     pool: ThreadPoolExecutor, files: List[File], by_digest: Dict[bytes, str], model: ImageModel
 ) -> Iterator[_Read]:
-    """Read files some batches ahead, in their order; pixels only of contents that are not known."""
+    """Read files some batches ahead, in order; pixels are read only for unknown contents."""
     pending: Deque[Future] = deque()
     for file in files:
         pending.append(pool.submit(_read, file, by_digest, model))
@@ -205,8 +205,8 @@ def _read(file: File, by_digest: Collection[bytes], model: ImageModel) -> _Read:
 
 
 def _passes(cause: Optional[BaseException]) -> bool:
-    """Whether an error is of the moment, not of the file: not remembered."""
-    if isinstance(cause, OSError):  # Pillow's own have no number
+    """Whether an error is temporary and not the file's fault; then it is not stored."""
+    if isinstance(cause, OSError):  # Pillow's own errors have no number
         return cause.errno is not None or "memory" in str(cause)
     return isinstance(cause, (MemoryError, ImportError))
 
@@ -223,13 +223,13 @@ def _remember(
     store: Store, model: ImageModel, batch: List[_Read], known: Dict[str, Known], by_digest: Dict[bytes, str],
     report: Report, files: Collection[str],
 ) -> Set[bytes]:  # fmt: skip
-    """Embed what is new of a batch, and put all of it into the store -> contents that came to another place.
+    """Embed the new images of a batch, and store the whole batch -> digests of contents at a new path.
 
     Args:
-        files: paths of everything that is there now.
+        files: paths of all present files.
     """
     vectors = store.vectors_of([read.digest for read in batch if read.digest in by_digest])
-    # a content that is known was overwritten meanwhile, where files were renumbered: it is read again
+    # read again: a known content whose record was overwritten during this update (for example, files were renumbered)
     batch = [
         _read(read.file, (), model) if not (read.reason or read.digest in vectors or read.pixels is not None) else read
         for read in batch
@@ -241,7 +241,7 @@ def _remember(
     for file, digest, pixels, reason in batch:
         if not reason and not np.isfinite(vectors[digest]).all():
             reason = f"{PASSING}the model made no finite numbers of it"
-        if reason and not file.size and file.path in known:  # as online storage shows what it has put away
+        if reason and not file.size and file.path in known:  # online storage can show an offloaded file as empty
             reason = PASSING + reason
         if reason:
             if not reason.startswith(PASSING):
@@ -255,7 +255,7 @@ def _remember(
         entries.append(Entry(file.path, Known(file.size, file.time, digest), vectors[digest]))
         if file.path in known:
             report.changed += pixels is not None or known[file.path].digest != digest
-            report.unchanged += pixels is None and known[file.path].digest == digest  # only touched
+            report.unchanged += pixels is None and known[file.path].digest == digest  # only its time changed
         else:
             report.added += pixels is not None
             report.moved += pixels is None

@@ -1,6 +1,6 @@
-"""The page of ``splip app``: a canvas, and the photos that a drawing finds while it is drawn.
+"""The web page of ``splip app``: a canvas, and the photos that match the drawing, updated while you draw.
 
-Photos are asked for by their number in the index, never by a path.
+Photos are requested by their number in the index, never by a path.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from splip.data.images import open_rgb
 from splip.search.drawings import WORKING, clean_drawing
 from splip.search.records import CLEAN, KINDS, Hit
 
-if TYPE_CHECKING:  # it needs torch, which takes seconds to import: the page is there before
+if TYPE_CHECKING:  # it needs torch, which is slow to import; the page opens before that
     from splip.search.index import Index
 
 PAGE = Path(__file__).resolve().parents[1] / "assets" / "app"
 FILES = {"/": "index.html", "/app.js": "app.js", "/style.css": "style.css", "/icon.svg": "icon.svg"}
-MAX_UPLOAD = 20 * 2**20  # bytes of a question's picture
-MAX_TEXT = 300  # characters of its words
-MOST = 200  # photos of an answer
-SIDES = (256, 1600)  # of the pictures that are served: a small one, and one to look at
+MAX_UPLOAD = 20 * 2**20  # bytes of a query image
+MAX_TEXT = 300  # characters of a query text
+MOST = 200  # photos in a response, at most
+SIDES = (256, 1600)  # pixels, longer sides of served images: thumbnail and large view
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
@@ -49,10 +49,10 @@ def make_app(
     """The web application around an index.
 
     Args:
-        index: or what will be one; until then the page is there, and questions wait.
-        local: answer only those who ask for this machine by a local name, so that no web page elsewhere can have a
-            browser here ask for it.
-        frame_ancestors: who may show the page in a frame, as Content-Security-Policy has it.
+        index: an index, or a future of one; until it is open the page works, and queries wait.
+        local: answer only requests with a local host name, so that another web page cannot use a browser on this
+            machine to reach the index.
+        frame_ancestors: who may show the page in a frame, in the syntax of Content-Security-Policy.
     """
     service = _Service(index if isinstance(index, Future) else _ready(index))
     routes = [Route(path, _file(name)) for path, name in FILES.items()]
@@ -62,7 +62,7 @@ def make_app(
         Route("/similar/{id:int}", service.similar),
         Route("/image/{id:int}", service.image),
     ]
-    hosts = [*LOCAL[:2], "[::1]", "["] if local else ["*"]  # "[" is what old starlettes take from [::1]:7860
+    hosts = [*LOCAL[:2], "[::1]", "["] if local else ["*"]  # old starlette versions parse [::1]:7860 as "["
     policy = f"default-src 'self'; img-src 'self' blob: data:; frame-ancestors {frame_ancestors}"
     return Starlette(
         routes=routes,
@@ -72,7 +72,7 @@ def make_app(
 
 
 class _Headers:
-    """Adds headers that keep the page to itself, and refuses questions that another site's page asks."""
+    """Adds security headers, and refuses requests from pages of other sites."""
 
     def __init__(self, app: Any, policy: str) -> None:
         self.app = app
@@ -106,14 +106,14 @@ def _file(name: str) -> Callable[[Request], Any]:
 
 
 async def _error(request: Request, error: Exception) -> Response:
-    """What went wrong, in one line for the page."""
+    """The error, as one line for the page."""
     if isinstance(error, HTTPException):
         return JSONResponse({"error": error.detail}, error.status_code)
     return JSONResponse({"error": str(error)}, 422)
 
 
 class _Service:
-    """Answers; one question at a time goes to the model and the index."""
+    """Answers requests; the model and the index handle one query at a time."""
 
     def __init__(self, opening: Future[Index]) -> None:
         self.opening, self.lock, self.decoding = opening, threading.Lock(), threading.Lock()
@@ -124,17 +124,17 @@ class _Service:
         return self.opening.result()
 
     async def _run(self, work: Callable[..., Any], *args: Any) -> Any:
-        """``work(*args)`` in a thread, once the index is open. No thread waits for it: there are 40, and the page's
-        files need them, too.
+        """Run ``work(*args)`` in a thread when the index is open. No thread waits for that: there are only 40, and the
+        page's files need them, too.
 
         Raises:
-            ValueError: it could not be opened.
+            ValueError: the index could not be opened.
         """
-        await asyncio.shield(asyncio.wrap_future(self.opening))  # a reader who leaves cancels for himself alone
+        await asyncio.shield(asyncio.wrap_future(self.opening))  # a client that leaves cancels only its own request
         return await run_in_threadpool(work, *args)
 
     async def about(self, request: Request) -> Response:
-        """What the header says."""
+        """The data of the page's header."""
         def look() -> Dict[str, Any]:
             with self.lock:
                 return {"images": len(self.index), "model": os.path.basename(self.index.model.name),
@@ -143,7 +143,7 @@ class _Service:
         return JSONResponse(await self._run(look))
 
     async def search(self, request: Request) -> Response:
-        """The body is a picture, or empty; query: kind, text, k."""
+        """Search. The body is an image, or empty; URL parameters: kind, text, k."""
         asked = request.query_params
         kind, text = asked.get("kind", "sketch"), asked.get("text", "").strip()
         if kind not in KINDS:
@@ -158,7 +158,7 @@ class _Service:
         mended: List[str] = []
         picture = None
         if body:
-            with self.decoding:  # a large picture takes memory: one at a time
+            with self.decoding:  # one at a time: a large image needs much memory
                 picture = _picture(body, kind)
             if kind == "sketch":
                 picture, mended = clean_drawing(picture)
@@ -168,7 +168,7 @@ class _Service:
         return {"hits": _rows(hits), "mended": mended, "seconds": round(time.perf_counter() - began, 3)}
 
     async def similar(self, request: Request) -> Response:
-        """Photos like one in the index."""
+        """Photos similar to one in the index."""
         def look() -> List[Hit]:
             with self.lock:
                 return self.index.similar(request.path_params["id"], count)
@@ -177,19 +177,19 @@ class _Service:
         return JSONResponse({"hits": _rows(await self._run(look)), "mended": []})
 
     async def image(self, request: Request) -> Response:
-        """A photo of the index as JPEG; query: side."""
+        """A photo of the index as JPEG; URL parameter: side."""
         side = request.query_params.get("side", str(SIDES[0]))
         if side not in map(str, SIDES):
             raise HTTPException(400, f"side must be one of {SIDES}")
         if int(side) == SIDES[0]:
             found = await self._run(self.thumbnail, request.path_params["id"], SIDES[0])
             if found is None:
-                self.thumbnail.cache_clear()  # it may come back
+                self.thumbnail.cache_clear()  # the photo may exist again later
         else:
             found = await self._run(self._thumbnail, request.path_params["id"], int(side))
         if found is None:
             raise HTTPException(404, "there is no such photo, or it cannot be read any more")
-        tag = f'"{blake2b(found, digest_size=12).hexdigest()}"'  # another index has other photos under these numbers
+        tag = f'"{blake2b(found, digest_size=12).hexdigest()}"'  # in another index the same number is another photo
         headers = {"cache-control": "private, no-cache", "etag": tag}
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers=headers)
@@ -211,7 +211,7 @@ class _Service:
 
 
 async def _body(request: Request) -> bytes:
-    """What was sent, as far as it is allowed to be long."""
+    """The request's body, at most MAX_UPLOAD bytes (else status 413)."""
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)
@@ -222,7 +222,7 @@ async def _body(request: Request) -> bytes:
 
 
 def _picture(body: bytes, kind: str) -> Image.Image:
-    """A question's picture; a drawing keeps what is transparent in it."""
+    """The query image; a drawing keeps its transparent parts."""
     picture = open_rgb(BytesIO(body), at_least=WORKING // 2, keep_alpha=kind == "sketch")
     picture.thumbnail((WORKING, WORKING))
     return picture
@@ -235,7 +235,7 @@ def _count(text: str) -> int:
 
 
 def _rows(hits: List[Hit]) -> List[Dict[str, Any]]:
-    """Of a hit what the page shows; numbers as text, for JavaScript has 53 bits."""
+    """The fields of hits that the page shows; ids as text, because JavaScript integers have 53 bits."""
     return [
         {"id": str(hit.id), "score": round(hit.score, 4), "name": _shown(os.path.basename(hit.path)),
          "folder": _shown(os.path.basename(os.path.dirname(hit.path)))}
@@ -244,12 +244,12 @@ def _rows(hits: List[Hit]) -> List[Dict[str, Any]]:
 
 
 def _shown(name: str) -> str:
-    """A file name as text; bytes that are none of its encoding are marked."""
+    """A file name as text; invalid bytes are marked."""
     return os.fsencode(name).decode("utf-8", "replace")
 
 
 def warm_up(index: Index) -> None:
-    """Ask once: the first question takes longer, and shall not be the user's."""
+    """Run one query: the first query is slow, and the user should not wait for it."""
     pixels = np.full((64, 64, 3), 255, dtype=np.uint8)
     pixels[20:44, 30:34] = 0
     index.search(Image.fromarray(pixels), 1)

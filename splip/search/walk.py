@@ -1,4 +1,4 @@
-"""What lies below a folder now: image files, and what could not be looked at."""
+"""List the image files in a folder and its sub-folders, and the files and folders that could not be read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from splip.data.images import has_image_suffix, is_hidden, kind_of
 from splip.search.excludes import Excludes
 
 NOT_THERE, BROKEN = "not there, or empty", "broken link"
-NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # of a link: it leads to nothing
+NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # errors of a link without a target
 
 
 class File(NamedTuple):
@@ -21,21 +21,21 @@ class File(NamedTuple):
 
     path: str
     size: int
-    time: int  # of its last change, ns
+    time: int  # of the last change, ns
 
 
 @dataclass
 class Found:
-    """What lies below a folder.
+    """The content of a folder and its sub-folders.
 
     Attributes:
         files: images, by path.
-        skipped: how many other files there are by kind: ".heic" -> 3; also "hidden", "without suffix", "linked
+        skipped: number of other files of each kind: ".heic" -> 3; also "hidden", "without suffix", "linked
             folder", "broken link", "excluded".
-        visited: folders that were looked into; ``alive``: those that hold a file that is not hidden; ``mounts``: those
-            where another file system begins.
-        folders_unseen, files_unseen: what could not be looked at -> why.
-        excludes: what was left out.
+        visited: folders that were read. ``alive``: those with a file that is not hidden. ``mounts``: those that are
+            mount points.
+        folders_unseen, files_unseen: path that could not be read -> reason.
+        excludes: the exclude patterns.
     """
 
     excludes: Excludes
@@ -49,7 +49,7 @@ class Found:
 
 
 def require_folder(path: str) -> None:
-    """Raise ValueError if there is no such folder. One that is there and cannot be looked at is a folder, too."""
+    """Raise ValueError if there is no such folder. A folder that exists but cannot be read is valid."""
     try:
         there = stat.S_ISDIR(os.stat(path).st_mode)
     except OSError as error:
@@ -59,9 +59,9 @@ def require_folder(path: str) -> None:
 
 
 def walk(folder: str, excludes: Sequence[str] = ()) -> Found:
-    """Everything below ``folder``, without what is hidden; links to folders are not followed.
+    """List ``folder`` and its sub-folders, without hidden ones; links to folders are not followed.
 
-    What cannot be looked at is named and stops nothing; a folder is looked into whole or not at all.
+    Unreadable files and folders are recorded, not raised. A folder is read completely or not at all.
 
     Args:
         excludes: lines of a .gitignore in the folder (:mod:`splip.search.excludes`).
@@ -70,11 +70,11 @@ def walk(folder: str, excludes: Sequence[str] = ()) -> Found:
     while todo:
         where = todo.pop()
         try:
-            os.stat(os.path.join(where, os.curdir))  # what may be listed may still hide what its files are
+            os.stat(os.path.join(where, os.curdir))  # a folder that can be listed may still forbid stat of its files
             with os.scandir(where) as entries:
                 listed = list(entries)
         except OSError as error:
-            if where == folder or error.errno not in NOWHERE:  # else it is gone since its parent was listed
+            if where == folder or error.errno not in NOWHERE:  # else it was deleted after its parent was listed
                 found.folders_unseen[where] = NOT_THERE if error.errno in NOWHERE else _reason(error)
             continue
         found.visited.add(where)
@@ -87,11 +87,11 @@ def walk(folder: str, excludes: Sequence[str] = ()) -> Found:
 
 
 def _take(entry: os.DirEntry, where: str, top: str, found: Found) -> bool:
-    """Count one thing -> whether it is a folder to look into."""
+    """Record one entry -> whether it is a folder to read."""
     try:
         linked, is_folder, reason = entry.is_symlink(), entry.is_dir(), ""
     except OSError as error:
-        circle = error.errno in NOWHERE  # a link that leads to itself
+        circle = error.errno in NOWHERE  # a link to itself
         linked, is_folder, reason = circle, not circle, "" if circle else _reason(error)
     hidden = is_hidden(entry.name)
     if not (is_folder or hidden):
@@ -119,7 +119,7 @@ def _take_file(entry: os.DirEntry, linked: bool, found: Found) -> None:
         if linked and error.errno in NOWHERE:
             found.skipped[BROKEN] += 1
             found.files_unseen[entry.path] = BROKEN
-        elif error.errno != errno.ENOENT:  # else it is gone since
+        elif error.errno != errno.ENOENT:  # else it was just deleted
             found.files_unseen[entry.path] = _reason(error)
         return
     if not stat.S_ISREG(status.st_mode):

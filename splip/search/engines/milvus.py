@@ -1,7 +1,7 @@
-"""An index that outgrows one machine: Milvus, as a file in this process (Milvus Lite) or as a server, by the same code.
+"""An index that can be larger than one machine: Milvus, in this process (Milvus Lite, a file) or on a server.
 
-Everything is in one collection for each model: vector, path, and what the file was. Several processes may write at
-once (``torchrun ... splip index``).
+Each model has one collection with vectors, paths and the state of the files. Several processes may write at once
+(``torchrun ... splip index``).
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ import numpy as np
 
 from splip.search.records import Entry, Hit, Known
 
-LONGEST = 4096  # bytes of a path
-PAGE = 1000  # rows asked for at a time
+LONGEST = 4096  # bytes of a path, at most
+PAGE = 1000  # rows per request
 FIELDS = ["id", "path", "size", "time", "digest"]
 
 
 def number_of(path: str) -> int:
-    """The number of an image: a hash of its path, so that writing it twice leaves it once."""
+    """The number of an image: a hash of its path, so that an image written twice is stored once."""
     return int.from_bytes(blake2b(os.fsencode(path), digest_size=8).digest(), "big") >> 1
 
 
 class _Said:
-    """A client whose errors are ours."""
+    """A client that raises ValueError for every error of Milvus."""
 
     def __init__(self, client: Any, place: str) -> None:
         self._client, self._place = client, place
@@ -50,8 +50,8 @@ class MilvusStore:
 
     Args:
         uri: a file (``photos.db``, Milvus Lite) or ``http://host:19530``.
-        about: what the vectors are of: ``identity``, ``dim``, ``model`` and more.
-        token: of the server, ``user:password``; default the environment's MILVUS_TOKEN.
+        about: description of the vectors: ``identity``, ``dim``, ``model`` and more.
+        token: for the server, ``user:password``; default: environment variable MILVUS_TOKEN.
 
     Raises:
         ValueError: pymilvus is not installed, or the server cannot be reached.
@@ -64,7 +64,7 @@ class MilvusStore:
             from pymilvus import DataType, MilvusClient
         except ModuleNotFoundError as error:
             raise ValueError('--engine milvus needs pymilvus: pip install -e ".[milvus]"') from error
-        logging.getLogger("pymilvus").setLevel(logging.ERROR)  # Milvus Lite has no clock to give, of which it warns
+        logging.getLogger("pymilvus").setLevel(logging.ERROR)  # Milvus Lite warns that it has no clock
         self.place, self._about = uri, about
         self._name, self._folders = f"splip_{about['identity']}", f"splip_folders_{about['identity']}"
         try:
@@ -95,17 +95,17 @@ class MilvusStore:
         index = self._client.prepare_index_params()
         index.add_index(field_name=vector, index_type="AUTOINDEX", metric_type=metric)
         try:
-            # what a writer has put is there for its next question, as in the local store
+            # a writer can read what it wrote at once, as in the local store
             self._client.create_collection(name, schema=schema, index_params=index, consistency_level="Strong")
         except Exception as error:
-            if not self._client.has_collection(name):  # else another process was quicker
+            if not self._client.has_collection(name):  # else another process created it first
                 raise ValueError(f"Milvus at {self.place!r} cannot make a collection: {_short(error)}") from error
 
-    # ------------------------------------------------------------- remembering
+    # ------------------------------------------------------------- storing
 
     def about(self) -> Dict[str, Any]:
-        """What was said when it was made."""
-        return self._about  # its identity is in the name of the collection
+        """The ``about`` of the constructor."""
+        return self._about  # the collection's name contains its identity
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -123,11 +123,11 @@ class MilvusStore:
         }
 
     def failed(self, readers: str = "") -> Dict[str, Tuple[int, int, str]]:
-        """Nothing: files that cannot be read are tried again each time."""
+        """Always empty: unreadable files are tried again each time."""
         return {}
 
     def vectors_of(self, digests: Sequence[bytes]) -> Dict[bytes, np.ndarray]:
-        """Vectors of contents that are known, by digest."""
+        """Digest -> vector, for known contents."""
         found: Dict[bytes, np.ndarray] = {}
         for start in range(0, len(digests), PAGE):
             wanted = ", ".join(f'"{digest.hex()}"' for digest in digests[start : start + PAGE])
@@ -136,7 +136,7 @@ class MilvusStore:
         return found
 
     def refuses(self, path: str) -> str:
-        """Why a path cannot be remembered; "" = it can."""
+        """Why a path cannot be stored; "" = it can."""
         try:
             _checked(path)
         except ValueError as error:
@@ -144,10 +144,10 @@ class MilvusStore:
         return ""
 
     def put(self, entries: Sequence[Entry]) -> None:
-        """Remember images, in place of what was known of these paths.
+        """Store images; earlier records of these paths are replaced.
 
         Raises:
-            ValueError: a path is longer than LONGEST bytes, or not UTF-8.
+            ValueError: a path is longer than LONGEST bytes, or is not UTF-8.
         """
         rows = [
             {"id": number_of(path), "path": _checked(path), "size": known.size, "time": known.time,
@@ -158,21 +158,21 @@ class MilvusStore:
             self._client.upsert(self._name, rows)
 
     def fail(self, path: str, size: int, time: int, reason: str) -> None:
-        """Forget what was known of a file that can no longer be read."""
+        """Remove the record of a file that can no longer be read."""
         self.remove([path])
 
     def remove(self, paths: Sequence[str]) -> None:
-        """Forget images."""
+        """Remove images."""
         for start in range(0, len(paths), PAGE):
             self._client.delete(self._name, ids=[number_of(path) for path in paths[start : start + PAGE]])
 
     def folders(self) -> Dict[str, List[str]]:
-        """Folders that were added, with the patterns that are left out below each."""
+        """Added folders -> exclude patterns of each."""
         rows = self._client.query(self._folders, filter="id >= 0", output_fields=["path", "excludes"], limit=PAGE)
         return {row["path"]: json.loads(row["excludes"]) for row in sorted(rows, key=lambda row: row["path"])}
 
     def set_folders(self, folders: Dict[str, List[str]]) -> None:
-        """Remember these folders and no others."""
+        """Store these folders; all others are removed."""
         gone = [number_of(path) for path in set(self.folders()) - set(folders)]
         if gone:
             self._client.delete(self._folders, ids=gone)
@@ -184,11 +184,11 @@ class MilvusStore:
             self._client.upsert(self._folders, rows)
 
     def mounts(self) -> Set[str]:
-        """Folders that have been another file system's: rows beside the folders, with negative numbers."""
+        """Known mount points: rows in the folders' collection, with negative numbers."""
         return {row["path"] for row in self._client.query(self._folders, filter="id < 0", output_fields=["path"])}
 
     def set_mounts(self, mounts: Set[str]) -> None:
-        """Remember these and no others."""
+        """Store these mount points; all others are removed."""
         before, now = self.mounts(), {path for path in mounts if not self.refuses(path)}
         if before - now:
             self._client.delete(self._folders, ids=[-1 - number_of(path) for path in before - now])
@@ -199,7 +199,7 @@ class MilvusStore:
             self._client.upsert(self._folders, rows)
 
     def rows(self) -> Iterator[Tuple[str, Known, np.ndarray]]:
-        """Everything."""
+        """All images."""
         for row in self._all([*FIELDS, "vector"]):
             yield row["path"], Known(row["size"], row["time"], bytes.fromhex(row["digest"])), _vector(row)
 
@@ -217,7 +217,7 @@ class MilvusStore:
     # --------------------------------------------------------------- searching
 
     def search(self, vectors: np.ndarray, k: int, below: str = "") -> List[List[Hit]]:
-        """The k nearest images of each vector (q, d), best first; with ``below`` only of those in that folder."""
+        """The k nearest images of each vector (q, d), best first; with ``below`` only those in that folder."""
         prefix = os.path.join(below, "") if below else ""
         escaped = prefix.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         where = f"path like {json.dumps(escaped + '%', ensure_ascii=False)}" if below else ""
@@ -239,12 +239,12 @@ class MilvusStore:
         return _vector(rows[0]) if rows else None
 
     def finish(self) -> str:
-        """Have the server write what it holds -> how it searches, in words."""
+        """Make the server write its data to disk -> description of the search method."""
         self._client.flush(self._name)
         return f"{len(self):,} vectors in Milvus at {self.place}"
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._client.close()
 
 

@@ -23,12 +23,12 @@ class LocalStore:
     """A folder: SQLite holds everything, FAISS searches a copy of the vectors in memory.
 
     Args:
-        folder: of one model; made if need be.
-        about: what its vectors are of: at least ``identity`` and ``dim``.
-        exact: as :class:`splip.search.engines.vectors.VectorIndex` has it.
+        folder: of one model; created if necessary.
+        about: description of the vectors: at least ``identity`` and ``dim``.
+        exact: as in :class:`splip.search.engines.vectors.VectorIndex`.
 
     Raises:
-        ValueError: the folder holds an index of another model, of a later version, or a damaged one.
+        ValueError: the index in the folder is of another model, of a later version, or damaged.
     """
 
     shards = False
@@ -69,20 +69,20 @@ class LocalStore:
         if said["identity"] != about["identity"]:
             raise ValueError(f"{path} is the index of another model ({said['model']})")
         self._index = VectorIndex(about["dim"], exact)
-        self._seen = 0  # change up to which the vectors are in memory
+        self._seen = 0  # number of the last change that is in the vectors in memory
 
-    # ------------------------------------------------------------- remembering
+    # ------------------------------------------------------------- storing
 
     def about(self) -> Dict[str, Any]:
-        """What was said when it was made."""
+        """The ``about`` that it was created with."""
         return {key: json.loads(str(value)) for key, value in self._db.execute("SELECT key, value FROM about")}
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """While this holds no other process writes.
+        """While this is held, no other process can write.
 
         Raises:
-            ValueError: another one does.
+            ValueError: another process is writing.
         """
         try:
             with self._lock:
@@ -102,7 +102,7 @@ class LocalStore:
         """Files that could not be read: path -> (size, time, reason).
 
         Args:
-            readers: what reads images now; what others could not read is forgotten. "" = nothing is.
+            readers: the current image readers; failures of other readers are removed. "" = none are removed.
         """
         if readers and self.about().get("readers") != readers:
             with self._transaction():
@@ -112,7 +112,7 @@ class LocalStore:
         return {read_path(path): (size, time, reason) for path, size, time, reason in rows}
 
     def vectors_of(self, digests: Sequence[bytes]) -> Dict[bytes, np.ndarray]:
-        """Vectors of contents that are known, by digest."""
+        """Digest -> vector, for known contents."""
         found = {}
         for digest in digests:
             row = self._db.execute("SELECT vector FROM images WHERE digest = ? LIMIT 1", (digest,)).fetchone()
@@ -121,11 +121,11 @@ class LocalStore:
         return found
 
     def refuses(self, path: str) -> str:
-        """Why a path cannot be remembered; "" = it can."""
+        """Why a path cannot be stored; "" = it can."""
         return ""
 
     def put(self, entries: Sequence[Entry]) -> None:
-        """Remember images, in place of what was known of these paths."""
+        """Store images; earlier records of these paths are replaced."""
         with self._transaction() as change:
             for path, known, vector in entries:
                 name = os.fsencode(path)
@@ -136,36 +136,36 @@ class LocalStore:
                 )
 
     def fail(self, path: str, size: int, time: int, reason: str) -> None:
-        """Remember that a file cannot be read."""
+        """Record that a file cannot be read."""
         with self._transaction() as change:
             self._forget(os.fsencode(path), change)
             self._db.execute("INSERT INTO failed VALUES (?, ?, ?, ?)", (os.fsencode(path), size, time, reason))
 
     def remove(self, paths: Sequence[str]) -> None:
-        """Forget images and files that could not be read."""
+        """Remove images, and records of unreadable files."""
         with self._transaction() as change:
             for path in paths:
                 self._forget(os.fsencode(path), change)
 
     def folders(self) -> Dict[str, List[str]]:
-        """Folders that were added, with the patterns that are left out below each."""
+        """Added folders -> exclude patterns of each."""
         rows = self._db.execute("SELECT path, excludes FROM folders ORDER BY path")
         return {read_path(path): json.loads(excludes) for path, excludes in rows}
 
     def set_folders(self, folders: Dict[str, List[str]]) -> None:
-        """Remember these folders and no others."""
+        """Store these folders; all others are removed."""
         with self._transaction():
             self._db.execute("DELETE FROM folders")
             rows = [(os.fsencode(path), json.dumps(excludes)) for path, excludes in folders.items()]
             self._db.executemany("INSERT INTO folders VALUES (?, ?)", rows)
 
     def mounts(self) -> Set[str]:
-        """Folders that have been another file system's."""
+        """Known mount points (folders that were on another file system)."""
         noted = self.about().get("mounts")
         return set(map(str, noted)) if isinstance(noted, list) else set()
 
     def set_mounts(self, mounts: Set[str]) -> None:
-        """Remember these and no others."""
+        """Store these mount points; all others are removed."""
         if mounts != self.mounts():
             with self._transaction():
                 self._note("mounts", sorted(mounts))
@@ -174,7 +174,7 @@ class LocalStore:
         self._db.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (key, json.dumps(value)))
 
     def rows(self) -> Iterator[Tuple[str, Known, np.ndarray]]:
-        """Everything, in the order in which it came."""
+        """All images, in the order in which they were stored."""
         rows = self._db.execute("SELECT path, size, time, digest, vector FROM images ORDER BY id")
         for path, size, time, digest, vector in rows:
             yield read_path(path), Known(size, time, digest), read_vector(vector)
@@ -187,7 +187,7 @@ class LocalStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[int]:
-        """All of the body or nothing; gives the number of this change."""
+        """Commit all of the body or nothing; yields the number of this change."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             self._db.execute("UPDATE about SET value = CAST(value AS INTEGER) + 1 WHERE key = 'change'")
@@ -201,7 +201,7 @@ class LocalStore:
     # --------------------------------------------------------------- searching
 
     def search(self, vectors: np.ndarray, k: int, below: str = "") -> List[List[Hit]]:
-        """The k nearest images of each vector (q, d), best first; with ``below`` only of those in that folder."""
+        """The k nearest images of each vector (q, d), best first; with ``below`` only those in that folder."""
         self._refresh()
         among = None
         if below:
@@ -226,8 +226,8 @@ class LocalStore:
         return read_vector(row[0]) if row else None
 
     def finish(self) -> str:
-        """Bring the vectors in memory up to date, keep a large index as a file -> how it searches, in words. To be
-        called while :meth:`writing`.
+        """Update the vectors in memory, save a large index as a file -> description of the search method. Call it while
+        :meth:`writing` is held.
         """
         self._refresh()
         if not self._index.is_exact:
@@ -242,8 +242,8 @@ class LocalStore:
         return self._index.describe()
 
     def _refresh(self) -> None:
-        """Take what has changed since into the vectors in memory."""
-        self._db.execute("BEGIN")  # of one moment, whatever is written meanwhile
+        """Apply new changes to the vectors in memory."""
+        self._db.execute("BEGIN")  # one consistent state, even if another process writes now
         try:
             self._take_changes()
         finally:
@@ -266,26 +266,26 @@ class LocalStore:
         self._seen = change
 
     def _load_file(self) -> None:
-        """Start from the file that :meth:`finish` kept, if it is there and whole."""
+        """Load the file that :meth:`finish` saved, if it exists and is complete."""
         try:
             kept, file = json.loads((self.folder / "vectors.json").read_text()), self.folder / "vectors.faiss"
             now = int(self._db.execute("SELECT value FROM about WHERE key = 'change'").fetchone()[0])
             if (kept["uid"], kept["bytes"]) != (self.about()["uid"], os.path.getsize(file)) or kept["change"] > now:
-                return  # of another index, or cut short
+                return  # of another index, or incomplete
             self._index.load(self.folder / "vectors.faiss", kept["trained_on"], kept["recall"])
             self._seen = kept["change"]
         except (OSError, ValueError, KeyError, TypeError):
-            return  # it is made anew from the vectors
+            return  # it is built again from the vectors
 
     def _read(self, where: str = "", values: tuple = ()) -> Tuple[np.ndarray, np.ndarray]:
         """Numbers (n,) and vectors (n, d) of images."""
         (count,) = self._db.execute(f"SELECT count(*) FROM images {where}", values).fetchone()
         ids = np.empty(count, dtype=np.int64)
-        vectors = np.empty((count, self._index.dim), dtype=np.float32)  # row by row: there may be a million
+        vectors = np.empty((count, self._index.dim), dtype=np.float32)  # filled row by row: there may be a million
         for i, (id, vector) in enumerate(self._db.execute(f"SELECT id, vector FROM images {where}", values)):
             ids[i], vectors[i] = id, read_vector(vector)
         return ids, vectors
 
     def close(self) -> None:
-        """Let go of its files."""
+        """Close its files."""
         self._db.close()

@@ -1,4 +1,4 @@
-"""Vectors to search among, by FAISS: exactly while they are few, in an inverted file with measured recall beyond."""
+"""Vector search with FAISS: exact for few vectors, an inverted file with measured recall for many."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-EXACT = 200_000  # vectors up to which every one of them is compared
-RECALL = 0.97  # of the ten nearest: what an inverted file is tuned to find
-PROBED = 200  # of its own vectors, by which that is measured
+EXACT = 200_000  # largest number of vectors for exact search
+RECALL = 0.97  # share of the ten nearest that the inverted file is tuned to find
+PROBED = 200  # how many of its own vectors are queries to measure recall
 
 
 def _faiss() -> Any:
@@ -21,14 +21,14 @@ def _faiss() -> Any:
 
 
 class VectorIndex:
-    """Unit vectors by number, ranked by cosine.
+    """Unit vectors with numbers, ranked by cosine.
 
     Args:
         dim: of a vector.
-        exact: most vectors that are compared one by one; more go into an inverted file (half precision).
+        exact: largest number of vectors for exact search; more go into an inverted file (half precision).
 
     Attributes:
-        recall: share of the ten nearest that are found, measured when the inverted file was built; None while exact.
+        recall: share of the ten nearest that are found, measured when the inverted file was built; None if exact.
 
     Raises:
         ValueError: FAISS is not installed.
@@ -37,7 +37,7 @@ class VectorIndex:
     def __init__(self, dim: int, exact: int = EXACT) -> None:
         self.dim, self.exact = dim, exact
         self.recall: Optional[float] = None
-        self._trained_on = 0  # vectors that the inverted file was made for; 0 = there is none
+        self._trained_on = 0  # vectors that the inverted file was built for; 0 = there is none
         self._index = self._flat()
 
     def __len__(self) -> int:
@@ -49,19 +49,19 @@ class VectorIndex:
         return self._trained_on == 0
 
     def describe(self) -> str:
-        """In words, for people."""
+        """Number of vectors and search method, as text."""
         if self.is_exact:
             return f"{len(self):,} vectors, exact"
         return f"{len(self):,} vectors, inverted file, recall@10 {self.recall:.3f}"
 
     def wants_rebuild(self, count: int) -> bool:
-        """Whether ``count`` vectors are better put into an index made anew (:meth:`fill`) than added to this one."""
+        """Whether to build a new index for ``count`` vectors (:meth:`fill`) instead of adding to this one."""
         if self.is_exact:
             return count > self.exact
         return count <= self.exact or not self._trained_on / 2 <= count <= 2 * self._trained_on
 
     def fill(self, ids: np.ndarray, vectors: np.ndarray) -> None:
-        """Hold these and no others: ids (n,) int64, vectors (n, dim) float32."""
+        """Replace all vectors by these: ids (n,) int64, vectors (n, dim) float32."""
         ids, vectors = self._checked(ids, vectors)
         self.recall, self._trained_on = None, 0
         if len(ids) <= self.exact:
@@ -80,7 +80,7 @@ class VectorIndex:
         self._tune(vectors[rng.choice(len(ids), min(len(ids), PROBED), replace=False)], ids, vectors)
 
     def _tune(self, queries: np.ndarray, ids: np.ndarray, vectors: np.ndarray) -> None:
-        """Look into as many lists as it takes to find RECALL of the ten nearest."""
+        """Increase the number of searched lists until RECALL of the ten nearest are found."""
         _, nearest = _faiss().knn(queries, vectors, 11, metric=_faiss().METRIC_INNER_PRODUCT)
         wanted = ids[nearest[:, 1:]]  # without the vector itself
         self._index.nprobe = 8
@@ -98,7 +98,7 @@ class VectorIndex:
             self._index.add_with_ids(vectors, ids)
 
     def remove(self, ids: Sequence[int]) -> None:
-        """Forget vectors; numbers that are not there are ignored."""
+        """Remove vectors; unknown numbers are ignored."""
         if len(ids):
             self._index.remove_ids(np.asarray(ids, dtype=np.int64))
 
@@ -107,7 +107,7 @@ class VectorIndex:
     ) -> Tuple[np.ndarray, np.ndarray]:
         """The k nearest of each query, best first: cosines (q, k) float32 and numbers (q, k) int64.
 
-        Fewer columns where there are fewer vectors.
+        Fewer than k columns if there are fewer vectors.
 
         Args:
             queries: (q, dim), unit length.
@@ -123,16 +123,16 @@ class VectorIndex:
             selector = faiss.IDSelectorBatch(np.asarray(among, dtype=np.int64))
             if self.is_exact:
                 params = faiss.SearchParameters(sel=selector)
-            else:  # few numbers may lie in any list
+            else:  # few numbers: they may be in any list
                 params = faiss.SearchParametersIVF(sel=selector, nprobe=self._index.nlist)
         scores, ids = self._index.search(queries, k, params=params)
-        if not self.is_exact and (ids < 0).any():  # the lists that were looked into hold fewer: look into all
+        if not self.is_exact and (ids < 0).any():  # the searched lists hold fewer than k: search all
             everywhere = faiss.SearchParametersIVF(nprobe=self._index.nlist, **({"sel": selector} if params else {}))
             scores, ids = self._index.search(queries, k, params=everywhere)
         return scores, ids
 
     def save(self, path: Union[str, os.PathLike]) -> None:
-        """Write it so that a kill leaves the old file or the new one."""
+        """Write it; if the process is killed, the old or the new file remains."""
         part = f"{os.fspath(path)}.{os.getpid()}.part"
         _faiss().write_index(self._index, part)
         with open(part, "rb+") as file:
@@ -140,10 +140,10 @@ class VectorIndex:
         os.replace(part, path)
 
     def load(self, path: Union[str, os.PathLike], trained_on: int, recall: float) -> None:
-        """Read what :meth:`save` wrote of an inverted file.
+        """Read an inverted file written by :meth:`save`.
 
         Raises:
-            ValueError: it is damaged, or of vectors of another size.
+            ValueError: it is damaged, or its vectors have another size.
         """
         try:
             index = _faiss().read_index(os.fspath(path))
@@ -155,7 +155,7 @@ class VectorIndex:
 
     @property
     def trained_on(self) -> int:
-        """How many vectors the inverted file was made for; 0 = there is none."""
+        """Number of vectors that the inverted file was built for; 0 = there is none."""
         return self._trained_on
 
     def _flat(self) -> Any:
