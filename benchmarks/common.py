@@ -1,7 +1,7 @@
-"""What the benchmarks share: interleaved medians, peak memory, a table on the screen and a JSON file.
+"""Shared code of the benchmarks: interleaved medians, peak memory, a table on the screen and a JSON file.
 
-Run a benchmark as ``python benchmarks/<name>.py`` on a machine that does nothing else; ``--small`` only proves that it
-runs. Compare ratios within one run: seconds of different runs or machines say little.
+Run a benchmark as ``python benchmarks/<name>.py`` on a machine that does nothing else; ``--small`` only tests that it
+runs. Compare ratios within one run: seconds of different runs or machines are not comparable.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ K = TypeVar("K")
 
 
 def measure(cases: Dict[K, Callable[[], Any]], repeats: int, warm_up: bool = True) -> Dict[K, float]:
-    """Median seconds of each case. The cases take turns, so that a slow spell of the machine hits all of them.
+    """Median seconds of each case. The cases take turns, so that a slow period of the machine affects all of them.
 
-    Work on a GPU is waited for.
+    The time includes waiting for work on a GPU.
 
     Args:
-        warm_up: run each case once before, unmeasured.
+        warm_up: run each case once before, without measuring it.
 
     Raises:
         ValueError: ``repeats`` is below 1.
@@ -48,17 +48,17 @@ def measure(cases: Dict[K, Callable[[], Any]], repeats: int, warm_up: bool = Tru
 
 
 def peak_memory(function: Callable[..., Any], *args: Any, device: str = "cpu") -> float:
-    """MiB that a fresh process holds at most while it runs ``function(*args)``.
+    """Peak memory of a new process that runs ``function(*args)``, in MiB.
 
     Args:
-        device: on the CPU Python and torch are included (Linux only); of a GPU its own memory counts, what torch has
-            reserved there.
-        function: of a module's top level, since the new process imports it. The script that defines it must start
-            its work under ``if __name__ == "__main__"``.
+        device: on the CPU, Python and torch are included (Linux only); on a GPU, only the GPU memory counts that torch
+            has reserved.
+        function: defined at a module's top level, since the new process imports it. The script that defines it must
+            start its work under ``if __name__ == "__main__"``.
         args: picklable.
 
     Raises:
-        BrokenProcessPool: the process was killed, as a rule for want of memory.
+        BrokenProcessPool: the process was killed, usually because memory was too small.
     """
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_peak_of, function, args, torch.get_num_threads(), device).result()
@@ -69,7 +69,7 @@ def _peak_of(function: Callable[..., Any], args: Sequence[Any], threads: int, de
     function(*args)
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_reserved(device) / 2**20
-    # not ru_maxrss: that starts at what the parent held when it forked
+    # not ru_maxrss: that starts with the memory of the parent at the fork
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
@@ -87,10 +87,10 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 
 def random_clip(small: bool = False, device: str = "cpu") -> nn.Module:
-    """A CLIP of OpenAI's own class with random weights, float32: ViT-B/32's sizes, or tiny ones."""
+    """A CLIP of OpenAI's own class with random weights, float32: with ViT-B/32's sizes, or tiny ones."""
     from splip.backbone.layout import clip_package
 
-    clip_package()  # which needs no old setuptools
+    clip_package()  # makes clip work without an old setuptools
     from clip.model import CLIP
 
     torch.manual_seed(0)
@@ -99,7 +99,7 @@ def random_clip(small: bool = False, device: str = "cpu") -> nn.Module:
 
 
 def machine() -> Dict[str, Any]:
-    """Where the figures were taken."""
+    """The machine and the versions of the measurement."""
     return {
         "processor": _processor(),
         "threads": torch.get_num_threads(),
@@ -114,7 +114,7 @@ def report(rows: Sequence[Dict[str, Any]], title: str, file: Optional[Path] = No
     """Print rows as a Markdown table, and write them with :func:`machine` to ``file`` as JSON.
 
     Args:
-        rows: all with the same keys, which head the columns. Floats are shown with three digits, None as a dash.
+        rows: all with the same keys, which name the columns. Floats are shown with three digits, None as a dash.
     """
     print(f"\n{title}\n")
     table = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]

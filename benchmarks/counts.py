@@ -1,8 +1,8 @@
-"""Launches and waits: what work costs a GPU beside its arithmetic, counted on any machine.
+"""Kernel launches and waits: the costs on a GPU besides arithmetic, counted on any machine.
 
-Every operation that is no view is a kernel or more to a GPU; where a number is read, or a shape depends on values, the
-host waits for it. Both show in torch's dispatcher whatever the device and the sizes, so they are counted on the CPU.
-Where there is a GPU, its driver's own count stands beside them.
+On a GPU, every operation that is not a view is one or more kernels. The host waits if it reads a number, or if a shape
+depends on values. torch's dispatcher shows both for every device and size, so they are counted on the CPU.
+If there is a GPU, its driver's own count is also reported.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from splip import SpLIP, prompted
 from splip.backbone.texts import PackedTexts
 from splip.common.modalities import MODALITIES
 
-# What makes the host wait for the device: reading a number, and shapes that depend on values.
+# Operations for which the host waits for the device: they read a number, or their shape depends on values.
 WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "item", "is_nonzero", "equal")
 NO_KERNEL = ("_unsafe_view", "_reshape_alias", "empty", "empty_like", "empty_strided", "new_empty", "device")
 
 
 class Counts(TorchDispatchMode):
-    """Counts what runs inside of ``with``.
+    """Counts the operations that run inside ``with``.
 
     Attributes:
-        launches: operations by part (:meth:`part`; "rest" where none was named).
-        waits: names of those that would wait; also of indexing by a mask, whose result has an unknown length.
+        launches: operations by part (:meth:`part`; "rest" if no part was named).
+        waits: names of the operations that would wait, with indexing by a mask, whose result has an unknown length.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Counts(TorchDispatchMode):
 
     @contextlib.contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """What runs inside counts as this part."""
+        """Operations inside ``with`` count as this part."""
         before, self._part = self._part, name
         try:
             yield
@@ -57,7 +57,7 @@ class Counts(TorchDispatchMode):
             self._part = before
 
     def named(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
-        """``function``, whose operations count as a part."""
+        """``function`` with all its operations counted as the part ``name``."""
 
         def run(*args: Any, **kwargs: Any) -> Any:
             with self.part(name):
@@ -67,7 +67,7 @@ class Counts(TorchDispatchMode):
 
 
 def as_on_a_gpu(model: SpLIP) -> SpLIP:
-    """The model with its class texts laid out as on a GPU."""
+    """The model with its class texts in the same layout as on a GPU."""
     for modality in MODALITIES:
         tokens = getattr(model, f"{modality}_class_tokens")
         model._layouts[modality] = PackedTexts(tokens, share_prefix=bool(model._share_prefix))
@@ -75,10 +75,10 @@ def as_on_a_gpu(model: SpLIP) -> SpLIP:
 
 
 def count_step(model: SpLIP, batch: Dict[str, torch.Tensor], on_gpu: bool = False) -> Dict[str, int]:
-    """Launches and waits of a training step in float32, without its optimiser; the towers' are of the forward pass.
+    """Launches and waits of a float32 training step without its optimiser; those of the encoders: forward pass only.
 
     Args:
-        on_gpu: as a GPU would run it.
+        on_gpu: count the step as a GPU would run it.
     """
     counts = Counts()
     if on_gpu:
@@ -95,8 +95,8 @@ def count_step(model: SpLIP, batch: Dict[str, torch.Tensor], on_gpu: bool = Fals
 
 
 def count(run: Callable[[], Any], device: str) -> Dict[str, int]:
-    """Launches and waits of ``run()``: on a CUDA device as its driver saw them, else by the dispatcher."""
-    run()  # constants and kernels are made in the first
+    """Launches and waits of ``run()``: on a CUDA device from its driver, else from the dispatcher."""
+    run()  # the first run creates constants and kernels
     if device == "cpu":
         with Counts() as counts:
             run()

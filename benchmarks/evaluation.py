@@ -1,18 +1,18 @@
-"""Ranking and metrics at the size of the published benchmarks, beside their floor and beside a loop over queries.
+"""Ranking and metrics at the size of the published benchmarks, compared with a lower bound and a loop over queries.
 
     python benchmarks/evaluation.py [--small] [--json FILE]
 
-- Whole evaluations, embeddings to every metric under every convention, each in a fresh process whose peak memory is
-  read: QuickDraw zs, Sketchy-2 gzs (all seen photos in the gallery) and Sketchy-2 fg.
+- Whole evaluations, from embeddings to all metrics in all conventions, each in a new process whose peak memory is
+  measured: QuickDraw zs, Sketchy-2 gzs (all seen photos in the gallery) and Sketchy-2 fg.
 - *product + sort*: a float32 matrix product and one torch.sort of each row (scores and indices, as a ranking needs);
-  *product + keys*: the same with NumPy's sort of the scores alone, in threads. Both reuse their memory, and both are
-  measured on a slice of the queries and scaled to all of them. Neither computes a metric.
+  *product + keys*: the same with NumPy's sort of only the scores, in threads. Both reuse their memory. Both are
+  measured on a part of the queries and scaled to all of them. Neither computes a metric.
 - *loop*: distances of repeated pairs, an argsort of the full matrix and a Python loop over the interpolated precision
-  of each query, as ZSE-SBIR evaluates (our own writing). *times as fast* counts argsort and loops as if shared
-  perfectly by as many processes as there are ``--threads``.
+  of each query, like ZSE-SBIR's evaluation (our own code). *times as fast* assumes that argsort and loops are
+  divided perfectly among as many processes as there are ``--threads``.
 
-Embeddings are drawn around one centre for each class. With --device cuda, the default where there is one, whole
-evaluations are timed there too, and must give the CPU's numbers.
+Embeddings are random points around one centre per class. With --device cuda (the default if there is a GPU), whole
+evaluations are also timed on the GPU, and must give the same numbers as the CPU.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from torch import Tensor
 from splip.retrieval import instance_accuracy, per_query_metrics, retrieval_metrics
 
 DIM = 512
-CHUNK = 200  # queries that the floors take at a time
+CHUNK = 200  # queries at a time in the lower bounds
 # setting: queries, gallery, classes of the queries, classes of the gallery
 SETTINGS = {
     "QuickDraw zs": (92_291, 54_151, 30, 30),
@@ -47,7 +47,7 @@ LOOP_SMALL = (12, 60, 3, 3)
 
 
 def embeddings(queries: int, gallery: int, query_classes: int, gallery_classes: int) -> Tuple[Tensor, ...]:
-    """Query (Q, d), gallery (G, d), query labels (Q,) and gallery labels (G,), seeded; classes in turn."""
+    """Query (Q, d), gallery (G, d), query labels (Q,), gallery labels (G,), from a fixed seed; classes in turn."""
     generator = torch.Generator().manual_seed(0)
     centres = torch.randn(gallery_classes, DIM, generator=generator)
     labels = [torch.arange(queries) % query_classes, torch.arange(gallery) % gallery_classes]
@@ -56,19 +56,19 @@ def embeddings(queries: int, gallery: int, query_classes: int, gallery_classes: 
 
 
 def evaluate(setting: str, sizes: Tuple[int, ...], device: str) -> Callable[[], Any]:
-    """A function that does one whole evaluation."""
+    """A function that runs one whole evaluation."""
     query, gallery, query_labels, gallery_labels = embeddings(*sizes)
     query, gallery = query.to(device), gallery.to(device)
     if not setting.endswith("fg"):
         return lambda: retrieval_metrics(query, gallery, query_labels, gallery_labels)
-    # a class's sketches belong to its photos in turn
+    # the sketches of a class are assigned to its photos in turn
     classes = sizes[2]
     own = query_labels + classes * (torch.arange(len(query)) // classes % (len(gallery) // classes))
     return lambda: instance_accuracy(query, gallery, own, torch.arange(len(gallery)), query_labels, gallery_labels)
 
 
 def timed_evaluation(setting: str, sizes: Tuple[int, ...], file: str) -> None:
-    """One whole evaluation; its seconds are left in ``file``, since only memory comes back from another process."""
+    """Run one whole evaluation and write its seconds to ``file``: the process returns only its memory."""
     run = evaluate(setting, sizes, "cpu")
     began = time.perf_counter()
     run()
@@ -140,7 +140,7 @@ def whole_evaluations(small: bool, repeats: int, device: str) -> List[Dict[str, 
 
 
 def by_threads(small: bool, repeats: int) -> List[Dict[str, Any]]:
-    """The first setting, on a slice of its queries, with 1, 2, 4, ... threads; results must not differ by a bit."""
+    """The first setting, on a part of its queries, with 1, 2, 4, ... threads; results must be equal to the bit."""
     most, sizes = torch.get_num_threads(), (SMALL if small else SETTINGS)["QuickDraw zs"]
     sets = embeddings(min(sizes[0], 5 * CHUNK), *sizes[1:])
     rows, expected = [], per_query_metrics(*sets)
@@ -189,7 +189,7 @@ def interpolated_ap(hits: np.ndarray, relevant: int) -> float:
 
 
 def metrics_by_loop(distances: np.ndarray, query_labels: Tensor, gallery_labels: Tensor) -> Dict[str, float]:
-    """mAP@all, mAP@200, P@100 and P@200 (`voc`): argsort of all distances, then one query after the other."""
+    """mAP@all, mAP@200, P@100 and P@200 (`voc`): argsort of all distances, then one query after another."""
     same = query_labels.numpy()[:, None] == gallery_labels.numpy()
     order = distances.argsort(axis=1)
     rankings = [same[i, order[i]].astype(int) for i in range(len(order))]

@@ -1,12 +1,12 @@
-"""A whole run at the size of Sketchy-2, on a ViT-B/32 with random weights and generated images.
+"""A complete run at the size of Sketchy-2, with a ViT-B/32 with random weights and generated images.
 
     python benchmarks/full_run.py [--small] [--device cuda] [--no-compile] [--json FILE]
 
 57,587 sketches and 72,949 photos of 104 seen classes, 12,694 and 12,553 of 21 unseen ones (256 x 256, drawn; 2,000
-files of either kind, the others are links to them), `configs/trainers/SpLIP/vit_b32.yaml`, batches of 192: 299
-steps an epoch. The run is stopped after its first epoch, resumed by a new trainer for the second, and tested. A second
-run takes one epoch with TRAINER.COMPILE. *On one batch in memory*: the same step without a loader; what an epoch's
-step takes more is waited for. For a GPU: a CPU would take hours.
+files of each modality, the others are links to them), `configs/trainers/SpLIP/vit_b32.yaml`, batches of 192: 299
+steps per epoch. The run stops after its first epoch, a new trainer resumes it for the second, and tests it. A second
+run trains one epoch with TRAINER.COMPILE. *On one batch in memory*: the same step without a loader; the extra time of
+a step in an epoch is waiting time. For a GPU: a CPU would need hours.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SMALL = {"seen": (24, 30), "unseen": (9, 9)}
 
 
 def make_tree(folder: Path, small: bool) -> None:
-    """Class folders of sketches and photos in ``folder``, with the unseen classes in ``unseen.txt``."""
+    """Write class folders of sketches and photos into ``folder``, and the unseen classes into ``unseen.txt``."""
     unseen = set(read_shipped("sketchy_21_yelamarthi"))
     seen = [name for name in read_shipped("sketchy_all") if name not in unseen]
     groups = {"seen": seen[:4] if small else seen, "unseen": sorted(unseen)[:3] if small else sorted(unseen)}
@@ -61,7 +61,7 @@ def save_backbone(path: Path, small: bool) -> None:
 
 
 def trainer_of(folder: Path, small: bool, device: str, compiled: bool, resume: bool = False) -> Any:
-    """A trainer as train.py makes it, in ``folder``."""
+    """A trainer as train.py builds it, in ``folder``."""
     sys.path.insert(0, str(ROOT))
     import train
 
@@ -78,7 +78,7 @@ def trainer_of(folder: Path, small: bool, device: str, compiled: bool, resume: b
 
 
 def one_epoch(trainer: Any, name: str, small: bool, device: str) -> Dict[str, Any]:
-    """Train the trainer's next epoch and save it -> figures."""
+    """Train the trainer's next epoch and save it -> measurements."""
     trainer.max_epoch = trainer.start_epoch + 1
     watched = trainer.train_loader_x = Watched(trainer.train_loader_x, len(trainer.train_loader_x))
     if device != "cpu":
@@ -91,7 +91,7 @@ def one_epoch(trainer: Any, name: str, small: bool, device: str) -> Dict[str, An
     batch = next(iter(watched))
     watched.waited.clear()
     began = time.perf_counter()
-    trainer.forward_backward(batch)  # libraries are set up, and the loss is compiled: counted apart
+    trainer.forward_backward(batch)  # sets up libraries and compiles the loss: timed separately
     _wait(device)
     first = time.perf_counter() - began
     began = time.perf_counter()
@@ -104,10 +104,10 @@ def one_epoch(trainer: Any, name: str, small: bool, device: str) -> Dict[str, An
     trainer.start_epoch += 1
     trainer.batch_idx = 0
     step = partial(trainer.forward_backward, batch)
-    many = 2 if small else 30  # in a row: as in an epoch, the host may run ahead
+    many = 2 if small else 30  # consecutive steps: the host may run ahead, as in an epoch
     alone = measure({"steps": lambda: [step() for _ in range(many)]}, 1 if small else 3)["steps"] / many
     each = seconds / len(watched)
-    # a CPU's dispatcher would count Adam's counters, which lie on the CPU in any case
+    # on a CPU the dispatcher would count Adam's step counters, which are always on the CPU
     launches = {"launches": None, "waits": None} if device == "cpu" else count(step, device)
     return {
         "run": name, "precision": trainer.precision, "steps": len(watched),
@@ -124,7 +124,7 @@ def _wait(device: str) -> None:
 
 
 def _forget() -> None:
-    """What the trainer before holds of the card."""
+    """Free the GPU memory of the previous trainer."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""What `scripts/gpu_check.sh` found, as one page: the card, every part with its outcome, the aims, and all tables.
+"""The results of `scripts/gpu_check.sh` on one page: the GPU, every part with its result, the targets, all tables.
 
     python benchmarks/gpu_report.py FOLDER
     python benchmarks/gpu_report.py --same results.json results.json
@@ -22,13 +22,13 @@ Rows = List[Dict[str, Any]]
 
 
 def rows_of(folder: Path, name: str) -> Rows:
-    """A benchmark's rows; none where it left none."""
+    """The rows of a benchmark's JSON file; empty if there are none."""
     path = folder / f"{name}.json"
     return json.loads(path.read_text())["rows"] if path.is_file() else []
 
 
 def pick(rows: Rows, column: str, **where: str) -> Optional[float]:
-    """The number in a column of the first row that is like ``where``; None if there is no such row or number."""
+    """The number in a column of the first row that matches ``where``; None if there is no such row or number."""
     for row in rows:
         if all(row.get(key) == value for key, value in where.items()):
             return row.get(column)
@@ -36,7 +36,7 @@ def pick(rows: Rows, column: str, **where: str) -> Optional[float]:
 
 
 def aims(folder: Path) -> List[Tuple[str, str, Optional[float], bool]]:
-    """(what, aim, figure, reached); a figure of None was not measured, and is not reached."""
+    """(quantity, target, value, reached); a value of None was not measured, and does not reach its target."""
     step, run = rows_of(folder, "train_step"), rows_of(folder, "full_run")
     evaluation = rows_of(folder, "evaluation_evaluation")
     compiled, waits = "SpLIP, compiled", [row.get("waits") for row in step if row.get("case", "").startswith("SpLIP")]
@@ -51,7 +51,7 @@ def aims(folder: Path) -> List[Tuple[str, str, Optional[float], bool]]:
 
 
 def head() -> List[str]:
-    """Card, driver, versions, commit."""
+    """GPU, driver, versions, commit."""
     card = "no GPU: this page only proves that the script runs"
     if torch.cuda.is_available():
         driver = _said(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
@@ -89,7 +89,7 @@ def page(folder: Path) -> str:
 
 
 def require_same(first: Path, second: Path, within: float = 1.0) -> None:
-    """Stop unless two results.json agree in mAP@all, in points: encoders compute in float32, a run perhaps not."""
+    """Stop unless the mAP@all of two results.json agrees, in points: exported encoders use float32, a run may not."""
     values = [json.loads(path.read_text())["metrics"]["min_r_k"]["mAP@all"] for path in (first, second)]
     print(f"mAP@all {values[0]:.2f} and {values[1]:.2f}")
     if abs(values[0] - values[1]) > within:

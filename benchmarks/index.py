@@ -1,11 +1,11 @@
-"""What an index costs: adding vectors, memory, a question, and how many of the true neighbours it finds.
+"""The costs of an index: adding vectors, memory and query time, and the fraction of true neighbours that it finds.
 
     python benchmarks/index.py [--small] [--device cuda] [--engine faiss milvus] [--count 10000 100000 1000000]
 
-Vectors of 512 numbers in clusters, as photos have them: one centre for each 100, of random directions, and noise around
-it as long as the centre. Questions are made like the vectors. Each engine and count runs in a process of its own;
-memory is what that process has more after the questions than before the first vector. "Embedding" is of images of
-800 x 600 (JPEG) by the model that ships with the package; --device is where that computes.
+The vectors have 512 numbers and form clusters, like photos: one centre per 100 vectors, in a random direction, and
+noise with the same length as the centre. Queries are made like the vectors. Each engine and count runs in its own
+process; memory is the increase in that process from before the first vector to after the queries. "Embedding" means
+800 x 600 images (JPEG) with the model that ships with the package, on --device.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ def make(count: int, rng: np.random.Generator, centres: np.ndarray) -> np.ndarra
 
 
 def resident() -> float:
-    """Memory of this process now, in GB (Linux)."""
+    """Current memory of this process, in GB (Linux)."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**30
 
 
 def measure(engine: str, count: int, folder: str, answer) -> None:
-    """Fill a store and ask it; the row goes into ``answer``."""
+    """Fill a store and query it; the row goes into ``answer``."""
     from splip.search.engines.store import LocalStore
     from splip.search.records import Entry, Known
 
@@ -84,7 +84,7 @@ def measure(engine: str, count: int, folder: str, answer) -> None:
 
 
 def embed(device: str, images: int) -> str:
-    """Images a second into an index, files read and all."""
+    """Images per second into an index, with reading the files."""
     from PIL import Image
 
     from splip import Index

@@ -1,8 +1,8 @@
-"""Embedding images with SpLIP on ViT-B/32 (random weights), text side cached, beside CLIP's own ``encode_image``.
+"""Embedding images with SpLIP on ViT-B/32 (random weights, cached text side), compared with CLIP's ``encode_image``.
 
     python benchmarks/inference.py [--small] [--json FILE]
 
-The exported encoders (`splip.models.exported`) are measured too; ONNX where its packages are installed.
+The exported encoders (`splip.models.exported`) are also measured; ONNX if its packages are installed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from splip import SpLIP
 from splip.models.exported import FORMATS, export_encoder, read_encoder
 
 BATCHES = {"cpu": (1, 32, 128), "cuda": (1, 32, 128, 1024)}
-CLASSES = ["airplane", "alarm clock", "ant"]  # the text side is cached: how many there are is of no account
+CLASSES = ["airplane", "alarm clock", "ant"]  # the text side is cached: their number does not matter
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
 
 
@@ -51,7 +51,7 @@ def encoders(small: bool, folder: Path, device: str) -> Dict[str, Callable[[Tens
 
 
 def rows(small: bool, repeats: int, folder: Path, device: str) -> List[Dict[str, Any]]:
-    """Images a second, and as a part of CLIP's, for each precision, batch size and encoder."""
+    """Images per second, and the ratio to CLIP's, for each precision, batch size and encoder."""
     found = encoders(small, folder, device)
     side = 48 if small else 224
     batches = {size: torch.randn(size, 3, side, side).to(device) for size in ((1, 4) if small else BATCHES[device])}
@@ -61,7 +61,7 @@ def rows(small: bool, repeats: int, folder: Path, device: str) -> List[Dict[str,
             for precision, dtype in PRECISIONS.items()
             for size, images in batches.items()
             for name, encode in found.items()
-            if dtype is None or not name.startswith("exported")  # those are in fp32 whatever surrounds them
+            if dtype is None or not name.startswith("exported")  # exported ones always use fp32
         },
         repeats,
     )

@@ -1,14 +1,14 @@
-"""Images a second from disk to tensor, the cache of decoded pixels, sampling, and time a run waits for its loader.
+"""Images per second from disk to tensor, the pixel cache, sampling, and the time that a run waits for its loader.
 
     python benchmarks/loading.py [--small] [--device cuda] [--sketchmoji] [--json FILE]
 
-- Sketchy-like files (256 x 256; photos as JPEG, sketches as PNG) are drawn into a temporary folder, then read to
-  224 x 224 uint8 tensors in batches, decoded each time or from DATASET.PIXEL_CACHE. All files are in the system's
-  memory by then: this measures decoding and hand-over, not a disk.
-- *Decoding*: a JPEG to its pixels on one core, by Pillow and by others that are here, with the largest difference of a
-  pixel; and the resize that follows.
-- Sampling: what a triplet costs beside its pixels, at the size of Sketchy-2's training set.
-- ``--sketchmoji``: an epoch of SpLIP on the embedded benchmark, with the time its steps took and the time they waited.
+- Files like Sketchy's (256 x 256; photos as JPEG, sketches as PNG) are drawn into a temporary folder, then read in
+  batches of 224 x 224 uint8 tensors, decoded each time or from DATASET.PIXEL_CACHE. All files are then already in
+  the system's memory: this measures decoding and transfer, not a disk.
+- *Decoding*: a JPEG to its pixels on one core, with Pillow and other installed libraries, with the largest difference
+  of a pixel; and the resize after it.
+- Sampling: the cost of a triplet without its pixels, at the size of Sketchy-2's training set.
+- ``--sketchmoji``: an epoch of SpLIP on the embedded benchmark, with the time of its steps and the time they waited.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Files:
 
 
 def write_files(folder: Path, count: int) -> Dict[str, List[SBIRDatum]]:
-    """`count` photos and sketches with about as much in them as Sketchy's."""
+    """Write `count` photos and sketches with about as much detail as Sketchy's."""
     rng = np.random.default_rng(0)
     items: Dict[str, List[SBIRDatum]] = {"JPEG": [], "PNG": []}
     for number in range(count):
@@ -76,7 +76,7 @@ def exhaust(batches: DataLoader, device: str) -> None:
 
 
 def decoders() -> Dict[str, Callable[[bytes], np.ndarray]]:
-    """Functions of a JPEG file's bytes -> (H, W, 3) uint8, by library: those that are installed."""
+    """{installed library: function from a JPEG file's bytes to (H, W, 3) uint8}."""
     from torchvision.io import ImageReadMode, decode_jpeg
 
     found: Dict[str, Callable[[bytes], np.ndarray]] = {
@@ -159,7 +159,7 @@ def disk_to_tensor(small: bool, repeats: int, device: str) -> List[Dict[str, Any
 
 
 class Blank(ImageDataset):
-    """Images of one pixel, so that a triplet costs what it costs without images."""
+    """Images of one pixel, to measure a triplet without the cost of its images."""
 
     def pixels(self, index: int) -> np.ndarray:
         return np.zeros((1, 1, 3), dtype=np.uint8)
@@ -195,7 +195,7 @@ def sampling(small: bool) -> List[Dict[str, Any]]:
 
 
 class Watched:
-    """At most `limit` batches of a loader, and how long each of them was waited for."""
+    """At most `limit` batches of a loader, and the waiting time for each of them."""
 
     def __init__(self, batches: DataLoader, limit: int) -> None:
         self.batches, self.limit = batches, min(limit, len(batches))
@@ -214,7 +214,7 @@ class Watched:
 
 
 def sketchmoji_run(small: bool) -> List[Dict[str, Any]]:
-    """SpLIP with the demo's settings; steps on one batch in memory show what the workers take from the rest."""
+    """SpLIP with the demo's settings; steps on one batch in memory show how much the workers slow down the others."""
     sys.path.insert(0, str(ROOT))
     import train
 
@@ -226,7 +226,7 @@ def sketchmoji_run(small: bool) -> List[Dict[str, Any]]:
                 "--dataset-config-file", str(ROOT / "configs/datasets/sketchmoji.yaml"),
                 "--config-file", str(ROOT / "configs/trainers/SpLIP/hybrid.yaml"),
                 "DATASET.CACHE", str(cache), "OPTIM.MAX_EPOCH", "1", "TEST.NO_TEST", "True", "TRAINER.PATCH_CACHE", "",
-                "INPUT.SKETCH_VIEWS", "0", "INPUT.PHOTO_VIEWS", "0",  # all augmented anew: the loader's full work
+                "INPUT.SKETCH_VIEWS", "0", "INPUT.PHOTO_VIEWS", "0",  # augment all again: the loader's full work
                 *(["DATALOADER.TRAIN_X.BATCH_SIZE", "4"] if small else []),
             ])  # fmt: skip
             watched = trainer.train_loader_x = Watched(trainer.train_loader_x, steps)

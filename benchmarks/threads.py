@@ -1,10 +1,10 @@
-"""What it costs that waiting threads spin, and what it costs that they sleep, beside other busy programs.
+"""The cost of waiting threads that spin and of waiting threads that sleep, while other programs are busy.
 
     python benchmarks/threads.py [--small] [--repeats 3] [--load 0 2 4] [--json FILE]
 
-Three works (indexing photos, asking an index, training steps on the embedded backbone), each in a process of its own
-with as many threads as torch takes, beside 0, 2 and 4 programs that do nothing but count. *Spinning*: GNU's OpenMP as
-it is by itself; *sleeping*: as `splip` and `train.py` set it (`splip/common/threads.py`). The two take turns; medians.
+Three tasks (indexing photos, querying an index, training steps on the embedded backbone), each in its own process
+with torch's default number of threads, next to 0, 2 and 4 programs that only count. *Spinning*: GNU's OpenMP with its
+defaults; *sleeping*: as `splip` and `train.py` set it (`splip/common/threads.py`). The two take turns; medians.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ BUSY = "while True: pass"
 
 
 def indexing(small: bool, folder: Path) -> Tuple[float, str]:
-    """Photos a second into an index."""
+    """Photos per second into an index."""
     from index import embed
 
     return float(embed("cpu", 16 if small else 128).split()[1]), "images/s"
 
 
 def asking(small: bool, folder: Path) -> Tuple[float, str]:
-    """Questions a second: a drawing is cleaned, embedded and compared with the index."""
+    """Queries per second: a drawing is cleaned, embedded and compared with the index."""
     from PIL import Image, ImageDraw
 
     from splip import Index
@@ -54,7 +54,7 @@ def asking(small: bool, folder: Path) -> Tuple[float, str]:
 
 
 def training(small: bool, folder: Path) -> Tuple[float, str]:
-    """Steps a second of SpLIP on the embedded backbone, batches of 16 of noise."""
+    """Training steps per second of SpLIP on the embedded backbone, with batches of 16 noise images."""
     from train_step import make_batch
 
     from splip import SpLIP, SpLIPConfig, load_clip
@@ -89,7 +89,7 @@ def rate(run: Callable[[], object], times: int) -> float:
 
 
 def measured(work: str, sleeping: bool, args: argparse.Namespace) -> Tuple[float, str]:
-    """A work's rate in a process of its own."""
+    """The rate of a task in its own process."""
     env = {key: value for key, value in os.environ.items() if key not in POLICIES}
     env.update(SLEEPING if sleeping else {})
     words = [sys.executable, __file__, "--work", work, *(["--small"] if args.small else [])]

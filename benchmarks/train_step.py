@@ -1,17 +1,17 @@
-"""A training step of SpLIP on ViT-B/32 (random weights) and Sketchy's 104 seen classes, beside two others.
+"""A training step of SpLIP on ViT-B/32 (random weights) and Sketchy's 104 seen classes, compared with two others.
 
     python benchmarks/train_step.py [--small] [--device cuda] [--profile] [--json FILE]
 
-- *floor*: four image passes (s, s', p+, p-), forward and backward, through CLIP's own blocks with as many plain
-  learnable tokens as SpLIP has visual prompts, in the same precision. Nothing can train prompts for less.
-- *literal*: the paper as it reads (`splip/literal.py`), in fp32: every pass runs the text encoder itself, over 77
-  tokens of every class, and prompts are carried through the blocks. The same loss (compared at the start, on a tiny
-  CLIP). Its four graphs do not fit into 8 GiB together: one pass is measured and counted four times; more images cost
-  it what they cost the floor.
+- *floor*, the lower bound for training prompts: four image passes (s, s', p+, p-), forward and backward, through
+  CLIP's blocks with as many plain learnable tokens as SpLIP has visual prompts, in the same precision.
+- *literal*: the paper word for word (`splip/literal.py`), in fp32: every pass runs the text encoder on 77 tokens of
+  every class, and prompts pass through the blocks. The loss is the same (checked at the start, on a tiny CLIP). Its
+  four graphs together need more than 8 GiB: one pass is measured and counted four times; more images cost it as much
+  as they cost the floor.
 
-On the CPU seconds and memory are measured at two batch sizes, other figures are on the line through them, and 16 GB of
-memory are needed. A GPU takes the paper's batch, with and without ``torch.compile``; memory is its own. Launches and
-waits are counted beside (`counts.py`).
+On the CPU, seconds and memory are measured at two batch sizes and other sizes are linearly extrapolated; this needs
+16 GB of memory. A GPU uses the paper's batch, with and without ``torch.compile``, and its own memory is measured.
+Kernel launches and waits are also counted (`counts.py`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from splip.literal import LiteralSpLIP
 
 TARGET = 192  # the paper's batch
 PRECISIONS = {"bf16": torch.bfloat16, "fp32": None}
-SMALLEST = 16  # batch that is timed, besides the largest for which SpLIP needs no more than 8 GiB
+SMALLEST = 16  # batch size that is timed, besides the largest for which SpLIP needs at most 8 GiB
 MEASURED = (8, 24)  # batch sizes whose memory is measured; SpLIP in bf16 is measured at TARGET as well
 GIB = 1024  # MiB
 
@@ -49,7 +49,7 @@ def autocast(precision: str, device: str):
 
 
 def make_batch(clip: nn.Module, size: int, classes: int, permutations: int) -> Dict[str, Tensor]:
-    """Noise in the trainer's layout, without the shuffled sketches."""
+    """A noise batch in the trainer's layout, without the shuffled sketches."""
     side, generator = clip.visual.input_resolution, torch.Generator().manual_seed(0)
     names = ("sketch", "positive", "negative")
     images = {name: torch.randn(size, 3, side, side, generator=generator) for name in names}
@@ -65,7 +65,7 @@ def make_batch(clip: nn.Module, size: int, classes: int, permutations: int) -> D
 def splip_step(
     small: bool, device: str, grad_checkpointing: bool = False, compiled: bool = False
 ) -> Callable[[str, int], None]:
-    """SpLIP's step as its trainer takes it -> function of precision and batch size."""
+    """SpLIP's training step as in its trainer -> function of precision and batch size."""
     clip, config = random_clip(small, device), SpLIPConfig()
     model = SpLIP(clip, seen_classes(small), config, grad_checkpointing=grad_checkpointing).train()
     bank = permutation_bank(config.grid, config.permutations, config.jigsaw_seed).to(device)
@@ -107,7 +107,7 @@ def floor_step(small: bool, device: str) -> Callable[[str, int], None]:
 
 
 def literal_pass_step(small: bool, device: str) -> Callable[[str, int], None]:
-    """One of the literal reading's four passes, forward and backward, in fp32 -> function of precision, batch size."""
+    """One of the four literal passes, forward and backward, in fp32 -> function of precision and batch size."""
     literal = LiteralSpLIP(random_clip(small, device), seen_classes(small), permutation_bank(size=10))
 
     def step(precision: str, size: int) -> None:
@@ -120,13 +120,13 @@ def literal_pass_step(small: bool, device: str) -> Callable[[str, int], None]:
 
 
 def embed_patches(visual: nn.Module, patches: Tensor) -> Tensor:
-    """CLIP's own way from patches (B, N, D) to the first block's input (B, 1 + N, D)."""
+    """CLIP's own computation from patches (B, N, D) to the first block's input (B, 1 + N, D)."""
     x = torch.cat([visual.class_embedding.to(patches).expand(len(patches), 1, -1), patches], dim=1)
     return visual.ln_pre(x + visual.positional_embedding.to(x))
 
 
 def check_literal() -> None:
-    """Stop where the literal reading does not give SpLIP's loss: the comparison would mean nothing."""
+    """Stop if the literal implementation does not give SpLIP's loss: the comparison would be meaningless."""
     bank = permutation_bank(size=100)
     model = SpLIP(random_clip(small=True), seen_classes(small=True), SpLIPConfig(permutations=len(bank)))
     reading = LiteralSpLIP(random_clip(small=True), model.classnames, bank)
@@ -151,7 +151,7 @@ CASES = {
 
 
 def run_once(case: str, small: bool, device: str, precision: str, size: int) -> None:
-    """One step of a case, in a process of its own."""
+    """Run one step of a case; it is called in its own process."""
     CASES[case](small, device)(precision, size)
 
 
@@ -162,10 +162,10 @@ def line(sizes: Sequence[int], values: Sequence[float]) -> Callable[[int], float
 
 
 def time_rows(small: bool, repeats: int, timed: Dict[str, Tuple[int, int]]) -> Sequence[Dict[str, Any]]:
-    """Seconds a step, for each precision and its two batch sizes in ``timed``, and at batch 192."""
+    """Seconds per step, for each precision at its two batch sizes in ``timed`` and at batch 192."""
     steps = {case: make(small, "cpu") for case, make in CASES.items()}
     for case in steps:
-        steps[case]("bf16", 1)  # libraries and caches are set up
+        steps[case]("bf16", 1)  # sets up libraries and caches
     runs = {
         (case, precision, size): partial(steps[case], precision, size)
         for precision, sizes in timed.items()
@@ -201,7 +201,7 @@ def time_rows(small: bool, repeats: int, timed: Dict[str, Tuple[int, int]]) -> S
 
 
 def memory_rows(small: bool) -> Sequence[Dict[str, Any]]:
-    """Peak MiB of a process that takes one step, at two batch sizes and at batch 192."""
+    """Peak MiB of a process that runs one step, at two batch sizes and at batch 192."""
     cases = [("bf16", "floor"), ("bf16", "SpLIP"), ("bf16", "SpLIP, grad_checkpointing"), ("fp32", "SpLIP")]
     shown, rows = (2, 3) if small else MEASURED, []
     for precision, case in cases[-1:] if small else cases:
@@ -210,7 +210,7 @@ def memory_rows(small: bool) -> Sequence[Dict[str, Any]]:
         rows.append(memory_row(precision, case, sizes, peaks, shown))
     if not small:
         one = peak_memory(run_once, "literal", small, "cpu", "fp32", sizes[0])
-        idle = line(sizes, peaks)(0)  # of the last case, which is SpLIP in fp32
+        idle = line(sizes, peaks)(0)  # from the last case, SpLIP in fp32
         slope = (peaks[1] - peaks[0]) / (sizes[1] - sizes[0])
         four = idle + 4 * (one - idle)  # four graphs at once
         rows.append(memory_row("fp32", "literal", sizes, [four, four + slope * (sizes[1] - sizes[0])], shown))
@@ -232,13 +232,13 @@ def memory_row(
 
 
 def gpu_rows(small: bool, repeats: int) -> Sequence[Dict[str, Any]]:
-    """Seconds a step, memory, launches and waits at the paper's batch, on the GPU."""
+    """Seconds per step, memory, launches and waits at the paper's batch, on the GPU."""
     size, rows = 2 if small else TARGET, []
     memory = {
         (case, precision): peak_memory(run_once, case, small, "cuda", precision, size, device="cuda")
         for case in ("floor", "SpLIP")
         for precision in PRECISIONS
-    }  # first: the card is still empty
+    }  # first, while the GPU's memory is empty
     made = {"floor": floor_step, "SpLIP": splip_step, "SpLIP, compiled": partial(splip_step, compiled=True)}
     steps = {case: make(small, "cuda") for case, make in made.items()}
     for precision in PRECISIONS:
@@ -258,19 +258,19 @@ def gpu_rows(small: bool, repeats: int) -> Sequence[Dict[str, Any]]:
 
 
 def count_rows() -> Sequence[Dict[str, Any]]:
-    """Launches and waits of a step on a ViT-B/32 of a twelfth of its width and 104 classes, counted on the CPU."""
+    """Launches and waits of a step with a ViT-B/32 of one twelfth of the width, 104 classes, counted on the CPU."""
     from clip.model import CLIP
 
     clip, config = CLIP(64, 64, 12, 64, 32, 77, 49408, 64, 1, 12), SpLIPConfig()
     model = SpLIP(clip, seen_classes(False), config).train()
     batch = make_batch(clip, 2, len(model.classnames), config.permutations)
     batch["shuffled"] = batch["sketch"]
-    model(batch)  # constants are made in the first
+    model(batch)  # the first pass creates constants
     return [{"as on": "a CPU", **count_step(model, batch)}, {"as on": "a GPU", **count_step(model, batch, on_gpu=True)}]
 
 
 def profile(small: bool, device: str) -> None:
-    """Print where a step's time goes: operations by the time that is their own."""
+    """Print the operations of a step, sorted by the time that each takes itself."""
     step, size = splip_step(small, device), 2 if small else SMALLEST if device == "cpu" else TARGET
     for precision in PRECISIONS:
         step(precision, size)

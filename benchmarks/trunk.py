@@ -1,8 +1,8 @@
-"""The embedded backbone's patch embedding alone: images a second by precision.
+"""Only the embedded backbone's patch embedding: images per second by precision.
 
     python benchmarks/trunk.py [--small] [--device cuda] [--json FILE]
 
-On the CPU ONNX Runtime is measured beside torch where its packages are installed.
+On the CPU, ONNX Runtime is also measured if its packages are installed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def run(conv1: nn.Module, images: Tensor, dtype: Optional[torch.dtype]) -> Tenso
 
 
 def onnx_session(conv1: nn.Module, images: Tensor) -> Callable[[], Any]:
-    """The same patch embedding by ONNX Runtime, float32."""
+    """The same patch embedding with ONNX Runtime, float32."""
     import onnxruntime
 
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""A Hugging Face Space of splip app: the photos in ./photos, searched with a drawing."""
+"""A Hugging Face Space that runs splip app: search the photos in ./photos with a drawing."""
 
 import os
 

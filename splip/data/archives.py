@@ -15,26 +15,26 @@ from splip.common.modalities import PHOTO, SKETCH
 from splip.data.classes import near, normalise, read_shipped, read_split
 from splip.data.listing import list_classes
 
-ORIGINAL = "original"  # of PHOTO_CHOICES: without an extension
+ORIGINAL = "original"  # one of PHOTO_CHOICES: without the photo extension
 PHOTO_CHOICES = ("once", "zse", ORIGINAL)
 
 
 @dataclass(frozen=True)
 class Archive:
-    """One of them: where its class folders are, and which lists speak of it."""
+    """One archive: where its class folders are, and which lists describe it."""
 
     folder: str  # below the root
     sketches: str  # below the folder; class folders are in it
-    photos: Tuple[str, ...]  # likewise; a photo of an earlier one may stand in a later one again
+    photos: Tuple[str, ...]  # likewise; a later folder may repeat photos of an earlier one
     classes: str  # shipped list of all classes
     splits: Tuple[str, ...]  # shipped lists of unseen classes
     lists: Dict[str, str]  # split -> folder of ZSE-SBIR's file lists
-    sketch_list: str  # their names, without "_train.txt" and "_zero.txt"
+    sketch_list: str  # file name in `lists`, without "_train.txt" and "_zero.txt"
     photo_list: str
     instances: bool = False  # whether sketches name the photo that they show
 
     def places(self, fine: bool = False) -> List[Tuple[int, str]]:
-        """(modality, folder) of what is read; fine-grained, and with PHOTOS original, the photos that were drawn."""
+        """(modality, folder) of each folder to read; fine-grained or PHOTOS original: only photos that were drawn."""
         return [(SKETCH, self.sketches), *((PHOTO, folder) for folder in self.photos[: 1 if fine else None])]
 
 
@@ -79,12 +79,12 @@ DATA_SETS = {  # the registered ones: archive, and list of unseen classes unless
 
 
 class Split(NamedTuple):
-    """A class list applied to an archive; all names in their one spelling, sorted."""
+    """A class list applied to an archive; all names normalised and sorted."""
 
     name: str
     seen: List[str]
     unseen: List[str]
-    pseudo: List[str]  # seen classes that may select the model: a file's, else a tenth, always the same
+    pseudo: List[str]  # seen classes that may select the model: from the file, else a fixed tenth
 
 
 class ClassFolder(NamedTuple):
@@ -92,16 +92,16 @@ class ClassFolder(NamedTuple):
 
     domain: int
     classname: str
-    path: str  # the folder on disk, in its own spelling
+    path: str  # the folder on disk, as spelt there
     names: List[str]
-    place: str = ""  # what it is called in every layout, where there are several
+    place: str = ""  # its name in every layout, if there are several layouts
 
 
 def find_split(archive: Archive, wanted: str) -> Split:
-    """The split that ``DATASET.SPLIT`` asks for: a shipped list's name, or a file with unseen classes.
+    """The split that ``DATASET.SPLIT`` names: a shipped list, or a file with unseen classes.
 
     Raises:
-        ValueError: neither, or it names a class that the archive has not.
+        ValueError: it is neither, or it names a class that the archive does not have.
     """
     known, pseudo = read_shipped(archive.classes), []
     if wanted in archive.splits:
@@ -124,10 +124,10 @@ def find_split(archive: Archive, wanted: str) -> Split:
 
 
 def find_archive(archive: Archive, root: str, fine: bool = False) -> Path:
-    """The archive's folder: ``<root>/<archive.folder>``, or ``root`` itself where that has its layout.
+    """The archive's folder: ``<root>/<archive.folder>``, or ``root`` itself if it has the archive's layout.
 
     Raises:
-        ValueError: a folder is missing; all that were looked for are named, with which are there.
+        ValueError: a folder is missing; the message lists all expected folders and which of them exist.
     """
     if not root:
         raise ValueError(f"{archive.folder} needs --root (DATASET.ROOT): the folder that holds {archive.folder}/")
@@ -149,11 +149,11 @@ def read_folders(archive: Archive, folder: Path, photos: str = "once", fine: boo
     """Every image of the archive's classes, sorted by modality, place and folder name.
 
     Args:
-        photos: ``once``, or ``zse``: with the repeats that ZSE-SBIR's lists have (Sketchy's 12,500 originals
-            stand in its extension under the same names).
+        photos: ``once``, or ``zse``: with the repeats that ZSE-SBIR's lists have (Sketchy's extension contains
+            its 12,500 original photos under the same names).
 
     Raises:
-        ValueError: two folders of one place are the same class.
+        ValueError: two folders in one place are the same class.
     """
     known = read_shipped(archive.classes)
     class_folders = [
@@ -165,10 +165,10 @@ def read_folders(archive: Archive, folder: Path, photos: str = "once", fine: boo
 
 
 def by_class(folder: Path, known: Iterable[str]) -> Dict[str, Tuple[str, List[str]]]:
-    """{class: (name on disk, images)} of the class folders directly below ``folder``, sorted by that name.
+    """{class: (name on disk, images)} of the class folders directly in ``folder``, sorted by name on disk.
 
     Args:
-        known: the classes; folders of others are left out.
+        known: the classes; other folders are left out.
 
     Raises:
         ValueError: two folders are the same class.
@@ -185,7 +185,7 @@ def by_class(folder: Path, known: Iterable[str]) -> Dict[str, Tuple[str, List[st
 
 
 def drop_repeats(class_folders: Iterable[ClassFolder]) -> List[ClassFolder]:
-    """The same without images that an earlier folder of the class and modality holds under the same name."""
+    """Drop each image whose name an earlier folder of the same class and modality already has."""
     earlier: Dict[Tuple[int, str], Set[str]] = {}
     kept = []
     for class_folder in class_folders:
@@ -196,7 +196,7 @@ def drop_repeats(class_folders: Iterable[ClassFolder]) -> List[ClassFolder]:
 
 
 def instance_of(domain: int, name: str) -> str:
-    """Which photo an image file of Sketchy is (``<photo>.jpg``) or shows (``<photo>-<k>.png``); "" for none."""
+    """The photo that a Sketchy file is (``<photo>.jpg``) or was drawn from (``<photo>-<k>.png``); "" for none."""
     stem = os.path.splitext(name)[0]
     return stem if domain == PHOTO else stem.rpartition("-")[0]
 
@@ -214,14 +214,14 @@ def find_orphans(class_folders: Sequence[ClassFolder]) -> List[str]:
 
 
 def find_strange(archive: Archive, folder: Path, domain: int) -> List[str]:
-    """Folders of a modality that are no class of the archive."""
+    """Folders of a modality that are not classes of the archive."""
     known = set(read_shipped(archive.classes))
     places = [place for modality, place in archive.places() if modality == domain and (folder / place).is_dir()]
     return [name for place in places for name in list_classes(folder / place) if normalise(name) not in known]
 
 
 def find_empty(class_folders: Iterable[ClassFolder], classes: Iterable[str], domain: int) -> List[str]:
-    """Those of `classes` that have no image of the modality, sorted."""
+    """The members of `classes` without an image of the modality, sorted."""
     return sorted(set(classes) - {f.classname for f in class_folders if f.domain == domain and f.names})
 
 
@@ -231,12 +231,12 @@ COLUMNS = ("train sketches", "train photos", "test sketches", "test photos")
 
 
 class Published(NamedTuple):
-    """How many images ZSE-SBIR's file lists hold of a split, by COLUMNS; None where no number is known."""
+    """Number of images of a split in ZSE-SBIR's file lists, by COLUMNS; None if the number is not known."""
 
     counts: Tuple[Optional[int], Optional[int], Optional[int], Optional[int]]
     repeats: Tuple[int, int] = (0, 0)  # second copies among the (train, test) photos
-    held_out: int = 0  # sketches of each seen class that the archive has and the lists do not
-    second_hand: Tuple[str, ...] = ()  # columns from a third-party note; the rest was counted from the lists
+    held_out: int = 0  # sketches per seen class that are in the archive but not in the lists
+    second_hand: Tuple[str, ...] = ()  # columns from a third-party note; we counted the others from the lists
 
 
 PUBLISHED = {
@@ -249,10 +249,10 @@ PUBLISHED = {
 
 
 def expected_counts(split: Split, photos: str = "once", file_lists: str = "") -> List[Optional[int]]:
-    """What an intact archive yields by COLUMNS under these switches; None where nobody published a number.
+    """Expected counts of an intact archive with these options, by COLUMNS; None if no number is published.
 
-    The published counts, without the second copies where each photo counts ``once``, and from folders with the
-    training sketches that the lists leave out.
+    These are the published counts, without second copies if each photo counts ``once``. Counts from folders include
+    the training sketches that the lists leave out.
     """
     if split.name not in PUBLISHED:
         return [None] * len(COLUMNS)

@@ -1,7 +1,7 @@
-"""What every sketch-based retrieval data set offers to the trainers.
+"""The interface of every sketch-based retrieval data set for the trainers.
 
-A data set lists its images; `SBIRDataset` labels them, holds out the pseudo-unseen classes when
-they select the model, and refuses data that cannot be trained or ranked on.
+A data set lists its images. `SBIRDataset` labels them, holds out the pseudo-unseen classes when
+they select the model, and rejects data that cannot be used for training or ranking.
 """
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class SBIRDatum(Datum):
         impath: an existing file; it names the image in every error message.
         domain: SKETCH or PHOTO.
         classname: the class; `SBIRDataset` turns it into `label` (-1 until then).
-        instance: in the fine-grained setting, which object of the class this is (a sketch and
-            its photo share it); "" elsewhere.
-        spec: whatever the data set's `load_image` needs beyond `impath` (small, picklable).
-        listed: `impath` comes out of a directory's listing, so the file is not looked for again.
-        place: what the image is called in every layout of the data set, where there are several.
+        instance: in the fine-grained setting, the object that is shown (the same for a sketch and
+            its photo); "" in other settings.
+        spec: what the data set's `load_image` needs in addition to `impath` (small, picklable).
+        listed: `impath` comes from a directory listing, so the file is not checked again.
+        place: the image's name in every layout of the data set, if there are several layouts.
 
     Raises:
-        ValueError: no file at `impath`, or an unknown domain.
+        ValueError: there is no file at `impath`, or the domain is unknown.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class SBIRDatum(Datum):
         self.instance, self.spec, self.place = instance, spec, place
 
     def with_label(self, label: int) -> SBIRDatum:
-        """A copy that carries `label`."""
+        """A copy with this `label`."""
         labelled = copy.copy(self)
         labelled._label = label
         return labelled
@@ -78,29 +78,29 @@ class SBIRDataset(DatasetBase):
     Args:
         train: sketches and photos of every seen class, unlabelled.
         queries: test sketches, of unseen classes.
-        gallery: test photos: of the unseen classes, and of seen ones where the setting says so.
+        gallery: test photos: of the unseen classes, and of seen ones if the setting requires it.
         seen, unseen: the class lists of the split; each listed class must have images.
-        split_name, gallery_name: named in every result.
+        split_name, gallery_name: written into every result.
         setting: one of SETTINGS.
         pseudo_unseen: seen classes that may be held out to select a model.
-        hold_out: hold them out (pass `cfg.TEST.FINAL_MODEL == "best_val"`): they leave
-            `train_x` and become `val_queries` and `val_gallery` (with the photos of the
-            training classes beside them in the generalised setting). Otherwise all seen classes
-            are trained on, and the two are empty.
-        overlap: whether test classes may be seen ones (cross-data set gallery `all_unseen`).
-        tested: classes that `queries` and `gallery` are of, where they are not the unseen ones (DATASET.TEST_CLASSES).
+        hold_out: hold them out (pass `cfg.TEST.FINAL_MODEL == "best_val"`): they move from
+            `train_x` to `val_queries` and `val_gallery` (in the generalised setting `val_gallery`
+            also has the photos of the training classes). Otherwise all seen classes are used for
+            training, and these two lists are empty.
+        overlap: whether test classes may be seen classes (cross-data set gallery `all_unseen`).
+        tested: classes of `queries` and `gallery`, if they are not the unseen ones (DATASET.TEST_CLASSES).
 
     Attributes:
         train_x: labels index `classnames`, the sorted classes in training.
         test_queries, test_gallery: labels index `test_classnames` (sorted).
         val_queries, val_gallery: labels index `val_classnames` (sorted).
-        setting, gallery_name, split, seen, unseen, overlap: as given; `split` as from `describe_split`.
-        tested: classes of the test, `unseen` or others; in the generalised setting seen ones may stand beside them.
+        setting, gallery_name, split, seen, unseen, overlap: as given; `split` is from `describe_split`.
+        tested: the tested classes, `unseen` or others; the generalised setting may add seen classes.
 
     Raises:
-        ValueError: a class without images or with one modality only, a class in both lists, no
-            pseudo-unseen classes to hold out, or, fine-grained, a sketch without its photo or a
-            class whose photos are all of one instance; the class or file is named.
+        ValueError: a class has no images or only one modality, a class is in both lists, or there are
+            no pseudo-unseen classes to hold out; fine-grained: a sketch has no photo, or all photos of
+            a class are of one instance. The message names the class or file.
     """
 
     domains = MODALITIES
@@ -170,10 +170,10 @@ class SBIRDataset(DatasetBase):
         return [self.train_x, self.test_queries, self.test_gallery, self.val_queries, self.val_gallery]
 
     def load_image(self, datum: SBIRDatum) -> Image.Image:
-        """The RGB picture of `datum`, drawn where its file holds strokes.
+        """The RGB image of `datum`; if its file contains strokes, they are drawn.
 
         Raises:
-            ValueError: the file cannot be read; it is named.
+            ValueError: the file cannot be read; the message names it.
         """
         if isinstance(datum.spec, StrokeSpec):
             return draw(datum.impath, datum.spec)
@@ -181,7 +181,7 @@ class SBIRDataset(DatasetBase):
 
 
 def _label(*lists: Sequence[SBIRDatum]):
-    """Label every list over the sorted classes of them all -> (labelled lists, class names)."""
+    """Label all lists by the sorted classes of all of them -> (labelled lists, class names)."""
     classnames = sorted({item.classname for items in lists for item in items})
     index = {name: label for label, name in enumerate(classnames)}
     return [[d.with_label(index[d.classname]) for d in items] for items in lists], classnames
@@ -203,20 +203,20 @@ def _check_lists(seen, unseen, pseudo_unseen, setting: str, overlap: bool) -> No
 def _check_modalities(
     items: Iterable[SBIRDatum], classes: Sequence[str], role: str, everything: Sequence[SBIRDatum]
 ) -> None:
-    """Each of `classes` has a sketch and a photo among `items`."""
+    """Check that each of `classes` has a sketch and a photo in `items`."""
     found = _modalities(items)
     for name in classes:
         missing = [MODALITIES[m] for m in (SKETCH, PHOTO) if m not in found[name]]
         if len(missing) == 2:
             raise ValueError(f"{role} class {name!r} has no images")
         if missing:
-            there = _modalities(everything)  # the class may be spelt in another way there
+            there = _modalities(everything)  # the class may be spelt differently there
             others = [other for other, domains in there.items() if domains == {MODALITIES.index(missing[0])}]
             raise ValueError(f"{role} class {name!r} has no {missing[0]}{near([name], others)}")
 
 
 def _modalities(items: Iterable[SBIRDatum]) -> Dict[str, Set[int]]:
-    """Class -> the modalities that it has."""
+    """{class: its modalities}."""
     found: Dict[str, Set[int]] = defaultdict(set)
     for item in items:
         found[item.classname].add(item.domain)
@@ -230,7 +230,7 @@ def _check_domains(items: Iterable[SBIRDatum], domain: int, role: str) -> None:
 
 
 def _check_instances(queries: Sequence[SBIRDatum], gallery: Sequence[SBIRDatum], negatives=False):
-    """Each sketch has its own photo; for training, each class also a photo of another instance."""
+    """Check that each sketch has its photo and, for training, that each class has photos of several instances."""
     photos: Dict[str, Set[str]] = defaultdict(set)
     for item in gallery:
         if item.domain == PHOTO:

@@ -1,4 +1,4 @@
-"""What this machine has for reading images: cores for workers, shared memory for batches, memory to keep images."""
+"""This machine's resources for reading images: cores for workers, shared memory for batches, memory for images."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ import shutil
 from pathlib import Path
 from typing import List, Mapping, Tuple
 
-SHARED = "/dev/shm"  # where workers leave their batches (Linux)
+SHARED = "/dev/shm"  # where workers write their batches (Linux)
 MOST_WORKERS = 16
-AHEAD = 2  # batches that a worker has under way: torch's prefetch_factor
+AHEAD = 2  # batches that a worker prepares in advance: torch's prefetch_factor
 
 
 def usable_cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def processes_here() -> int:
-    """torchrun's processes on this machine, which share what it has."""
+    """Number of torchrun processes on this machine, which share its resources."""
     return max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def choose_workers(asked: int, on_gpu: bool) -> int:
-    """DATALOADER.NUM_WORKERS as a number of processes.
+    """The number of worker processes for DATALOADER.NUM_WORKERS.
 
     Args:
-        asked: it; -1 = from the machine. A GPU leaves the cores free: all of this process's share but one, at most 16.
-            Where the CPU trains, cores are short (docs/PERFORMANCE.md): 1.
-        on_gpu: whether there the model computes.
+        asked: the setting; -1 = automatic. With a GPU the cores are free: this process's share minus one, at most 16.
+            If the CPU trains, it needs the cores (docs/PERFORMANCE.md): 1 worker.
+        on_gpu: whether the model computes on a GPU.
     """
     if asked >= 0:
         return asked
@@ -37,12 +37,12 @@ def choose_workers(asked: int, on_gpu: bool) -> int:
 
 
 def fit_shared_memory(workers: int, batch_bytes: int, folder: str = SHARED) -> Tuple[int, int]:
-    """(workers, batches ahead of each) whose batches fit into half of the shared memory that is free.
+    """(workers, batches that each prepares in advance) whose batches fit into half of the free shared memory.
 
-    A worker whose batch does not fit is killed by the system ("Bus error"), as in containers with Docker's 64 MB.
+    The system kills a worker whose batch does not fit ("Bus error"), for example in containers with Docker's 64 MB.
 
     Args:
-        workers: that are wanted, with two batches ahead each. What is taken back is printed.
+        workers: the wanted number, with two batches in advance each. Any reduction is printed.
     """
     if not workers or not os.path.isdir(folder):
         return workers, AHEAD
@@ -60,7 +60,7 @@ def fit_shared_memory(workers: int, batch_bytes: int, folder: str = SHARED) -> T
 
 
 def free_memory() -> int:
-    """Bytes that this process may still take, as far as the system says: the machine's and its container's limit."""
+    """Bytes that this process may still allocate, from the limits of the machine and the container."""
     found: List[int] = []
     meminfo = Path("/proc/meminfo")
     if meminfo.is_file():
@@ -71,7 +71,7 @@ def free_memory() -> int:
         ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
     ):
         if Path(limit).is_file() and Path(limit).read_text().strip().isdigit():
-            cached = 0  # files in memory count as used, and give way
+            cached = 0  # cached files count as used, but the system can free them
             stat = Path(used).with_name("memory.stat")
             if stat.is_file():
                 words = dict(line.split(maxsplit=1) for line in stat.read_text().splitlines() if " " in line)
@@ -81,15 +81,15 @@ def free_memory() -> int:
 
 
 def require_memory(counts: Mapping[str, int], item_bytes: int, key: str, on_disk: str) -> None:
-    """Stop before the system does where arrays do not fit into memory.
+    """Stop with an error, before the system kills the process, if arrays do not fit into memory.
 
     Args:
-        counts: of the arrays, by what they are; each process of this machine has its own.
-        item_bytes: of one.
-        key: the setting that asked for them. on_disk: the one that keeps them in a folder instead.
+        counts: {kind of array: number}; each process on this machine has its own arrays.
+        item_bytes: size of one array.
+        key: the setting that asked for them. on_disk: the setting that keeps them in a folder instead.
 
     Raises:
-        ValueError: they need more than there is; it says how much.
+        ValueError: they need more memory than is free; the message says how much.
     """
     need, free = sum(counts.values()) * item_bytes * processes_here(), free_memory()
     if need > free:

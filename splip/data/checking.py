@@ -1,5 +1,5 @@
-"""Every image looked at before hours of training: whether it can be read, remembered for the next time. What was read
-by another version of Pillow or of this package is looked at again.
+"""Check before a long training that every image can be read. The result is kept for later runs; images that another
+version of Pillow or of this package has checked are checked again.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ SHOWN = 5  # unreadable images that an error names
 
 
 def check_images(paths: Iterable[str], quiet: bool = False) -> int:
-    """Look at every image -> how many had to be looked at; those that have not changed since are believed.
+    """Check every image -> number of images read; images unchanged since an earlier check are not read again.
 
     Raises:
-        ValueError: some cannot be read, or are pictures that this package draws; the first few are named.
+        ValueError: some cannot be read, or are pictures that this package drew; the message names the first few.
     """
     wanted = sorted(set(paths))
     if not wanted:
@@ -38,7 +38,7 @@ def check_images(paths: Iterable[str], quiet: bool = False) -> int:
             status = os.stat(path)
             stamps[path] = [status.st_size, status.st_mtime_ns]
         except OSError:
-            stamps[path] = []  # what it lacks is said below
+            stamps[path] = []  # the error is reported below
     todo = [path for path in wanted if not stamps[path] or kept.get(path) != stamps[path]]
     with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool:
         looks = pool.map(_reason, todo, chunksize=64)
@@ -80,7 +80,7 @@ def _read(path: Optional[Path]) -> Dict[str, List[int]]:
 
 
 def _write(path: Optional[Path], stamps: Dict[str, List[int]]) -> None:
-    """A place that cannot be written to costs time, not the run."""
+    """Write the file; if that is not possible, the next run checks again, but this run continues."""
     if path is None:
         return
     try:

@@ -1,4 +1,4 @@
-"""Class names and class lists: one spelling for each class, whatever an archive calls its folder."""
+"""Class names and class lists: one spelling for each class, however an archive spells its folder."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import splip
 
 SPLITS = Path(splip.__file__).parent / "assets" / "splits"
 
-# Spellings that differ in more than case and separators: misspelt folders of some copies of the archives,
-# and names that one data set qualifies and another does not.
+# Spellings that differ in more than case and separators: misspelt folders in some copies of the archives,
+# and names that have a qualifier in one data set and none in another.
 ALIASES = {
     "effiel tower": "eiffel tower",
     "griaffe": "giraffe",
@@ -29,7 +29,7 @@ ALIASES = {
 
 
 def normalise(name: str) -> str:
-    """The one name of a class: lower case, words separated by one space, known variants made equal.
+    """The normalised class name: lower case, words separated by one space, one name for known variants.
 
     >>> normalise("Teddy-Bear"), normalise("car_(sedan)"), normalise("effiel_tower")
     ('teddy bear', 'car', 'eiffel tower')
@@ -39,15 +39,15 @@ def normalise(name: str) -> str:
 
 
 def spelling(name: str) -> str:
-    """The one spelling of a name: lower case, words separated by one space, accents in one way (NFC)."""
+    """The normalised spelling of a name: lower case, words separated by one space, accents as in NFC."""
     return " ".join(re.split(r"[\s_()-]+", unicodedata.normalize("NFC", name).lower())).strip()
 
 
 def read_shipped(name: str) -> List[str]:
-    """The classes of a list in splip/assets/splits, sorted, in their one spelling.
+    """The classes of a list in splip/assets/splits, normalised and sorted.
 
     Raises:
-        ValueError: no such list; those that there are are named.
+        ValueError: there is no such list; the message names the existing lists.
     """
     path = SPLITS / f"{name}.txt"
     if not path.is_file():
@@ -60,11 +60,11 @@ def read_shipped(name: str) -> List[str]:
 def read_split(path: Path) -> Tuple[List[str], List[str]]:
     """A user's split file -> (unseen classes, pseudo-unseen classes), as spelt there.
 
-    One unseen class a line, ``#`` at a word's start begins a comment, ``pseudo: <class>`` names a seen class that
-    ``TEST.FINAL_MODEL best_val`` may hold out.
+    Each line has one unseen class. ``#`` at the start of a word begins a comment. ``pseudo: <class>`` names a seen
+    class that ``TEST.FINAL_MODEL best_val`` may hold out.
 
     Raises:
-        ValueError: no such file, it is no text, or it names no unseen class.
+        ValueError: the file is missing, is not text, or names no unseen class.
     """
     if not path.is_file():
         raise ValueError(f"DATASET.SPLIT must be a text file with the unseen classes, one a line; no file at {path}")
@@ -77,7 +77,7 @@ def read_split(path: Path) -> Tuple[List[str], List[str]]:
 
 
 def _text(path: Path) -> str:
-    """A text file in UTF-8 or, with its mark, UTF-16: what editors write."""
+    """The content of a text file in UTF-8, or in UTF-16 with a byte order mark, as editors write."""
     content = path.read_bytes()
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
@@ -87,11 +87,11 @@ def _text(path: Path) -> str:
 
 
 def seen_test_classes(trained: Iterable[str], tested: Iterable[str], others: Iterable[str] = ()) -> List[str]:
-    """Those of the classes ``tested``, sorted, that are among the classes ``trained``, however either is spelt.
+    """The classes in ``tested`` that are also in ``trained``, in any spelling, sorted.
 
     Args:
-        others: further classes of the data set that is tested on. A trained name that is spelt as one of these is that
-            one: "mouse (animal)" is no "mouse" where both are there.
+        others: further classes of the test data set. A trained name that is spelt like one of these is that
+            class: "mouse (animal)" is not "mouse" if the data set has both.
 
     >>> seen_test_classes(["Teddy-Bear", "car_(sedan)"], ["cat", "teddy bear", "car"])
     ['car', 'teddy bear']
@@ -103,12 +103,12 @@ def seen_test_classes(trained: Iterable[str], tested: Iterable[str], others: Ite
 
 
 def near(lost: Iterable[str], there: Collection[str]) -> str:
-    """" (near: wheel)": for names that are looked for, those most like them of what is there; "" where none is."""
+    """" (near: wheel)": the existing names that are most similar to the missing names; "" if there are none."""
     spelt = {spelling(name): name for name in sorted(there)}
     found = [spelt[match] for name in lost for match in get_close_matches(spelling(name), spelt, n=1)]
     return f" (near: {', '.join(some(list(dict.fromkeys(found))))})" if found else ""
 
 
 def some(names: Sequence[Any], shown: int = 5) -> List[str]:
-    """The first few of a list, and how many more there are, for a message."""
+    """The first few items of a list and the number of the others, for a message."""
     return [*map(str, names[:shown]), *([f"and {len(names) - shown} more"] if len(names) > shown else [])]

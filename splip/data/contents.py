@@ -1,4 +1,4 @@
-"""What a file is that no reader of pictures takes, by its first bytes; and a picture without what is not its pixels."""
+"""Identify by its first bytes a file that no image reader accepts; and reduce an image file to its pixels."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import BinaryIO, Dict, Iterable, List, Optional, Tuple
 
 from PIL import Image, __version__
 
-HEAD = 4096  # bytes that are looked at
+HEAD = 4096  # bytes that are read
 EXPORT, SAVE = "export it as PNG", "save it as JPEG or PNG"
 
-# First bytes, what it is, what to do.
+# First bytes, kind of file, advice.
 PREFIXES: Tuple[Tuple[bytes, str, str], ...] = (
     (b"8BPS", "a Photoshop file (PSD)", EXPORT),
     (b"%!PS", "a PostScript file (EPS)", EXPORT),
@@ -37,13 +37,13 @@ PREFIXES: Tuple[Tuple[bytes, str, str], ...] = (
     (b"version https://git-lfs", "not the file but Git LFS's note of it", "git lfs pull fetches the file"),
 )
 HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-MARKUP = (  # text that a file begins with, after what XML puts before it
+MARKUP = (  # first text of a file, after any XML prologue
     (b"<svg", "an SVG drawing", EXPORT),
     (b"<!doctype html", "a web page, as a failed download leaves", "fetch the file again"),
     (b"<html", "a web page, as a failed download leaves", "fetch the file again"),
     (b'"excalidraw', "an Excalidraw drawing", EXPORT),
 )
-SUFFIXES: Dict[str, str] = {  # of pictures and drawings that are not read, with what they are called
+SUFFIXES: Dict[str, str] = {  # of image and drawing formats that are not read, with their names
     **dict.fromkeys((".heic", ".heif"), "HEIC"), **dict.fromkeys((".svg", ".svgz"), "SVG"), ".pdf": "PDF",
     ".psd": "PSD", ".ai": "AI", ".eps": "EPS", ".xcf": "XCF", ".kra": "KRA", ".jxl": "JPEG XL", ".jp2": "JPEG 2000",
     ".ico": "ICO", ".tga": "TGA", ".cr2": "CR2", ".cr3": "CR3", ".nef": "NEF", ".arw": "ARW", ".dng": "DNG",
@@ -51,7 +51,7 @@ SUFFIXES: Dict[str, str] = {  # of pictures and drawings that are not read, with
 
 
 def describe_content(file: BinaryIO) -> str:
-    """"it is a PDF document, which is not read: export it as PNG"; "" where it is unknown."""
+    """"it is a PDF document, which is not read: export it as PNG"; "" if it is unknown."""
     file.seek(0)
     head = file.read(HEAD)
     if not head:
@@ -61,7 +61,7 @@ def describe_content(file: BinaryIO) -> str:
 
 
 def advise(names: Iterable[str]) -> str:
-    """" (HEIC and SVG are not read: save them as JPEG or PNG)", where there are such among file names or suffixes."""
+    """" (HEIC and SVG are not read: save them as JPEG or PNG)" if the names or suffixes have such formats."""
     found = sorted({SUFFIXES.get((os.path.splitext(name)[1] or name).lower(), "") for name in names} - {""})
     return f" ({' and '.join(found)} {'is' if len(found) == 1 else 'are'} not read: save as JPEG or PNG)" * bool(found)
 
@@ -70,7 +70,7 @@ def _kind(head: bytes) -> Tuple[str, str]:
     for prefix, what, todo in PREFIXES:
         if head.startswith(prefix):
             return what, todo
-    if b"%PDF-" in head[:1024]:  # its readers allow other bytes before
+    if b"%PDF-" in head[:1024]:  # PDF readers allow other bytes before it
         return "a PDF document", EXPORT
     if head[4:8] == b"ftyp":
         return _of_boxes(head[8 : min(len(head), max(16, struct.unpack(">I", head[:4])[0]))])
@@ -78,16 +78,16 @@ def _kind(head: bytes) -> Tuple[str, str]:
         return "a film (AVI)", "save a frame of it as PNG"
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP" and "WEBP" not in Image.OPEN:
         return "a WebP picture", "install a Pillow that was built with WebP"
-    text = head.replace(b"\0", b"").lower()  # UTF-16, too
+    text = head.replace(b"\0", b"").lower()  # also UTF-16
     found = [(text.find(mark), what, todo) for mark, what, todo in MARKUP if mark in text]
     return min(found)[1:] if found else ("", "")
 
 
 def _of_boxes(brands: bytes) -> Tuple[str, str]:
-    """What the brands of an ISO media file say."""
+    """The kind of an ISO media file, from its brands."""
     if b"avif" in brands or b"avis" in brands:
         if "AVIF" in Image.OPEN:
-            return "", ""  # a damaged one
+            return "", ""  # damaged
         return "an AVIF picture", f"Pillow {__version__} cannot; 11.3 and newer can: pip install -U pillow"
     if any(brand in brands for brand in HEIF):
         return "a HEIC picture", SAVE
@@ -97,15 +97,15 @@ def _of_boxes(brands: bytes) -> Tuple[str, str]:
 
 
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
-SHORTEST = {0: 2, 2: 6}  # bytes of a PNG's transparency, by its kind of colour
-SEGMENTS = {0xE0: (b"JFIF\0", 14), 0xE1: (b"Exif\0\0", 14), 0xEE: (b"Adobe", 12)}  # of a JPEG, that say how it looks
+SHORTEST = {0: 2, 2: 6}  # bytes of a PNG's transparency, by its colour type
+SEGMENTS = {0xE0: (b"JFIF\0", 14), 0xE1: (b"Exif\0\0", 14), 0xEE: (b"Adobe", 12)}  # JPEG segments that change its look
 
 
 def only_pixels(file: BinaryIO) -> Optional[BinaryIO]:
-    """A PNG or JPEG without texts, profiles and whatever else does not say how it looks; None where it is neither, or
-    has none of these: then they are not what is wrong with it.
+    """A PNG or JPEG without texts, profiles and other parts that do not change how it looks; None if it is neither, or
+    has no such parts: then they are not the cause of the error.
 
-    Viewers show a picture whose texts cannot be read, or unpack to more than Pillow allows; Pillow refuses it.
+    Image viewers show a file whose texts are damaged or decompress to more than Pillow allows; Pillow rejects it.
     """
     file.seek(0)
     start = file.read(len(PNG))
@@ -120,7 +120,7 @@ def only_pixels(file: BinaryIO) -> Optional[BinaryIO]:
 
 
 def _chunks(file: BinaryIO) -> Tuple[List[bytes], int]:
-    """A PNG's chunks that are kept, and how many are not: its pixels, palette, transparency, orientation."""
+    """A PNG's kept chunks (pixels, palette, transparency, orientation), and the number of the removed ones."""
     kept: List[bytes] = []
     left_out, colour = 0, -1
     head = file.read(8)
@@ -140,13 +140,13 @@ def _chunks(file: BinaryIO) -> Tuple[List[bytes], int]:
 
 
 def _segments(file: BinaryIO) -> Tuple[List[bytes], int]:
-    """Likewise of a JPEG, up to where its pixels begin."""
+    """The same for the segments of a JPEG, up to the start of its pixels."""
     kept: List[bytes] = []
     left_out = 0
     while True:
         at = file.tell()
         head = file.read(4)
-        if len(head) < 4 or head[0] != 0xFF or head[1] in (0xFF, 0xDA, 0xD9):  # pixels, or what nobody understands
+        if len(head) < 4 or head[0] != 0xFF or head[1] in (0xFF, 0xDA, 0xD9):  # pixels, or not understood
             file.seek(at)
             return kept, left_out
         length = struct.unpack(">H", head[2:])[0]
@@ -164,5 +164,5 @@ def _is_exif(data: bytes) -> bool:
         exif = Image.Exif()
         exif.load(data)
         return exif.get(0x0112, 1) in range(10)
-    except Exception:  # Pillow's reader raises a type for each way in which it is broken
+    except Exception:  # Pillow's reader raises many types of error for damaged data
         return False

@@ -1,4 +1,4 @@
-"""ZSE-SBIR's file lists in place of folders: the very images, by name, that its published numbers rest on."""
+"""ZSE-SBIR's file lists instead of folders: exactly the images, by name, of its published results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Listed(NamedTuple):
 
     train: List[ClassFolder]
     test: List[ClassFolder]
-    missing: List[str]  # of them, what is not on disk: paths below the archive's folder
+    missing: List[str]  # the listed images that are not on disk: paths relative to the archive's folder
 
 
 def find_lists(archive: Archive, folder: Path, where: str, split: str) -> Path:
@@ -26,11 +26,11 @@ def find_lists(archive: Archive, folder: Path, where: str, split: str) -> Path:
 
     Args:
         folder: of the archive.
-        where: ``DATASET.FILE_LISTS``: ``zse`` for below ``folder``, else the path that holds
-            ``Sketchy/zeroshot1`` and so on, as ZSE-SBIR's ``datasets`` does.
+        where: ``DATASET.FILE_LISTS``: ``zse`` = inside ``folder``, else the path of a folder that contains
+            ``Sketchy/zeroshot1`` and so on, like ZSE-SBIR's ``datasets``.
 
     Raises:
-        ValueError: there are none for this split, or a file is not there.
+        ValueError: there are no lists for this split, or a file is missing.
     """
     if split not in archive.lists:
         raise ValueError(f"ZSE-SBIR has file lists of the splits {', '.join(archive.lists)}, not of {split!r}")
@@ -47,15 +47,15 @@ def read_lists(
 ) -> Listed:
     """The listed images, as class folders like those of `read_folders`.
 
-    A line is ``<place>/<class>/<image> <label>``, below the archive's folder; a line of ``cname_cid.txt`` (seen) and
-    ``cname_cid_zero.txt`` (unseen) is ``<class> <label>``.
+    A line is ``<place>/<class>/<image> <label>``, relative to the archive's folder. A line of ``cname_cid.txt`` (seen)
+    and ``cname_cid_zero.txt`` (unseen) is ``<class> <label>``.
 
     Args:
         folder: of the archive. lists: as from `find_lists`. photos, fine: as for `read_folders`.
 
     Raises:
-        ValueError: the lists' classes are not those of the split, or a line is not of that form, or its
-            label is another class's.
+        ValueError: the lists' classes are not those of the split, a line does not have that form, or its
+            label belongs to another class.
     """
     on_disk = {
         (place, name): set(files.images)
@@ -79,7 +79,7 @@ def read_lists(
 
 
 def _read_labels(path: Path, wanted: List[str], split: Split) -> Dict[str, str]:
-    """{label: class}; the classes must be those wanted."""
+    """{label: class}; the classes must be the `wanted` ones."""
     labels = {label: normalise(name) for name, label in _read_lines(path)}
     difference = sorted(set(labels.values()) ^ set(wanted))
     if difference:
@@ -103,7 +103,7 @@ def _read_images(path: Path, labels: Dict[str, str], places: List[str]) -> Dict[
 
 
 def _read_lines(path: Path) -> List[Tuple[str, str]]:
-    """(text, label) of each line that is not empty; a text may hold spaces."""
+    """(text, label) of each line that is not empty; a text may contain spaces."""
     pairs = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         text, _, label = line.strip().rpartition(" ")

@@ -1,4 +1,4 @@
-"""Which images train, ask and answer: the gallery rules of every setting, by name (docs/DATASETS.md)."""
+"""Which images are for training, queries and gallery: the gallery rules of every setting (docs/DATASETS.md)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from splip.common.modalities import PHOTO, SKETCH
 from splip.data.base import SBIRDatum
 from splip.data.strokes import PEN
 
-GALLERIES: Dict[str, Tuple[str, ...]] = {  # of each setting, the default first
+GALLERIES: Dict[str, Tuple[str, ...]] = {  # for each setting, the default first
     "zs": ("unseen",),
     "gzs": ("all_seen", "sampled_20", "classes_20", "held_out"),
     "fg": ("category", "all"),
     "cross": ("unseen_minus_source", "unseen_minus_related", "all_unseen"),
 }
-DRAWN = ("sampled_20", "classes_20", "held_out")  # rules that DATASET.GALLERY_SEED seeds
+DRAWN = ("sampled_20", "classes_20", "held_out")  # random rules, with seed DATASET.GALLERY_SEED
 STROKE_KEYS = {f"STROKE_{name.upper()}": default for name, default in PEN._asdict().items()}
-TEST_CLASSES = ("unseen", "seen", "pseudo_unseen")  # of cfg.DATASET.TEST_CLASSES
-BENCHMARK_KEYS = {  # of cfg.DATASET, with what leaves them unused
+TEST_CLASSES = ("unseen", "seen", "pseudo_unseen")  # values of cfg.DATASET.TEST_CLASSES
+BENCHMARK_KEYS = {  # keys of cfg.DATASET, each with the value that means "not used"
     "PHOTOS": "once", "FILE_LISTS": "", "TARGET": "", "SUBSET": "", "TEST_CLASSES": "unseen",
     "EXTRA_SKETCHES": "", "EXTRA_PER_CLASS": 0, **STROKE_KEYS,
 }  # fmt: skip
@@ -28,14 +28,14 @@ BENCHMARK_KEYS = {  # of cfg.DATASET, with what leaves them unused
 def read_setting(
     cfg, name: str, galleries: Mapping[str, Sequence[str]] = GALLERIES, reads: Iterable[str] = ()
 ) -> Tuple[str, str]:
-    """(setting, gallery rule) of data set ``name`` out of its config.
+    """(setting, gallery rule) of data set ``name``, from its config.
 
     Args:
-        galleries: rules of each setting that it has, the default first.
-        reads: which of BENCHMARK_KEYS it reads.
+        galleries: the rules of each of its settings, the default first.
+        reads: the members of BENCHMARK_KEYS that it reads.
 
     Raises:
-        ValueError: another setting or gallery, or a key is set that it would ignore.
+        ValueError: the setting or gallery is unknown, or a key is set that the data set would ignore.
     """
     setting, gallery = cfg.DATASET.SETTING, cfg.DATASET.GALLERY
     if setting not in galleries:
@@ -51,7 +51,7 @@ def read_setting(
 
 
 def name_gallery(rule: str, seed: int = 0, photos: str = "once", file_lists: str = "") -> str:
-    """The gallery's name in results: its rule, with the seed of a draw and every switch that is not its default."""
+    """The gallery's name in results: its rule, the seed of a random rule, and all options that are not the default."""
     parts = [rule, *([f"seed {seed}"] if rule in DRAWN else [])]
     parts += {"once": [], "zse": ["zse repeats"], "original": ["original photos"]}[photos]
     return ", ".join([*parts, *(["zse file lists"] if file_lists else [])])
@@ -62,19 +62,19 @@ def split_classes(
 ) -> Dict[str, Any]:
     """Images by use, for `SBIRDataset` -> {"train", "queries", "gallery"}.
 
-    Sketches of unseen classes ask, their photos answer. The rules of the generalised setting add seen classes;
-    a fifth is rounded down, and at least 1:
+    Sketches of unseen classes are queries, photos of unseen classes are the gallery. The rules of the generalised
+    setting add seen classes; a fifth is rounded down, and is at least 1:
 
     - ``all_seen``: every seen photo joins the gallery.
-    - ``sampled_20``: seen photos, a fifth as many as unseen ones, join the gallery, and seen sketches, a fifth as
-      many as unseen ones, the queries (SEM-PCYC's code). They stay in training, as they do there.
+    - ``sampled_20``: seen photos, a fifth as many as unseen ones, join the gallery; seen sketches, a fifth as
+      many as unseen ones, join the queries. They also stay in training. Both as in SEM-PCYC's code.
     - ``classes_20``: all photos of whole seen classes, a fifth as many as unseen ones, join the gallery.
-    - ``held_out``: a fifth of each seen class's photos leaves training and joins the gallery.
+    - ``held_out``: a fifth of each seen class's photos moves from training to the gallery.
 
-    Any other rule adds nothing. Draws depend on `seed`, class names and file names alone.
+    Any other rule adds nothing. Random choices depend only on `seed`, class names and file names.
 
     Raises:
-        ValueError: ``held_out``, and a seen class has one photo only.
+        ValueError: the rule is ``held_out`` and a seen class has only one photo.
     """
     unseen = set(unseen)
     train = [item for item in items if item.classname not in unseen]
@@ -104,22 +104,22 @@ def split_classes(
 def choose_test(
     parts: Mapping[str, Any], which: str, unseen: Sequence[str], held: Iterable[str] = (), seed: int = 0
 ) -> Tuple[Dict[str, Any], Optional[List[str]], str]:
-    """Parts as from `split_classes`, tested on other classes -> (parts, those classes, what they are in words).
+    """Change the test classes of the parts from `split_classes` -> (parts, test classes, their description).
 
-    For the unseen ones it is (parts, None, "").
+    For the unseen classes the result is (parts, None, "").
 
-    - ``unseen``: as they are.
-    - ``pseudo_unseen``: sketches ask and photos answer of the seen classes `held`, which leave training; a recipe is
-      chosen on these, before the unseen ones are looked at.
-    - ``seen``: likewise of classes that are trained on, as many as there are unseen ones, so that chance is the same:
-      the very images of training. The distance from ``unseen`` is what the model has not carried over.
+    - ``unseen``: no change.
+    - ``pseudo_unseen``: sketches and photos of the seen classes `held` are queries and gallery, and leave training.
+      Use it to choose hyperparameters before any test on the unseen classes.
+    - ``seen``: the training images of as many training classes as there are unseen ones, so that the chance level is
+      the same. The difference to ``unseen`` is what the model does not transfer.
 
     Args:
         held: seen classes that leave training.
-        seed: by which ``seen`` draws.
+        seed: for the random choice of ``seen``.
 
     Raises:
-        ValueError: another `which`, or no class is left.
+        ValueError: `which` is unknown, or no class is left.
     """
     if which not in TEST_CLASSES:
         raise ValueError(f"DATASET.TEST_CLASSES must be one of {', '.join(TEST_CLASSES)}, got {which!r}")
@@ -137,7 +137,7 @@ def choose_test(
 
 
 def _hold_out_photos(photos: Iterable[SBIRDatum], seed: int) -> Set[tuple]:
-    """Identities of a fifth of each class's photos; a photo that stands in two folders is one."""
+    """Identities of a fifth of each class's photos; a photo that is in two folders counts once."""
     by_class: Dict[str, Set[tuple]] = {}
     for item in photos:
         by_class.setdefault(item.classname, set()).add(_identity(item))
@@ -150,7 +150,7 @@ def _hold_out_photos(photos: Iterable[SBIRDatum], seed: int) -> Set[tuple]:
 
 
 def _identity(item: SBIRDatum) -> tuple:
-    """What a copy of the data in another place, with other folder names, has in common with this one."""
+    """A key of the image that is the same in every copy of the data, wherever it is and however folders are named."""
     return item.classname, os.path.basename(item.impath)
 
 

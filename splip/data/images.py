@@ -1,4 +1,4 @@
-"""Image files: which names they have, what reads them, and (out of :mod:`splip.data.decode`) what they show."""
+"""Image files: their names, the versions that read them, and (from :mod:`splip.data.decode`) their content."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = [
     "has_image_suffix", "is_file", "is_hidden", "kind_of", "open_rgb", "readers",
 ]  # fmt: skip
 
-READER = 3  # of decode.py: another one where it reads what it refused, or gives other pixels
+READER = 3  # version of decode.py: increase it if it accepts more files or gives other pixels
 
 
 def is_hidden(name: str) -> bool:
@@ -27,23 +27,23 @@ def is_hidden(name: str) -> bool:
 
 
 def has_image_suffix(name: str) -> bool:
-    """Whether a file of this name counts as an image; hidden ones do not."""
+    """Whether a file of this name counts as an image; hidden files do not."""
     return not is_hidden(name) and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 
 def kind_of(name: str) -> str:
-    """What a file that is no image is counted as: its suffix in small letters, "without suffix" or "hidden"."""
+    """The group in which a file that is not an image is counted: lower-case suffix, "without suffix" or "hidden"."""
     return "hidden" if is_hidden(name) else os.path.splitext(name)[1].lower() or "without suffix"
 
 
 def describe_skipped(skipped: Dict[str, int]) -> str:
-    """"3 .heic, 1 hidden", the most first; "" where nothing was skipped."""
+    """"3 .heic, 1 hidden", the largest number first; "" if nothing was skipped."""
     order = sorted(skipped.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{count:,} {kind}" for kind, count in order if count)
 
 
 def is_file(path: Union[str, Path]) -> bool:
-    """Whether a plain file is there, or a link to one; a link that leads in a circle is none."""
+    """Whether the path is a regular file or a link to one; a circular link is not."""
     try:
         return stat.S_ISREG(os.stat(path).st_mode)
     except OSError:
@@ -51,7 +51,7 @@ def is_file(path: Union[str, Path]) -> bool:
 
 
 def readers() -> str:
-    """Which versions read images here: what one of them refused, another may read."""
+    """The versions that read images here: another version may read what one of them rejected."""
     codecs = [f"{name} {features.version(name)}" for name in ("jpg", "zlib", "libtiff", "webp", "avif")]
     faster = getattr(decode.simplejpeg, "__version__", decode.simplejpeg is not None)
     Image.init()

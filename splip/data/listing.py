@@ -1,9 +1,9 @@
-"""Which images lie below a folder, remembered between runs.
+"""List the images in the class folders of a folder, and keep the listing between runs.
 
-A listing is kept in a small file under ``$SPLIP_CACHE``, else ``$XDG_CACHE_HOME/splip``, else ``~/.cache/splip``;
-the data's own folders are never written to. What is kept of a class folder holds as long as the folder's
-times stand still: a file that is added, removed or renamed moves them. What such a time does not tell is not kept:
-where a link leads.
+A listing is kept in a small file in ``$SPLIP_CACHE``, else ``$XDG_CACHE_HOME/splip``, else ``~/.cache/splip``;
+nothing is written into the data's own folders. The kept listing of a class folder is valid as long as the folder's
+times do not change: adding, removing or renaming a file changes them. Link targets are not kept, because these times
+do not show when they change.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from typing import Dict, List, NamedTuple, Optional
 
 from splip.data.images import IMAGE_SUFFIXES, has_image_suffix, is_hidden
 
-FORMAT = [3, *sorted(IMAGE_SUFFIXES)]  # of the kept file, and what counted as an image when it was written
-SETTLED = 2 * 10**9  # ns; a folder that changed later than this before its listing is listed again next time
+FORMAT = [3, *sorted(IMAGE_SUFFIXES)]  # format version, and the image suffixes when the file was written
+SETTLED = 2 * 10**9  # ns; a folder that changed less than this before its listing is listed again next time
 
 
 class Listing(NamedTuple):
     """Files of one class folder, sorted by name."""
 
     images: List[str]
-    others: List[str]  # no image, by its suffix, or a broken link; hidden files are in neither
+    others: List[str]  # not an image by suffix, or a broken link; hidden files are in neither list
 
 
 def list_classes(folder: Path) -> Dict[str, Listing]:
-    """{class folder: its files} of everything directly below ``folder``, sorted by folder name.
+    """{class folder: its files} of the folders directly in ``folder``, sorted by folder name.
 
     Raises:
-        OSError: a folder is missing, or something in it cannot be looked at, or leads to a folder that is away: fewer
-            images than there are would be trained on.
+        OSError: a folder is missing, cannot be read, or is a link to a missing folder: without the error,
+            some images would be missing from training.
     """
     kept_in = _cache_file(folder)
     kept = _read(kept_in)
@@ -54,8 +54,8 @@ def list_classes(folder: Path) -> Dict[str, Listing]:
             found[name] = Listing(entry["images"], entry["others"])
             continue
         found[name], changed = _list_files(path), True
-        lost = any(map(has_image_suffix, found[name].others))  # a link that leads nowhere may lead somewhere tomorrow
-        if lost or now - max(stamp) < SETTLED:  # a second change may fall into the same tick of the clock
+        lost = any(map(has_image_suffix, found[name].others))  # a broken link may be valid later
+        if lost or now - max(stamp) < SETTLED:  # a second change may have the same timestamp
             stamps[name] = None
     if changed:
         _write(kept_in, {n: {"stamp": stamps[n], **files._asdict()} for n, files in found.items()})
@@ -80,13 +80,13 @@ def _is_folder(entry: os.DirEntry) -> bool:
     try:
         return entry.is_dir()
     except OSError as error:
-        if error.errno != errno.ELOOP:  # a link that leads in a circle is no folder; what cannot be looked at may be
+        if error.errno != errno.ELOOP:  # a circular link is not a folder; what cannot be read may be one
             raise
         return False
 
 
 def _is_file(path: str) -> bool:
-    """Whether a plain file is there, or a link to one; a link that leads nowhere or in a circle is none."""
+    """Whether the path is a regular file or a link to one; a broken or circular link is not."""
     try:
         return stat.S_ISREG(os.stat(path).st_mode)
     except OSError as error:
@@ -96,7 +96,7 @@ def _is_file(path: str) -> bool:
 
 
 def cache_folder() -> Optional[Path]:
-    """Where small things are kept between runs; None for a user without a home."""
+    """The folder for small files that are kept between runs; None for a user without a home folder."""
     try:
         home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     except RuntimeError:
@@ -105,7 +105,7 @@ def cache_folder() -> Optional[Path]:
 
 
 def _cache_file(folder: Path) -> Optional[Path]:
-    """Where the listing of ``folder`` is kept."""
+    """The file that keeps the listing of ``folder``."""
     root = cache_folder()
     if root is None:
         return None
@@ -114,7 +114,7 @@ def _cache_file(folder: Path) -> Optional[Path]:
 
 
 def _read(path: Optional[Path]) -> Dict[str, dict]:
-    """What was kept; nothing where it is missing, damaged or of another version."""
+    """The kept listings; empty if the file is missing, damaged or of another version."""
     try:
         content = json.loads(path.read_text(encoding="utf-8")) if path else {}
         return content["classes"] if content.get("format") == FORMAT else {}
@@ -123,7 +123,7 @@ def _read(path: Optional[Path]) -> Dict[str, dict]:
 
 
 def _write(path: Optional[Path], classes: Dict[str, dict]) -> None:
-    """Replace the kept file, never change it; a place that cannot be written to costs time, not the run."""
+    """Replace the kept file, never change it in place; if it cannot be written, the run continues."""
     if path is None:
         return
     try:

@@ -1,4 +1,4 @@
-"""The transfer of what :mod:`splip.data.sources` lists: from Google Drive, the hub, and QuickDraw's own files."""
+"""Download the sources in :mod:`splip.data.sources`: from Google Drive, the hub, and QuickDraw's own files."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ AGAIN = "Run the same command again later; it goes on where it stopped"
 
 
 def fetch_drive(source: Source, root: Path) -> Path:
-    """Download a data set's archive from Google Drive to ``<root>/<name>.archive``, or go on with a download that was
-    broken off.
+    """Download a data set's archive from Google Drive to ``<root>/<name>.archive``, or continue an interrupted
+    download.
 
     Raises:
-        ValueError: there is no connection, or Google Drive does not hand out the file; says what to do.
+        ValueError: there is no connection, or Google Drive refuses the file; the message says what to do.
     """
     import gdown
     import requests
@@ -38,9 +38,9 @@ def fetch_drive(source: Source, root: Path) -> Path:
     try:
         if gdown.download(id=file_id, output=str(archive), resume=True) is None:
             raise ValueError("gdown gave no file")
-    except Exception as error:  # gdown's versions raise different types
+    except Exception as error:  # the type differs between gdown's versions
         if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
-            raise  # of this machine, such as a full disk
+            raise  # an error of this machine, such as a full disk
         offline = isinstance(error, (requests.ConnectionError, requests.Timeout))
         reason = "no connection to Google Drive" if offline else "Google Drive refused (perhaps its daily quota)"
         others = [f"--from {other.name}" for other in SOURCES if other.data == name and other.name != DRIVE]
@@ -55,13 +55,13 @@ def fetch_drive(source: Source, root: Path) -> Path:
 
 
 def fetch_hub(source: Source, folder: Path) -> Tuple[List[Path], str]:
-    """Download a repository's files below `folder` -> (files, revision).
+    """Download a repository's files into `folder` -> (files, revision).
 
-    A transfer that breaks off goes on where it stopped while this runs; later, files that came whole are kept.
+    Within one call, an interrupted transfer continues where it stopped. A later call keeps complete files.
 
     Raises:
         ValueError: huggingface_hub is not installed, there is no connection or no such repository, it has none of the
-            files, or one did not arrive as it is there.
+            files, or a downloaded file differs from the one on the hub.
     """
     try:
         from huggingface_hub import HfApi, hf_hub_download
@@ -74,9 +74,9 @@ def fetch_hub(source: Source, folder: Path) -> Tuple[List[Path], str]:
             Path(hf_hub_download(source.name, name, repo_type="dataset", revision=info.sha, local_dir=folder))
             for name in sorted(files)
         ]
-    except Exception as error:  # huggingface_hub's versions raise different types
+    except Exception as error:  # the type differs between huggingface_hub's versions
         if is_full(error) or isinstance(error, (PermissionError, KeyboardInterrupt)):
-            raise  # of this machine
+            raise  # an error of this machine
         raise ValueError(
             f"cannot download {source.name}: {error}\n"
             "Run the same command again later: files that came whole are kept. Or fetch it otherwise, then: "
@@ -85,7 +85,7 @@ def fetch_hub(source: Source, folder: Path) -> Tuple[List[Path], str]:
     if not paths:
         raise ValueError(f"{source.name} has no files like {', '.join(source.place)}")
     for name, path in zip(sorted(files), paths):
-        lfs: Any = files[name].lfs  # of its size, where it is large
+        lfs: Any = files[name].lfs  # large files have it
         stated = (lfs or {}).get("sha256")
         if stated and stated != sha256_of(path):
             path.unlink()
@@ -94,7 +94,7 @@ def fetch_hub(source: Source, folder: Path) -> Tuple[List[Path], str]:
 
 
 def find_files(source: Source, given: Path) -> List[Path]:
-    """The files of a source that the user has already: one, or a folder with the repository's.
+    """The files of a source that the user already has: one file, or a folder with the repository's files.
 
     Raises:
         ValueError: there are none.
@@ -109,17 +109,17 @@ def find_files(source: Source, given: Path) -> List[Path]:
 
 
 def describe_files(source: Source, files: List[Path], expected: str = "") -> Dict[str, str]:
-    """{file: its SHA-256}, said aloud, with whether anybody can tell that this is right.
+    """{file: its SHA-256}; prints each checksum and whether there is a known one to compare it with.
 
     Args:
-        expected: what the user expects of its one file, in place of what another user reported.
+        expected: checksum that the user expects for the only file, instead of the one that another user reported.
 
     Raises:
-        ValueError: it is another archive than expected, or several files.
+        ValueError: the checksum is not the expected one, or there are several files.
     """
     sums = {}
     for path in files:
-        name = "/".join(path.parts[-2:])  # shards in different folders may have one name
+        name = "/".join(path.parts[-2:])  # shards in different folders may have the same name
         sums[name] = sha256_of(path)
         print(f"{path}: {path.stat().st_size:,} bytes, SHA-256 {sums[name]}")
     wanted = expected.lower() or source.sha256
@@ -137,7 +137,7 @@ def describe_files(source: Source, files: List[Path], expected: str = "") -> Dic
 
 
 def sha256_of(path: Path) -> str:
-    """In hexadecimal digits."""
+    """SHA-256 of a file, in hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         for block in iter(lambda: file.read(2**20), b""):
@@ -146,7 +146,7 @@ def sha256_of(path: Path) -> str:
 
 
 def write_record(folder: Path, source: Source, revision: str, sums: Dict[str, str]) -> None:
-    """Say in ``source.json`` where a folder's content is from."""
+    """Write into ``source.json`` where a folder's content comes from."""
     record = {"source": source.name, "revision": revision, "sha256": sums, "unverified": source.known}
     (folder / "source.json").write_text(json.dumps({**record, "licence": source.licence}, indent=1), encoding="utf-8")
 
@@ -154,14 +154,14 @@ def write_record(folder: Path, source: Source, revision: str, sums: Dict[str, st
 def fetch_strokes(source: Source, folder: Path, drawings: int, words: Sequence[str] = ()) -> Dict[str, str]:
     """Read the first drawings of each word from Google's files into ``<word>.ndjson`` -> {file: SHA-256}.
 
-    Words that are there already are not read again.
+    Words whose file already exists are not read again.
 
     Args:
-        drawings: of each word; 0 = all.
-        words: which; default: all 345.
+        drawings: number of drawings per word; 0 = all.
+        words: the words to read; default: all 345.
 
     Raises:
-        ValueError: a file cannot be read, breaks off, or holds something else.
+        ValueError: a file cannot be read, is incomplete, or has other content.
     """
     folder.mkdir(parents=True, exist_ok=True)
     sums = {}
@@ -192,5 +192,5 @@ def _read_strokes(url: str, path: Path, drawings: int) -> None:
         raise ValueError(f"{error}\n{AGAIN}") from error
     except (OSError, HTTPException) as error:
         if is_full(error) or isinstance(error, PermissionError):
-            raise  # of this machine
+            raise  # an error of this machine
         raise ValueError(f"cannot read {url}: {error}\n{AGAIN}") from error

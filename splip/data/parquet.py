@@ -1,7 +1,7 @@
-"""Mirrors in parquet, written out as the trees that the data sets read. Image files keep their bytes.
+"""Write parquet mirrors as the folder trees that the data sets read. The bytes of image files do not change.
 
-Columns as those that read these mirrors give them: ``id`` and ``image`` of ``mteb/sketchy``, ``image`` and ``label`` of
-``sdiaeyu6n/tu-berlin``; an image is a struct of ``bytes`` and ``path``, or bytes.
+The columns are those that code which reads these mirrors uses: ``id`` and ``image`` of ``mteb/sketchy``, ``image`` and
+``label`` of ``sdiaeyu6n/tu-berlin``. An image is a struct of ``bytes`` and ``path``, or bytes.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from splip.data.classes import normalise, read_shipped
 SYNSETS = Path(splip.__file__).parent / "assets" / "sketchy_synsets.txt"
 PHOTO_ID = re.compile(r"(n\d{8})_\d+")
 SKETCH_ID = re.compile(r"((n\d{8})_\d+)-\d+")
-KINDS = ("corpus", "quer")  # what files or folders of photographs and of sketches begin with
-ROWS = 128  # at a time
+KINDS = ("corpus", "quer")  # first letters of the files or folders of photos and of sketches
+ROWS = 128  # read at a time
 SKETCHES, PHOTOS = 75_481, 12_500  # of Sketchy
 
 
 class Tree:
-    """Image files below a folder, each written once; what an earlier, broken-off writing left whole is kept."""
+    """Image files in a folder, each written once; complete files of an earlier, interrupted run are kept."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.written: Set[Path] = set()
 
     def add(self, place: str, classname: str, stem: str, content: bytes) -> None:
-        """Write one image, with the suffix of what it is.
+        """Write one image, with the suffix of its format.
 
         Raises:
-            ValueError: it is no PNG or JPEG, or is there already.
+            ValueError: it is not a PNG or JPEG, or was already added.
         """
         suffix = ".png" if content[:8] == b"\x89PNG\r\n\x1a\n" else ".jpg" if content[:3] == b"\xff\xd8\xff" else ""
         if not suffix:
@@ -51,7 +51,7 @@ class Tree:
             path.write_bytes(content)
 
     def finish(self) -> None:
-        """Remove what is not of this tree: an earlier writing's, of other files.
+        """Remove files that do not belong to this tree: those that an earlier run wrote from other files.
 
         Raises:
             ValueError: nothing was written.
@@ -64,19 +64,19 @@ class Tree:
 
 
 def read_synsets() -> Dict[str, str]:
-    """{WordNet synset: folder of Sketchy's class}, which photographs' names begin with."""
+    """{WordNet synset: folder of Sketchy's class}; the names of photos begin with the synset."""
     lines = [line.split(":") for line in SYNSETS.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     return {synset: name for name, synsets in lines for synset in synsets.split()}
 
 
 def convert_sketchy(files: Sequence[Path], folder: Path) -> None:
-    """Parquet files of photographs (``corpus``) and sketches (``queries``) -> Sketchy's tree.
+    """Parquet files of photos (``corpus``) and sketches (``queries``) -> Sketchy's tree.
 
-    Of the rows of one id, several versions of an image, the first is taken.
+    Rows with the same id are versions of one image; the first is used.
 
     Raises:
-        ValueError: there are no rows of one modality, an id is not of Sketchy's form, its synset is of no class, or an
-            image is none.
+        ValueError: a modality has no rows, an id does not have Sketchy's form, its synset belongs to no class, or an
+            image is invalid.
     """
     (_, sketches), (_, photos) = SKETCHY.places(fine=True)
     tree, synsets = Tree(folder), read_synsets()
@@ -100,10 +100,10 @@ def convert_sketchy(files: Sequence[Path], folder: Path) -> None:
 
 
 def convert_tuberlin(files: Sequence[Path], folder: Path) -> None:
-    """Parquet files of sketches -> TU-Berlin's tree, without photographs.
+    """Parquet files of sketches -> TU-Berlin's tree, without photos.
 
     Raises:
-        ValueError: the files do not name their classes, one of them is none of TU-Berlin's, or an image is none.
+        ValueError: the files do not name their classes, a class is not one of TU-Berlin's, or an image is invalid.
     """
     tree, known = Tree(folder), set(read_shipped(TUBERLIN.classes))
     counts: Counter = Counter()
@@ -158,7 +158,7 @@ def _bytes(image: Any, what: str) -> bytes:
 
 
 def _label_names(path: Path) -> List[str]:
-    """Class names in a file's metadata, where the hub's library writes them."""
+    """Class names in a file's metadata, as the hub's library writes them."""
     from pyarrow.parquet import read_schema
 
     metadata = (read_schema(path).metadata or {}).get(b"huggingface", b"{}")

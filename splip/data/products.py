@@ -1,4 +1,4 @@
-"""What this package itself writes beside pictures, so that it is not taken for one of them."""
+"""Recognise images that this package itself writes next to others, so that they are not used as data."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ SHEET, CURVE = PRODUCTS = "splip contact sheet", "splip training curve"  # a PNG
 
 
 def product_of(file: Union[str, os.PathLike, BinaryIO]) -> str:
-    """Which of PRODUCTS a file is (PNG); "" for none."""
+    """The member of PRODUCTS that a file (PNG) is; "" for none."""
     try:
         with Image.open(file, formats=["PNG"]) as image:
             said = image.info.get("Software")
-    except Exception:  # Pillow's readers raise a different type for each way in which a file can be broken
+    except Exception:  # Pillow's readers raise many types of error for damaged files
         return ""
     return said if said in PRODUCTS else ""
 
 
-COPY = re.compile(r"(\d{2,}_)?(\d{3,}_)")  # what `splip search --copy-to` puts before a name
+COPY = re.compile(r"(\d{2,}_)?(\d{3,}_)")  # prefix that `splip search --copy-to` adds to a name
 
 
 def is_copy(name: str, original: str) -> bool:
-    """Whether a file is called as ``splip search --copy-to`` calls its copy of another one (:func:`copy_name`)."""
+    """Whether `name` is the name that ``splip search --copy-to`` gives to a copy of `original` (:func:`copy_name`)."""
     (rest, end), (stem, suffix) = os.path.splitext(name), os.path.splitext(original)
     shortened = len(os.fsencode(name)) > 100
     found = COPY.match(rest)
@@ -34,8 +34,8 @@ def is_copy(name: str, original: str) -> bool:
 
 
 def copy_name(original: str, question: int, rank: int, most: int = 255) -> str:
-    """What the copy of a hit is called: number of the question (0 = the only one), rank, and name in at most so many
-    bytes; the name's end, which says what it is, stays.
+    """The name of the copy of a result: query number (0 = only one query), rank, and original name, shortened to
+    `most` bytes in all; the end of the name with the suffix stays.
     """
     prefix = f"{question:02}_{rank:03}_" if question else f"{rank:03}_"
     stem, suffix = os.path.splitext(original)

@@ -1,10 +1,10 @@
-"""Arrays of one shape on disk, for repeated epochs and later runs: decoded images, or what a network makes of them.
+"""Arrays of one shape on disk, for repeated epochs and later runs: decoded images, or a network's output for them.
 
-`<folder>/<name>.raw` holds them in sequence, read through a memory map; `<folder>/<name>.jsonl` holds a line for
-each: its checksum, and of an image its data set class, file, what the data set needs beyond it, and the file's size
-and modification time. Both only grow: an image whose file has changed gets a new place. Arrays reach the disk before
-their line does, so that what a killed process leaves half-written counts as absent; an array is checked when it is
-first read.
+`<folder>/<name>.raw` contains the arrays in sequence and is read through a memory map. `<folder>/<name>.jsonl` has one
+line for each: its checksum and, for an image, its data set class, file, further data that the data set needs, and the
+file's size and modification time. Both files only grow: an image whose file has changed gets a new place. An array is
+written to disk before its line, so the incomplete data of a killed process counts as missing. An array is checked
+when it is first read.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from filelock import FileLock, Timeout
 
 from splip.data.images import READER
 
-SUM = 9  # characters of a line's checksum, with the space behind it
+SUM = 9  # characters of a line's checksum, with the space after it
 Reader = Callable[[Sequence[int]], Iterable[np.ndarray]]
 
 
 def describe(kind: str, path: str, spec: object, resize: str = "crop") -> str:
-    """The line that stands for an image as its file is now, brought to size in one of `Preprocessing`'s ways."""
+    """The line for an image with the current state of its file, resized in one of `Preprocessing`'s modes."""
     stat = os.stat(path)
-    how = [] if resize == "crop" else [resize]  # so were all images before there were other ways
+    how = [] if resize == "crop" else [resize]  # older caches have only "crop", and no such entry
     return json.dumps([kind, os.path.abspath(path), repr(spec), stat.st_size, stat.st_mtime_ns, *how])
 
 
@@ -35,10 +35,10 @@ class RowCache:
     """Arrays of one shape and type in a folder, which any number of runs may share.
 
     Args:
-        folder: made if it is not there.
+        folder: created if it is missing.
         name: of the two files.
         shape, dtype: of one array.
-        key: the setting that asked for it, for errors.
+        key: the setting that asked for it, for error messages.
     """
 
     def __init__(self, folder: str, name: str, shape: Tuple[int, ...], dtype: Any, key: str) -> None:
@@ -47,23 +47,23 @@ class RowCache:
         self.folder, self.shape, self.dtype, self.key = folder, shape, np.dtype(dtype), key
         self.row_bytes = int(np.prod(shape)) * self.dtype.itemsize
         self.raw, self.index = (os.path.join(folder, f"{name}.{end}") for end in ("raw", "jsonl"))
-        self.lock = FileLock(f"{self.index}.lock")  # the system frees it when a process dies
+        self.lock = FileLock(f"{self.index}.lock")  # the system releases it when a process dies
 
     def missing(self, lines: Sequence[str]) -> List[int]:
-        """Positions of the images that `fill` would read, each image once."""
+        """Positions of the images that `fill` will read, each image once."""
         known = self._places()
         first = {line: position for position, line in reversed(list(enumerate(lines)))}
         return sorted(position for line, position in first.items() if line not in known)
 
     def fill(self, lines: Sequence[str], read: Reader) -> MappedRows:
-        """Read what is missing, while other processes wait, and map all of `lines`.
+        """Read the missing images, while other processes wait, and map all of `lines`.
 
         Args:
-            lines: of `describe`, taken before anything is read.
-            read: from a list of positions to batches (b, *shape), in that order.
+            lines: from `describe`, made before anything is read.
+            read: function of a list of positions that yields batches (b, *shape) in that order.
 
         Raises:
-            OSError: not enough room, or a failed write; what was written before stays.
+            OSError: there is not enough disk space, or a write failed; earlier data stays.
         """
         try:
             self.lock.acquire(timeout=0)
@@ -106,11 +106,11 @@ class RowCache:
             ) from error
 
     def _places(self) -> Dict[str, int]:
-        """{line: number of its image}; the last of several."""
+        """{line: number of its image}; for equal lines, the last one."""
         return {line[SUM:]: place for place, line in enumerate(self._whole_lines())}
 
     def _whole_lines(self) -> List[str]:
-        """The lines written to their end, of images written to theirs."""
+        """The complete lines whose images are also complete."""
         if not (os.path.exists(self.index) and os.path.exists(self.raw)):
             return []
         with open(self.index, encoding="ascii", newline="\n") as index:
@@ -126,15 +126,15 @@ class RowCache:
 
 
 def pixel_cache(folder: str, size: int) -> RowCache:
-    """Of decoded images, (size, size, 3) uint8."""
+    """A cache of decoded images, (size, size, 3) uint8."""
     return RowCache(folder, f"pixels{READER}_{size}", (size, size, 3), np.uint8, "DATASET.PIXEL_CACHE")
 
 
 class MappedRows:
-    """Arrays (n, *shape) of a raw file, read-only; a pickle of it holds none of them.
+    """Arrays (n, *shape) of a raw file, read-only; a pickle of the object does not contain the arrays.
 
     Args:
-        sums: CRC-32 of each, compared when it is first read.
+        sums: CRC-32 of each array, compared when it is first read.
     """
 
     def __init__(
@@ -148,14 +148,14 @@ class MappedRows:
         return len(self.places)
 
     def __getitem__(self, index: Any) -> np.ndarray:
-        """One array, or with an array of positions as many.
+        """One array, or one for each of an array of positions.
 
         Raises:
-            ValueError: one is not what was written.
+            ValueError: the data differs from what was written.
         """
         if self._map is None:
             raw, numbers = np.memmap(self.path, dtype=self.dtype, mode="r"), int(np.prod(self.shape))
-            count = len(raw) // numbers  # another run may be writing the rest
+            count = len(raw) // numbers  # another run may be writing more
             self._map = raw[: count * numbers].reshape(count, *self.shape).view(np.ndarray)
         rows = self._map[self.places[index]]
         if not self._checked[index].all():

@@ -1,6 +1,6 @@
-"""Where the published data sets can be had: the table of sources, and what is known of each.
+"""The sources of the published data sets, and what is known about each of them.
 
-Nothing of the mirrors could be tried: what they hold was put together from what their readers wrote.
+We could not test the mirrors: their content was inferred from what people who read them wrote.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import List, Tuple
 import splip
 from splip.data.archives import ARCHIVES, SKETCHY
 
-FOLDERS = {archive.folder: [folder for _, folder in archive.places()] for archive in ARCHIVES}  # that each holds
+FOLDERS = {archive.folder: [folder for _, folder in archive.places()] for archive in ARCHIVES}  # folders in each
 DRIVE = "drive"
 UNSPECIFIED = "unspecified (sketches: Sangkloy et al., SIGGRAPH 2016; photographs: ImageNet)"
 STROKES_URL = "https://storage.googleapis.com/quickdraw_dataset/full/simplified/{}.ndjson"
@@ -21,18 +21,18 @@ WORDS = Path(splip.__file__).parent / "assets" / "quickdraw_words.txt"
 
 @dataclass(frozen=True)
 class Source:
-    """One place that a data set can be had from.
+    """One place from which a data set can be downloaded.
 
     Args:
-        name: as ``--from`` takes it: ``drive``, or a repository of data on the Hugging Face hub.
-        data: of the data set.
-        layout: ``archive`` (zip or tar in the data set's own layout), ``tree`` (likewise, folders called otherwise),
+        name: value of ``--from``: ``drive``, or a data repository on the Hugging Face hub.
+        data: name of the data set.
+        layout: ``archive`` (zip or tar in the data set's own layout), ``tree`` (the same with other folder names),
             ``sketchy``, ``tuberlin`` (parquet; `splip.data.parquet`) or ``strokes`` (``.ndjson``).
-        known: what its layout and numbers are known from; "" = verified.
-        place: of the file on Google Drive, or patterns of the repository's files.
-        folders: what ends up below the target, by the folder that it is in what comes (``tree``).
+        known: where its layout and numbers are known from; "" = verified.
+        place: ID of the file on Google Drive, or patterns of the repository's files.
+        folders: pairs (folder in the download, folder in the target) (``tree``).
         sha256: of its archive, as a user reported it.
-        target: folder below the root; "" = `data`.
+        target: folder inside the root; "" = `data`.
     """
 
     name: str
@@ -49,18 +49,18 @@ class Source:
 
     @property
     def folder(self) -> str:
-        """Below the root."""
+        """The folder inside the root."""
         return self.target or self.data
 
     def terms(self) -> str:
-        """What is to be known before anything is fetched."""
+        """What the user must know before anything is downloaded."""
         rows = [("holds", self.holds), ("lacks", self.lacks), ("licence", self.licence)]
         rows += [("unverified", self.known)] if self.known else []
         return "\n".join([f"{self.data} from {self.name}", *(f"  {key}: {text}" for key, text in rows if text)])
 
 
 def _drive(data: str, file_id: str, licence: str) -> Source:
-    """The archives that ZSE-SBIR (github.com/buptLinfy/ZSE-SBIR) links to."""
+    """An archive that ZSE-SBIR (github.com/buptLinfy/ZSE-SBIR) links to."""
     folders = tuple((folder, folder) for folder in FOLDERS[data])
     known = "nobody published a checksum of this archive"
     return Source(DRIVE, data, "archive", "all of it", "", licence, known, (file_id,), folders)
@@ -119,7 +119,7 @@ def find_source(data: str, name: str) -> Source:
     """The source of a data set that ``--from`` names.
 
     Raises:
-        ValueError: it has no source of this name; those that it has are named.
+        ValueError: the data set has no source of this name; the message names its sources.
     """
     choices = {source.name: source for source in SOURCES if source.data == data}
     if name not in choices:
@@ -128,5 +128,5 @@ def find_source(data: str, name: str) -> Source:
 
 
 def quickdraw_words() -> List[str]:
-    """The 345 words that QuickDraw's files are named by."""
+    """The 345 words that QuickDraw's files are named after."""
     return [line for line in WORDS.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]

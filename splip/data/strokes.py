@@ -1,8 +1,8 @@
-"""Drawings that are kept as strokes (QuickDraw's ``.ndjson``), read a line at a time.
+"""Read drawings that are stored as strokes (QuickDraw's ``.ndjson``), one line at a time.
 
 A line of such a file is a JSON object whose ``drawing`` is a list of strokes: ``[[x, ...], [y, ...]]`` in the
 simplified form, with a third list of times in the raw form (github.com/googlecreativelab/quickdraw-dataset). Both are
-brought to the same box, so a file may mix them.
+scaled to the same box, so a file may mix them.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from splip.data.drawn import Strokes, fit, render, vary
 from splip.data.images import is_hidden
 
 SUFFIX = ".ndjson"
-FINE = 16  # steps of one unit in a file, which raw drawings may have fractions of
-FARTHEST = 2**20  # coordinates beyond are no drawing
-LONGEST = 2**24  # bytes of one drawing
+FINE = 16  # steps per unit of a file, since raw drawings may have fractions of a unit
+FARTHEST = 2**20  # largest valid coordinate
+LONGEST = 2**24  # bytes of one drawing, at most
 
 
 class Pen(NamedTuple):
-    """How strokes are drawn; as ``DATASET.STROKE_WIDTH``, ``STROKE_MARGIN`` and ``STROKE_SMOOTH``.
+    """How strokes are drawn: ``DATASET.STROKE_WIDTH``, ``STROKE_MARGIN`` and ``STROKE_SMOOTH``.
 
-    The defaults are near Sketchy's own sketches (medians of 400: lines of 3.0 pixels, the longer side of what is drawn
-    172 of 256 pixels).
+    The defaults are close to Sketchy's own sketches (medians of 400: lines of 3.0 pixels, the longer side of the drawn
+    part 172 of 256 pixels).
     """
 
-    width: float = 3.0  # of lines, in pixels of SIZE
-    margin: float = 0.16  # around the drawing, of the side
+    width: float = 3.0  # of the lines, in pixels of an image of SIZE
+    margin: float = 0.16  # around the drawing, as a fraction of the side
     smooth: bool = True  # anti-aliased edges
 
     @classmethod
     def from_cfg(cls, node: Any) -> Pen:
-        """Out of ``cfg.DATASET``.
+        """From ``cfg.DATASET``.
 
         Raises:
-            ValueError: a width outside (0, 64] or a margin outside [0, 0.45].
+            ValueError: the width is outside (0, 64] or the margin outside [0, 0.45].
         """
         pen = cls(float(node.STROKE_WIDTH), float(node.STROKE_MARGIN), bool(node.STROKE_SMOOTH))
         if not 0 < pen.width <= 64:
@@ -55,8 +55,8 @@ PEN = Pen()
 class StrokeSpec(NamedTuple):
     """Which drawing of a file a datum is, and how it is drawn (`SBIRDatum.spec`)."""
 
-    start: int  # bytes into the file
-    length: int  # of its line
+    start: int  # offset in the file, in bytes
+    length: int  # of its line, in bytes
     pen: Pen
 
 
@@ -65,23 +65,23 @@ class Line(NamedTuple):
 
     start: int
     length: int
-    word: str  # what its drawer was asked for; "" where the line does not say
+    word: str  # the word that the person was asked to draw; "" if the line has none
 
 
 def has_strokes(name: Union[str, os.PathLike]) -> bool:
-    """Whether a file of this name holds drawings as strokes; hidden ones do not count."""
+    """Whether a file of this name contains drawings as strokes; hidden files do not count."""
     base = os.path.basename(os.fspath(name))
     return not is_hidden(base) and os.path.splitext(base)[1].lower() == SUFFIX
 
 
 def list_lines(path: Union[str, os.PathLike], at_most: int = 0) -> List[Line]:
-    """The drawings of a file, each looked at; empty lines are passed over.
+    """The drawings of a file, each checked; empty lines are skipped.
 
     Args:
-        at_most: only the first so many; 0 = all.
+        at_most: read only this many drawings from the start; 0 = all.
 
     Raises:
-        ValueError: a line is no drawing, there is none, or the file cannot be read; file and line are named.
+        ValueError: a line is not a drawing, the file has none or cannot be read; the message names file and line.
     """
     name, start, lines = os.fspath(path), 0, []
     try:
@@ -108,10 +108,10 @@ def draw(
     """One drawing of a file as an RGB image of SIZE, black on white; only its own line is read.
 
     Args:
-        names: of VARIETY: what `rng`, a `random.Random`, changes about it.
+        names: members of VARIETY: the variations that `rng`, a `random.Random`, draws.
 
     Raises:
-        ValueError: there is no drawing at this place of the file, or the file cannot be read; it is named.
+        ValueError: there is no drawing at this place in the file, or the file cannot be read; the message names it.
     """
     where = f"{os.fspath(path)}, byte {spec.start}"
     try:
@@ -128,7 +128,7 @@ def draw(
 
 
 def _parse(content: bytes, where: str) -> dict:
-    """A line's object, with strokes in it that can be drawn."""
+    """The JSON object of a line, checked to contain strokes that can be drawn."""
     try:
         record = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -148,5 +148,5 @@ def _parse(content: bytes, where: str) -> dict:
 
 
 def _points(drawing: Sequence[Sequence[Sequence[float]]]) -> Strokes:
-    """Strokes of a file, in whole steps of 1 / FINE."""
+    """Strokes of a file, in integer steps of 1 / FINE."""
     return [np.rint(np.asarray(stroke[:2], np.float64) * FINE).astype(np.int64) for stroke in drawing]

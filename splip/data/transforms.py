@@ -1,6 +1,6 @@
-"""From a picture to the backbone's pixels, then augmentation, drawn from generators that are passed in.
+"""Convert an image to the backbone's pixels, then augment it with random generators that the caller passes.
 
-Images stay uint8 until they are on the device, where a whole batch is normalised at once.
+Images stay uint8 until they are on the device, which normalises a whole batch at once.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ from splip.data.images import as_rgb
 
 RESIZES = ("crop", "pad", "squash")
 INTERPOLATIONS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
-LONGEST = 16  # sides of a picture, long : short, up to which it is resized whole
-# Where in the image things lie: a sketch and the photo that it was drawn from take these together.
+LONGEST = 16  # ratio of an image's sides, long : short, up to which it is resized without cutting
+# Geometric transforms: a sketch and the photo that it was drawn from get the same ones.
 GEOMETRY = ("random_resized_crop", "random_crop", "random_flip")
-# How things look, of one modality alone.
+# Transforms of the appearance, each for one modality only.
 APPEARANCE = {
     "sketch_redraw": SKETCH, "sketch_elastic": SKETCH, "sketch_erase": SKETCH, "photo_colour": PHOTO,
     "stroke_width": SKETCH, "stroke_jitter": SKETCH,
 }  # fmt: skip
-# "stroke_drop" is for drawings of strokes alone; "normalize" always happens, CoOp's configs name it.
+# "stroke_drop" is only for drawings from strokes; "normalize" is always done, CoOp's configs list it.
 TRANSFORMS = (*GEOMETRY, *APPEARANCE, "stroke_drop", "normalize")
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How every image is brought to a backbone's input: CLIP's own way, or what another method was published with.
+    """How every image becomes a backbone's input: as in CLIP, or as in another published method.
 
     Args:
         size: side in pixels.
         resize: ``crop``: the shorter side to ``size``, then the centre (CLIP). ``squash``: both sides to ``size``,
-            which changes the proportions (C: ClipPrompt). ``pad``: the longer side, black around (C: Sketch_LVM's
-            ``ImageOps.pad``).
+            which changes the aspect ratio (C: ClipPrompt). ``pad``: the longer side to ``size``, then black borders
+            (C: Sketch_LVM's ``ImageOps.pad``).
         mean, std: of colours in [0, 1].
         interpolation: ``bicubic`` (CLIP) or ``bilinear`` (C: ClipPrompt).
 
     Raises:
-        ValueError: another ``resize`` or ``interpolation``, or colours cannot be normalised so.
+        ValueError: ``resize`` or ``interpolation`` is unknown, or ``mean`` or ``std`` is invalid.
     """
 
     size: int
@@ -65,22 +65,22 @@ class Preprocessing:
         if self.interpolation not in INTERPOLATIONS:
             raise ValueError(f"INPUT.INTERPOLATION must be one of {tuple(INTERPOLATIONS)}, got {self.interpolation!r}")
         for name, least in (("mean", -math.inf), ("std", 0.0)):
-            values = tuple(getattr(self, name))  # a list where it comes out of a file
+            values = tuple(getattr(self, name))  # a list if it comes from a file
             if not all(least < value < math.inf for value in values):
                 raise ValueError(f"INPUT.PIXEL_{name.upper()} must be finite, a deviation above 0, got {values}")
             object.__setattr__(self, name, values)
 
     @classmethod
     def from_cfg(cls, cfg: Any, clip: Any = None) -> Preprocessing:
-        """INPUT's: bicubic, with the colours that the backbone was trained with, unless OWN_STATISTICS has others.
+        """From INPUT: bicubic, with the backbone's own mean and deviation unless OWN_STATISTICS is set.
 
         Args:
-            clip: the backbone; None = one of OpenAI's.
+            clip: the backbone; None = one of OpenAI's CLIPs.
 
         Raises:
-            ValueError: the images are not square or not of the backbone's size; or, without OWN_STATISTICS, are not
-                interpolated as CLIP's are, or are to be normalised as neither OpenAI's CLIPs (what config files have)
-                nor this backbone wants it.
+            ValueError: the images are not square or not of the backbone's size; or, without OWN_STATISTICS, the
+                interpolation is not CLIP's, or mean and deviation are neither those of OpenAI's CLIPs (which config
+                files have) nor those of this backbone.
         """
         node = cfg.INPUT
         if len(node.SIZE) != 2 or node.SIZE[0] != node.SIZE[1]:
@@ -106,20 +106,20 @@ class Preprocessing:
         return cls(node.SIZE[0], node.RESIZE, statistics[0], statistics[1], node.INTERPOLATION)
 
     def __call__(self, image: Image.Image) -> Tensor:
-        """One picture -> what a model takes, (3, size, size) float32; transparent parts become white."""
+        """One image -> a model's input, (3, size, size) float32; transparent parts become white."""
         return self.normalize(to_tensor(self.pixels(as_rgb(image)))[None])[0]
 
     def describe(self) -> Dict[str, Any]:
-        """As plain values."""
+        """The settings as plain values."""
         return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
 
     @property
     def resampling(self) -> str:
-        """How pixels come about, for what keeps them: "crop", "squash bilinear"."""
+        """How pixels are resized, for the key of a pixel cache: "crop", "squash bilinear"."""
         return self.resize if self.interpolation == "bicubic" else f"{self.resize} {self.interpolation}"
 
     def pixels(self, image: Image.Image) -> np.ndarray:
-        """-> (size, size, 3) uint8."""
+        """Image -> (size, size, 3) uint8."""
         return to_pixels(image, self.size, self.resize, self.interpolation)
 
     def normalize(self, pixels: Tensor) -> Tensor:
@@ -128,7 +128,7 @@ class Preprocessing:
 
 
 def preprocess(clip: Any) -> Preprocessing:
-    """How images are prepared for a backbone of ``splip.load_clip``: a function of a PIL image.
+    """The preprocessing for a backbone of ``splip.load_clip``: a function of a PIL image.
 
     >>> batch = torch.stack([preprocess(clip)(Image.open(path)) for path in paths])
     """
@@ -137,10 +137,10 @@ def preprocess(clip: Any) -> Preprocessing:
 
 
 def to_pixels(image: Image.Image, size: int, resize: str = "crop", interpolation: str = "bicubic") -> np.ndarray:
-    """An image as :class:`Preprocessing` says, (size, size, 3) uint8.
+    """An image resized as in :class:`Preprocessing`, (size, size, 3) uint8.
 
-    Of an image more than LONGEST times as long as it is short, the ends, which the crop would drop, are cut off first:
-    a line of 60,000 pixels would else become 60,000 * size * size of them.
+    If an image's long side is more than LONGEST times its short side, its ends, which the crop drops, are cut off
+    first: otherwise a line of 60,000 pixels would become 60,000 * size * size pixels.
     """
     image = image if image.mode == "RGB" else image.convert("RGB")
     if resize != "crop":
@@ -148,7 +148,7 @@ def to_pixels(image: Image.Image, size: int, resize: str = "crop", interpolation
         return np.array(image.resize(*how) if resize == "squash" else ImageOps.pad(image, *how))
     short, long = sorted(image.size)
     if long > LONGEST * short:
-        kept = LONGEST * short + (long - LONGEST * short) % 2  # as much off one end as off the other
+        kept = LONGEST * short + (long - LONGEST * short) % 2  # cut the same amount from both ends
         before = (long - kept) // 2
         across = image.width > image.height
         image = image.crop((before, 0, before + kept, short) if across else (0, before, short, before + kept))
@@ -164,7 +164,7 @@ def normalize(pixels: Tensor, mean: Sequence[float] = CLIP_MEAN, std: Sequence[f
 
 @lru_cache(maxsize=16)
 def _constants(mean: Tuple[float, ...], std: Tuple[float, ...], device: torch.device) -> Tuple[Tensor, Tensor]:
-    """Both as (3, 1, 1), put on the device once rather than in every step."""
+    """Mean and deviation as (3, 1, 1), copied to the device once, not in every step."""
     with torch.inference_mode(False):
         return torch.tensor(mean, device=device).view(3, 1, 1), torch.tensor(std, device=device).view(3, 1, 1)
 
@@ -178,14 +178,14 @@ class Augmentation:
     """The training transforms of a config.
 
     Args:
-        names: of TRANSFORMS. Those of GEOMETRY come first, then those of APPEARANCE, each in the order given. A sketch
-            of strokes is drawn anew with `strokes`, those of `splip.data.drawn.VARIETY`, before all of them.
-        scale: area range of random_resized_crop (INPUT.RRCROP_SCALE); its aspect is 3/4 to 4/3.
-        padding: pixels that random_crop may shift by (INPUT.CROP_PADDING).
-        interpolation: of random_resized_crop, as :class:`Preprocessing` has it.
+        names: members of TRANSFORMS. GEOMETRY is applied first, then APPEARANCE, each in the given order. Before
+            them, a sketch from strokes is drawn again with `strokes`, the names in `splip.data.drawn.VARIETY`.
+        scale: area range of random_resized_crop (INPUT.RRCROP_SCALE); its aspect ratio is 3/4 to 4/3.
+        padding: largest shift of random_crop, in pixels (INPUT.CROP_PADDING).
+        interpolation: of random_resized_crop, as in :class:`Preprocessing`.
 
     Raises:
-        ValueError: an unknown name, or a scale outside (0, 1].
+        ValueError: a name is unknown, or the scale is outside (0, 1].
     """
 
     def __init__(self, names: Sequence[str], scale=(0.08, 1.0), padding: int = 4, interpolation="bicubic") -> None:
@@ -205,8 +205,8 @@ class Augmentation:
 
         Args:
             domain: SKETCH or PHOTO.
-            geometry, appearance: of the random numbers of either group.
-            drawn: `pixels` were drawn with `strokes`, which are not applied again.
+            geometry, appearance: random generators of the two groups.
+            drawn: `pixels` were already drawn with `strokes`, which are not applied again.
         """
         for step in self.geometry:
             pixels = step(pixels, geometry)
@@ -238,25 +238,25 @@ class Augmentation:
     # ---------------------------------------------------------------- appearance
 
     def sketch_redraw(self, pixels: np.ndarray, rng: random.Random) -> np.ndarray:
-        """Another pen: lines thinner or thicker, or shapes hollowed to their outline; two in five stay as they are."""
+        """Another pen: lines thinner or thicker, or filled shapes reduced to outlines; two in five do not change."""
         image, way = Image.fromarray(pixels), rng.choice(("as it is", "as it is", "thinner", "thicker", "hollow"))
         if way == "as it is":
             return pixels
         if way != "hollow":
             return _other_width(pixels, way)
         eroded = np.asarray(image.filter(ImageFilter.MaxFilter(5)))
-        return 255 - (eroded - pixels) if _left(eroded, pixels) > 0.3 else pixels  # there is nothing solid to hollow
+        return 255 - (eroded - pixels) if _left(eroded, pixels) > 0.3 else pixels  # no filled shapes
 
     def sketch_elastic(self, pixels: np.ndarray, rng: random.Random) -> np.ndarray:
-        """A smooth warp of up to 6 % of the side: an unsteady hand."""
+        """A smooth warp of up to 6 % of the side, like an unsteady hand."""
         cells = torch.tensor([rng.uniform(-1, 1) for _ in range(2 * 4 * 4)]).view(1, 2, 4, 4)
         size = (len(pixels), len(pixels))
         field = torch.nn.functional.interpolate(cells, size, mode="bicubic", align_corners=True)  # (1, 2, S, S)
-        shift = rng.uniform(0, 0.12) * field.permute(0, 2, 3, 1)  # of a side of 2
+        shift = rng.uniform(0, 0.12) * field.permute(0, 2, 3, 1)  # the side is 2
         return F.elastic_transform(to_tensor(pixels), shift, fill=[255.0] * 3).permute(1, 2, 0).numpy()
 
     def sketch_erase(self, pixels: np.ndarray, rng: random.Random) -> np.ndarray:
-        """Up to three small patches of white: strokes that were left out."""
+        """Up to three small white patches, like missing strokes."""
         out, size = pixels.copy(), len(pixels)
         for _ in range(rng.randint(0, 3)):
             side = int(size * rng.uniform(0.08, 0.2))
@@ -265,12 +265,12 @@ class Augmentation:
         return out
 
     def stroke_width(self, pixels: np.ndarray, rng: random.Random) -> np.ndarray:
-        """Of a sketch without strokes: lines thinner, as they are or thicker."""
+        """For a sketch without strokes: lines thinner, unchanged or thicker."""
         way = rng.choice(("as it is", "thinner", "thicker"))
         return pixels if way == "as it is" else _other_width(pixels, way)
 
     def stroke_jitter(self, pixels: np.ndarray, rng: random.Random) -> np.ndarray:
-        """Of a sketch without strokes: turned by up to 8 degrees, shifted by up to 4 % of the side; white comes in."""
+        """For a sketch without strokes: rotate by up to 8 degrees, shift by up to 4 % of the side; fill with white."""
         size = len(pixels)
         shift = round(rng.uniform(-0.04, 0.04) * size), round(rng.uniform(-0.04, 0.04) * size)
         turn, fill = rng.uniform(-8, 8), (255, 255, 255)
@@ -278,7 +278,7 @@ class Augmentation:
         return np.asarray(image)
 
     def photo_colour(self, pixels: np.ndarray, rng: random.Random) -> np.ndarray:
-        """Other brightness, contrast, saturation and hue."""
+        """Change brightness, contrast, saturation and hue."""
         image = Image.fromarray(pixels)
         image = F.adjust_brightness(image, rng.uniform(0.7, 1.3))
         image = F.adjust_contrast(image, rng.uniform(0.7, 1.3))
@@ -287,7 +287,7 @@ class Augmentation:
 
 
 def _other_width(pixels: np.ndarray, way: str) -> np.ndarray:
-    """Lines a pixel wider at each side (``thicker``), or narrower where they do not vanish."""
+    """Lines one pixel wider on each side (``thicker``), or narrower if they do not disappear."""
     image = Image.fromarray(pixels)
     if way == "thicker":
         return np.asarray(image.filter(ImageFilter.MinFilter(3)))
@@ -296,5 +296,5 @@ def _other_width(pixels: np.ndarray, way: str) -> np.ndarray:
 
 
 def _left(eroded: np.ndarray, pixels: np.ndarray) -> float:
-    """How much of the ink."""
+    """The fraction of the ink that is left."""
     return (255 - eroded).sum(dtype=np.int64) / max(1, (255 - pixels).sum(dtype=np.int64))

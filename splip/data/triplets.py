@@ -1,7 +1,7 @@
 """Training triplets and evaluation batches from an `SBIRDataset`.
 
-A training item is a function of (seed, epoch, index) alone. So batches do not depend on the number of
-workers or processes, and a resumed run sees what an unbroken one would have seen.
+A training item depends only on (seed, epoch, index). So batches do not depend on the number of
+workers or processes, and a resumed run sees the same items as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from splip.data.row_cache import MappedRows, describe, pixel_cache
 from splip.data.strokes import StrokeSpec, draw
 from splip.data.transforms import Augmentation, Preprocessing, to_tensor
 
-READ = 64  # images at a time, where they are read to be kept
+READ = 64  # images at a time when they are preloaded
 
 
 class ImageDataset(Dataset):
     """The images of `items` at input size, uint8; `preload` keeps them all in memory or on disk.
 
     Args:
-        preprocessing: how a picture becomes pixels.
+        preprocessing: how an image becomes pixels.
     """
 
     def __init__(self, dataset: SBIRDataset, items: Sequence[SBIRDatum], preprocessing: Preprocessing) -> None:
@@ -48,7 +48,7 @@ class ImageDataset(Dataset):
         return 3 * self.size * self.size
 
     def pixels(self, index: int) -> np.ndarray:
-        """(size, size, 3) uint8; ValueError naming the file if it cannot be read."""
+        """(size, size, 3) uint8; a ValueError names a file that cannot be read."""
         if self.memory is not None:
             return self.memory[index]
         return self.preprocessing.pixels(self.dataset.load_image(self.items[index]))
@@ -60,10 +60,10 @@ class ImageDataset(Dataset):
         self, index: int, augmentation: Augmentation, geometry: random.Random, appearance: random.Random,
         pixels: Optional[np.ndarray] = None,
     ) -> np.ndarray:  # fmt: skip
-        """An image after `augmentation`; where that varies strokes, a sketch of strokes is drawn anew.
+        """An image after `augmentation`; if that varies strokes, a sketch from strokes is drawn again.
 
         Args:
-            pixels: the image as it is, where the caller has it.
+            pixels: the unchanged image, if the caller has it.
         """
         item = self.items[index]
         drawn = bool(augmentation.strokes) and isinstance(item.spec, StrokeSpec)
@@ -75,12 +75,12 @@ class ImageDataset(Dataset):
         return augmentation(pixels, item.domain, geometry, appearance, drawn)
 
     def preload(self, num_workers: int = 0, folder: str = "", name: str = "", later: int = 0) -> None:
-        """Read every image once, now, and serve it from memory from then on.
+        """Read every image once, now, and keep it in memory.
 
         Args:
-            folder: keep the images there instead (`pixel_cache`), and read only those that it lacks.
-            name: of them, to be said; "" = nothing is said.
-            later: validation images that will be kept beside them. ValueError where memory has no room for all.
+            folder: keep the images there instead (`pixel_cache`), and read only the missing ones.
+            name: of the images, to print; "" = print nothing.
+            later: number of validation images that will also be kept. ValueError if memory is too small for all.
         """
         if self.memory is not None:
             return
@@ -98,7 +98,7 @@ class ImageDataset(Dataset):
         self.memory = memory
 
     def lines(self) -> List[str]:
-        """What each image depends on, as text (`splip.data.row_cache.describe`)."""
+        """Everything that each image depends on, as text (`splip.data.row_cache.describe`)."""
         kind, how = type(self.dataset).__name__, self.preprocessing.resampling
         return [describe(kind, item.impath, item.spec, how) for item in self.items]
 
@@ -111,27 +111,27 @@ class ImageDataset(Dataset):
 class Triplets(Dataset):
     """One item for each training sketch: the sketch, a positive and a negative photo.
 
-    Category level: the positive is a photo of the sketch's class; the negative's class is drawn evenly
-    from the others, then its photo. Fine-grained: the positive is a photo of the sketch's own instance,
-    the negative one of another instance of the same class, and sketch and positive are flipped and cropped together.
+    Category level: the positive is a photo of the sketch's class; the negative's class is drawn uniformly from
+    the others, then its photo. Fine-grained: the positive is a photo of the sketch's own instance, the negative a
+    photo of another instance of the same class; sketch and positive are flipped and cropped in the same way.
 
     Args:
         images: of `dataset.train_x`.
         augmentation: applied to each image.
-        num_permutations: size of the jigsaw's bank, from which each item draws an index.
-        seed: of everything that is drawn.
+        num_permutations: number of jigsaw permutations; each item draws the index of one.
+        seed: of all random choices.
 
     Raises:
-        ValueError: `augmentation` drops strokes, and no sketch has any.
+        ValueError: `augmentation` drops strokes, but no sketch has any.
 
     Items are addressed as (epoch, index of the sketch).
 
     Attributes:
-        views: where set, images are drawn from these fixed views instead of augmented anew; only their row numbers
-            are returned with `as_rows`, also that of the shuffled copy.
+        views: if set, images are chosen from these fixed views and not augmented again; with `as_rows` only their
+            row numbers are returned, also that of the shuffled copy.
     """
 
-    views: Any = None  # `splip.data.views.Views`, which is built on this file
+    views: Any = None  # `splip.data.views.Views`, which imports this file
     as_rows: bool = False
 
     def __init__(
@@ -170,7 +170,7 @@ class Triplets(Dataset):
         item, positions, rng = self.draw(address)
         if self.views is not None:
             return {**item, **self._from_views(positions, rng)}
-        together = random.Random(rng.random())  # of the sketch, and fine-grained of its photo
+        together = random.Random(rng.random())  # for the sketch and, fine-grained, for its photo
         state = together.getstate()
         for name, position in positions.items():
             geometry = rng
@@ -181,7 +181,7 @@ class Triplets(Dataset):
         return item
 
     def draw(self, address: Tuple[int, int]) -> Tuple[Dict[str, object], Dict[str, int], random.Random]:
-        """The item without its images, the images' positions by name, and the generator, for what else is drawn."""
+        """The item without its images, the images' positions by name, and the generator for further random choices."""
         epoch, index = address
         rng = random.Random(f"{self.seed}/{epoch}/{index}")
         sketch = self.sketches[index]
@@ -197,10 +197,10 @@ class Triplets(Dataset):
         return item, {"sketch": sketch, "positive": positive, "negative": negative}, rng
 
     def _from_views(self, positions: Dict[str, int], rng: random.Random) -> Dict[str, object]:
-        """Images of an item out of `views`, or their rows, and the permutation of the sketch's shuffled copy."""
+        """Images of an item from `views`, or their rows, and the permutation of the sketch's shuffled copy."""
         chosen = {n: rng.randrange(self.views.counts[self.images.items[p].domain]) for n, p in positions.items()}
         if self.fine_grained:
-            chosen["positive"] = chosen["sketch"] % self.views.counts[PHOTO]  # flipped and cropped alike
+            chosen["positive"] = chosen["sketch"] % self.views.counts[PHOTO]  # same flip and crop
         sketch = positions["sketch"], chosen["sketch"]
         item: Dict[str, object] = {"permutation": self.views.permutation(*sketch)}
         if not self.as_rows:
@@ -222,7 +222,7 @@ class Triplets(Dataset):
 
 
 def _draw_other(choices: Sequence, own, rng: random.Random):
-    """One of `choices` (each once), evenly, but not `own`."""
+    """One of `choices` (each once), drawn uniformly, but not `own`."""
     drawn = choices[rng.randrange(len(choices) - 1)]
     return choices[-1] if drawn == own else drawn
 
@@ -231,7 +231,7 @@ class EpochOrder(Sampler):
     """(epoch, index) of every item, in an order seeded by (seed, epoch); set `epoch` before each pass.
 
     Args:
-        batch_size, part: keep only this part of each batch of the order, of whole batches.
+        batch_size, part: keep only this part of each complete batch of the order.
     """
 
     def __init__(self, length: int, seed: int, batch_size: int = 1, part: slice = slice(None)) -> None:
@@ -251,11 +251,11 @@ class EpochOrder(Sampler):
 def loader(
     dataset: Dataset, batch_size: int, num_workers: int, item_bytes: int, persistent: bool = False, **options
 ) -> DataLoader:
-    """A DataLoader that leaves torch's global random numbers alone, and whose workers' batches fit into shared memory.
+    """A DataLoader that does not use torch's global random state, and whose workers' batches fit into shared memory.
 
     Args:
         item_bytes: of one item of ``dataset``.
-        persistent: workers live on between passes.
+        persistent: workers stay alive between passes.
     """
     num_workers, ahead = capacity.fit_shared_memory(num_workers, batch_size * item_bytes)
     return DataLoader(
@@ -271,13 +271,13 @@ def loader(
 
 
 def triplet_loader(triplets: Triplets, batch_size: int, num_workers: int) -> DataLoader:
-    """Batches in a new seeded order each epoch (`loader.sampler.epoch`); the incomplete last one is dropped.
+    """Batches in a new seeded order each epoch (`loader.sampler.epoch`); an incomplete last batch is dropped.
 
     Args:
-        batch_size: of all processes together; each gets its equal share of every batch.
+        batch_size: of all processes together; each gets an equal part of every batch.
 
     Raises:
-        ValueError: there are fewer sketches than a batch takes, or it cannot be shared evenly.
+        ValueError: there are fewer sketches than a batch needs, or the processes cannot share it equally.
     """
     if len(triplets) < batch_size:
         raise ValueError(

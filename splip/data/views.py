@@ -1,7 +1,7 @@
-"""Fixed views of training images: the same few augmented versions of each in every epoch; each seed has its own.
+"""Fixed views of training images: the same few augmented versions of each image in every epoch, other ones per seed.
 
-What is frozen and comes before every prompt, a backbone's patch embedding, can then be computed once for each view and
-kept (`splip.training.patch_cache`).
+The backbone's patch embedding, which is frozen and comes before all prompts, can then be computed once for each view
+and kept (`splip.training.patch_cache`).
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from splip.jigsaw import permutation_bank, shuffle
 
 
 class Jigsaw(NamedTuple):
-    """How sketches are shuffled: the numbers of SpLIP's jigsaw that make the images."""
+    """How sketches are shuffled: the numbers of SpLIP's jigsaw that determine the images."""
 
     grid: int
-    permutations: int  # 1 = no shuffled sketches are wanted
+    permutations: int  # 1 = no shuffled sketches
     tiles: str
     seed: int
 
 
 class Views(Dataset):
-    """Views of the images of `images`, as uint8 tensors (3, S, S), numbered through by `row`.
+    """Views of the images of `images`, as uint8 tensors (3, S, S), numbered by `row`.
 
-    Of each sketch there is a shuffled copy of every view beside it, if `jigsaw` wants any. What a view looks like
-    depends on its number, the image's name and `seed` alone. Fine-grained, a sketch and its photos are
-    flipped and cropped alike where their views' numbers are, modulo the smaller of the two counts.
+    For a sketch, every view also has a shuffled copy, if `jigsaw` asks for it. A view depends only on
+    its number, the image's name and `seed`. Fine-grained, a sketch and its photos have the same flip
+    and crop if their view numbers are equal modulo the smaller of the two counts.
 
     Args:
         images: of `dataset.train_x`.
-        sketches, photos: views of each image of either modality.
-        seed: the run's, so that what seeds differ in holds the augmentation, too.
+        sketches, photos: number of views of each sketch and of each photo.
+        seed: the run's seed, so that differences between seeds include the augmentation.
     """
 
     def __init__(
@@ -76,12 +76,12 @@ class Views(Dataset):
         name = self._name(position)
         geometry = random.Random(f"{self.seed}/{self._lies(position, view)}/geometry")
         appearance = random.Random(f"{self.seed}/{name}/{view}/appearance")
-        if self._last is None or self._last[0] != position:  # rows of one image follow each other: it is read once
+        if self._last is None or self._last[0] != position:  # rows of one image are adjacent: it is read once
             self._last = position, self.images.pixels(position)
         return self.images.augmented(position, self.augmentation, geometry, appearance, self._last[1])
 
     def permutation(self, position: int, view: int) -> int:
-        """By which of the bank's permutations the shuffled copy of a sketch's view is made."""
+        """The index of the permutation for the shuffled copy of a sketch's view."""
         rng = random.Random(f"{self.seed}/{self._name(position)}/{view}/jigsaw")
         return rng.randrange(self.jigsaw.permutations)
 
@@ -94,7 +94,7 @@ class Views(Dataset):
         return image
 
     def line(self, row: int) -> str:
-        """What a view depends on, as text: the image's file as it is now, and everything that makes the view of it."""
+        """Everything that a view depends on, as text: the image file's current state and all settings of the view."""
         position, view, shuffled = self.rows[row]
         item, how, pixels = self.images.items[position], self.augmentation, self.images.preprocessing.resampling
         image = describe(type(self.images.dataset).__name__, item.impath, item.spec, pixels)
@@ -102,7 +102,7 @@ class Views(Dataset):
         return f"{image} {made} {tuple(self.jigsaw) if shuffled else ''}"
 
     def _lies(self, position: int, view: int) -> str:
-        """What seeds a view's geometry."""
+        """The seed of a view's geometric transforms."""
         if not self.fine_grained:
             return f"{self._name(position)}/{view}"
         item = self.images.items[position]
@@ -117,13 +117,13 @@ class Views(Dataset):
 def training_loader(
     cfg: Any, images: ImageDataset, num_permutations: int, seed: int, jigsaw: Jigsaw, workers: int
 ) -> DataLoader:
-    """Batches of training triplets, as INPUT, DATALOADER and TRAINER.PATCH_CACHE have it; errors as
+    """Batches of training triplets for the settings INPUT, DATALOADER and TRAINER.PATCH_CACHE; errors as
     :func:`splip.data.triplets.triplet_loader`.
 
     Args:
         images: of ``dataset.train_x``.
         num_permutations: of :class:`splip.data.triplets.Triplets`.
-        seed: of these and of :class:`Views`.
+        seed: of the triplets and of :class:`Views`.
         jigsaw: of the views.
     """
     node = cfg.INPUT
@@ -136,7 +136,7 @@ def training_loader(
 
 
 def reseed(batches: DataLoader, seed: int) -> None:
-    """Give a :func:`training_loader` another seed, as if it had been built with it; before its first batch."""
+    """Give a :func:`training_loader` another seed, as if it was built with it; call before its first batch."""
     sampler: Any = batches.sampler
     triplets: Any = batches.dataset
     for part in (sampler, triplets, triplets.views):

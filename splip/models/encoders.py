@@ -1,4 +1,4 @@
-"""Frozen image encoders of other libraries, tested on our data sets: the rows that every SBIR table begins with."""
+"""Frozen image encoders of other libraries, tested on our data sets: the first baselines of every SBIR table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from splip.models.contract import CONTRACT, try_out
 class Encoder(NamedTuple):
     """An image encoder with its own library's preprocessing.
 
-    ``encode``: images as ``transform`` makes them, in a batch -> (B, d). ``transform``: PIL image -> (3, H, W) float32.
+    ``encode``: batch of images from ``transform`` -> (B, d). ``transform``: PIL image -> (3, H, W) float32.
     """
 
     encode: Callable[[Tensor], Tensor]
@@ -32,7 +32,7 @@ def load_encoder(name: str, device: str = "cpu") -> Encoder:
     Args:
         name: ``open_clip:ARCHITECTURE:TAG_OR_FILE``, ``hf-hub:owner/model``, ``local-dir:FOLDER`` (open_clip: CLIP,
             SigLIP, ...); ``MODULE:FUNCTION`` or ``FILE.py:FUNCTION`` (Python: called with the device, returns (encode,
-            transform)); any other is a vision model of Hugging Face (DINOv2, SigLIP, ViT, ...), ``hf:...``,
+            transform)); any other name is a vision model of Hugging Face (DINOv2, SigLIP, ViT, ...): ``hf:...``,
             ``owner/name`` or a folder.
 
     Raises:
@@ -75,7 +75,7 @@ def _hugging_face(name: str, device: str) -> Encoder:
     model: Any = load_or_explain(AutoModel.from_pretrained, place, dtype=torch.float32).eval().to(device)
 
     def encode(images: Tensor) -> Tensor:
-        if hasattr(model, "get_image_features"):  # of a model with two towers
+        if hasattr(model, "get_image_features"):  # a model with an image and a text encoder
             found = model.get_image_features(pixel_values=images)
             return getattr(found, "pooler_output", found)
         out = model(pixel_values=images)
@@ -89,7 +89,7 @@ def _hugging_face(name: str, device: str) -> Encoder:
 
 
 def _python(name: str, device: str) -> Encoder:
-    """What a user's function returns, tried on two pictures: later its faults would be a traceback of ours."""
+    """The encoder from a user's function, tested on two images, so that its errors appear here and not later."""
     where, _, function = name.rpartition(":")
     made: Any = getattr(import_module(where), function, None)
     if made is None:
@@ -106,7 +106,7 @@ def _python(name: str, device: str) -> Encoder:
 
 
 class Prepared:
-    """An encoder's transform in the place of `splip.data.transforms.Preprocessing`."""
+    """An encoder's transform, used instead of `splip.data.transforms.Preprocessing`."""
 
     size = 0
     resize = "its own"
@@ -125,11 +125,11 @@ class Prepared:
 
 
 class EncoderModel:
-    """As much of a `RetrievalModel` as an evaluator asks for.
+    """The part of a `RetrievalModel` that an evaluator needs.
 
     Args:
-        encode: images (B, ...) -> (B, d); with ``knows_modality`` images and their modality.
-        classes: that it was trained on; None = not known.
+        encode: images (B, ...) -> (B, d); with ``knows_modality`` it takes the images and their modality.
+        classes: the training classes; None = not known.
     """
 
     def __init__(

@@ -1,10 +1,10 @@
-"""Image encoders as files that need neither SpLIP nor its text encoder: ONNX, or what ``torch.export.load`` reads.
+"""Image encoders as files that need neither SpLIP nor its text encoder: ONNX, or ``torch.export`` files (.pt2).
 
-A file takes CLIP-normalised images (B, 3, side, side) float32 and gives embeddings (B, d) float32 of unit length, for
-any B (ONNX: ``images`` (batch, 3, side, side) -> ``embeddings`` (batch, d)). Weights above 2 GB, which no ONNX file
-holds, lie in a file beside it (``sketch.onnx.<number>.data``): the two belong together. What an image must look like
-(side, mean, standard deviation) stands in the file itself, as JSON, and so do the classes of the training;
-:func:`read_encoder` returns it. ONNX needs ``pip install -e ".[export]"``.
+The input is CLIP-normalised images (B, 3, side, side) float32, the output is embeddings (B, d) float32 of unit length,
+for any B (ONNX: ``images`` (batch, 3, side, side) -> ``embeddings`` (batch, d)). An ONNX file cannot contain more than
+2 GB of weights; larger weights are in a second file next to it (``sketch.onnx.<number>.data``), and both are needed.
+The file itself contains the preprocessing (side, mean, standard deviation) and the training classes as JSON;
+:func:`read_encoder` returns them. ONNX needs ``pip install -e ".[export]"``.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from splip.models.base import RetrievalModel
 from splip.models.seen import trained_classes
 
 FORMATS = ("onnx", "pt2")
-METADATA = "splip.json"  # its name inside the file
+METADATA = "splip.json"  # name of the metadata inside the file
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-LARGEST = 2**31 - 2**24  # bytes of weights in an ONNX file; the rest is for the graph
+LARGEST = 2**31 - 2**24  # most bytes of weights in an ONNX file; the rest of 2 GB is for the graph
 
 
 def metadata(model: RetrievalModel, preprocessing: Preprocessing, modality: str, backbone: str) -> Dict[str, Any]:
-    """What a caller must know of an exported encoder; plain values."""
+    """What a caller must know about an exported encoder, as plain values."""
     return {
         "modality": modality,
         "backbone": backbone,
@@ -57,14 +57,14 @@ def metadata(model: RetrievalModel, preprocessing: Preprocessing, modality: str,
 def export_encoder(
     model: RetrievalModel, modality: str, path: Path, backbone: str = "", preprocessing: Optional[Preprocessing] = None
 ) -> None:
-    """Write the encoder of ``modality`` to ``path``, whose ending says how: ``.onnx`` or ``.pt2``.
+    """Write the encoder of ``modality`` to ``path``; its suffix, ``.onnx`` or ``.pt2``, selects the format.
 
     Args:
-        backbone: its name, for the file's metadata.
-        preprocessing: how its images are made, likewise; default CLIP's way.
+        backbone: the backbone's name, for the file's metadata.
+        preprocessing: of its images, for the metadata; default: CLIP's.
 
     Raises:
-        ValueError: another ending, packages are missing, or see the model's ``image_encoder``.
+        ValueError: the suffix is another one, packages are missing, or see the model's ``image_encoder``.
     """
     kind = _kind(path)
     encoder = copy.deepcopy(model).cpu().image_encoder(modality).eval()
@@ -74,12 +74,12 @@ def export_encoder(
     preprocessing = preprocessing or Preprocessing(clip_dims(model.clip).resolution)
     about = json.dumps(metadata(model, preprocessing, modality, backbone))
     if kind == "pt2":
-        content = io.BytesIO()  # torch's own writer ends the process where a disk is full
+        content = io.BytesIO()  # torch's own file writer ends the process if the disk is full
         torch.export.save(program, content, extra_files={METADATA: about})
         with whole_file(path) as file:
             file.write(content.getbuffer())
         return
-    logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it lists every node that it does not fold
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it logs every node that it does not fold
     onnx = torch.onnx.export(
         program, input_names=["images"], output_names=["embeddings"], dynamic_shapes={"images": {0: "batch"}},
         dynamo=True, verbose=False,
@@ -90,14 +90,14 @@ def export_encoder(
 
 
 def _write_onnx(onnx: Any, path: Path) -> None:
-    """Write a program, weights above LARGEST beside it. What was there before is whole until all of it is written."""
+    """Write a program; weights above LARGEST go into a second file. The old files stay until all is written."""
     from onnx_ir.external_data import unload_from_model
 
     before, data = weights_beside(path), path.with_name(f"{path.name}.{secrets.token_hex(4)}.data")
     large = sum(value.const_value.nbytes for value in onnx.model.graph.initializers.values()) > LARGEST
     try:
         if large:
-            unload_from_model(onnx.model, path.parent, data.name, size_threshold_bytes=1024)  # shapes stay
+            unload_from_model(onnx.model, path.parent, data.name, size_threshold_bytes=1024)  # shapes stay in the graph
             with open(data, "rb") as file:
                 os.fsync(file.fileno())
         with whole_file(path) as file:
@@ -112,18 +112,18 @@ def _write_onnx(onnx: Any, path: Path) -> None:
 
 
 def weights_beside(path: Path) -> List[Path]:
-    """The files with weights of an ONNX file, as :func:`export_encoder` names them."""
+    """The weight files of an ONNX file, as :func:`export_encoder` names them."""
     return sorted(path.parent.glob(f"{glob.escape(path.name)}.*.data"))
 
 
 def read_encoder(path: Path) -> Tuple[Callable[[Tensor], Tensor], Dict[str, Any]]:
-    """An exported encoder as a function of images, on the CPU, and its metadata.
+    """An exported encoder as a function of images on the CPU, and its metadata.
 
-    A ``.pt2`` file can run code: read only those of people that you trust.
+    A ``.pt2`` file can run code: read it only from people whom you trust.
 
     Raises:
-        ValueError: the file's ending is neither ``.onnx`` nor ``.pt2``, packages are missing, or ONNX Runtime cannot
-            read it.
+        ValueError: the suffix is neither ``.onnx`` nor ``.pt2``, packages are missing, or ONNX Runtime cannot read
+            the file.
     """
     if _kind(path) == "pt2":
         files = {METADATA: ""}
@@ -135,7 +135,7 @@ def read_encoder(path: Path) -> Tuple[Callable[[Tensor], Tensor], Dict[str, Any]
     options.intra_op_num_threads = torch.get_num_threads()
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # of onnxruntime's own kinds
+    except Exception as error:  # onnxruntime has its own types
         said = " ".join(str(error).split())[:200]
         raise ValueError(f"cannot read {path} (its weights may lie in a .data file beside it): {said}") from error
     about = json.loads(session.get_modelmeta().custom_metadata_map[METADATA])
@@ -143,7 +143,7 @@ def read_encoder(path: Path) -> Tuple[Callable[[Tensor], Tensor], Dict[str, Any]
 
 
 def _kind(path: Path) -> str:
-    """The format that a file name asks for, once what it needs is known to be there."""
+    """The format that a file name asks for, after a check that its packages are installed."""
     kind = path.suffix[1:]
     if kind not in FORMATS:
         raise ValueError(f"an encoder is exported as one of {FORMATS}, got the file name {path.name!r}")
@@ -154,7 +154,7 @@ def _kind(path: Path) -> str:
 
 
 def find_exported(folder: str) -> Dict[str, Path]:
-    """The encoders of both modalities in a folder of ``splip export``, ONNX first; {} where one lacks."""
+    """The encoders of both modalities in a folder of ``splip export``, ONNX first; {} if one is missing."""
     for kind in FORMATS:
         paths = {modality: Path(folder, f"{modality}.{kind}") for modality in MODALITIES}
         if all(map(os.path.isfile, paths.values())):

@@ -1,4 +1,4 @@
-"""A model that CoOp, MaPLe or a repository like them has trained, tested on our data sets as ours are."""
+"""Test a model of CoOp, MaPLe or a similar repository (the host) on our data sets in the same way as our models."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _maple_prompts(model: Any) -> tuple:
     return shared, deep
 
 
-# What a trainer's image encoder takes besides images; all others take nothing.
+# Additional inputs of a trainer's image encoder, besides images; trainers that are not listed have none.
 IMAGE_PROMPTS: Dict[str, Callable[[nn.Module], tuple]] = {"MaPLe": _maple_prompts}
 
 
@@ -29,14 +29,14 @@ TEMPLATE_WORDS = ("a", "an", "the", "photo", "picture", "image", "sketch", "draw
 
 
 class HostImages(nn.Module):
-    """The image side of a host's model: ``image_encoder``, with the prompts that its ``forward`` would pass.
+    """The image side of a host's model: ``image_encoder`` with the prompts that the model's ``forward`` passes.
 
     Args:
         model: the host trainer's ``model``.
-        trainer: its name, a key of IMAGE_PROMPTS or any other.
+        trainer: the trainer's name, a key of IMAGE_PROMPTS or any other name.
 
     Attributes:
-        classes: that it was trained on; None = not known.
+        classes: the training classes; None = not known.
     """
 
     knows_modality = False
@@ -44,12 +44,12 @@ class HostImages(nn.Module):
 
     def __init__(self, model: nn.Module, trainer: str) -> None:
         super().__init__()
-        self.model: Any = getattr(model, "module", model)  # the hosts wrap theirs in DataParallel where they can
+        self.model: Any = getattr(model, "module", model)  # hosts use DataParallel if they can
         self.prompts = IMAGE_PROMPTS.get(trainer, lambda model: ())
 
     @torch.no_grad()
     def encode(self, images: Tensor, modality: str) -> Tensor:
-        """images (B, 3, H, W), CLIP-normalised -> (B, d) in the host's precision; every modality alike."""
+        """images (B, 3, H, W), CLIP-normalised -> (B, d) in the host's precision; the same for every modality."""
         return self.model.image_encoder(images.type(self.model.dtype), *self.prompts(self.model))
 
     def describe(self) -> Dict[str, Any]:
@@ -57,10 +57,10 @@ class HostImages(nn.Module):
 
 
 def host_images(host: Any, name: str) -> HostImages:
-    """The image side of the model of a host's trainer ``host``, which is called ``name``.
+    """The image side of the model of a host's trainer ``host`` with the name ``name``.
 
     Raises:
-        ValueError: its model has no ``image_encoder``.
+        ValueError: the model has no ``image_encoder``.
     """
     if not hasattr(getattr(host, "model", None), "image_encoder"):
         raise ValueError(f"trainer {name!r} has no model.image_encoder, from which embeddings could be taken")
@@ -70,20 +70,20 @@ def host_images(host: Any, name: str) -> HostImages:
 def load_host_weights(
     host: Any, directory: str, backbone: str, epoch: Optional[int] = None
 ) -> Tuple[int, Optional[List[str]]]:
-    """Load what a host's trainer saved in ``directory``/<model>/model.pth.tar-<epoch>; by default the newest.
+    """Load a checkpoint of a host's trainer, ``directory``/<model>/model.pth.tar-<epoch>; by default the newest.
 
-    The buffers ``token_*`` (embedded class names) are skipped, as the hosts do, so the model may have been trained
-    on other classes.
+    The buffers ``token_*`` (embedded class names) are skipped, as in the hosts, so the training classes may be
+    different.
 
     Args:
-        backbone: its name or file, for the class names.
+        backbone: the backbone's name or file, for the class names.
 
     Returns:
-        The epoch, and the classes that it was trained on (:func:`class_names`).
+        The epoch and the training classes (:func:`class_names`).
 
     Raises:
         FileNotFoundError: there is no such checkpoint.
-        ValueError: it is damaged, or has other weights than the model (the hosts would skip these in silence).
+        ValueError: it is damaged, or its weights are not those of the model (hosts skip these without a message).
     """
     found, classes = 0, None
     for name in host.get_model_names():
@@ -112,10 +112,10 @@ def _is_token(key: str) -> bool:
 
 
 def class_names(weights: Dict[str, Tensor], backbone: str) -> Optional[List[str]]:
-    """The class names that a host's prompt learner was trained with; None where it keeps none.
+    """The class names that a host's prompt learner was trained with; None if they are not in the weights.
 
-    Its buffer ``token_suffix`` (classes, tokens, width) holds the embeddings of "<class>. <end>": each is a row of the
-    backbone's table of tokens, whose number says which. MaPLe's begins with what is left of "a photo of a".
+    The buffer ``token_suffix`` (classes, tokens, width) contains the embeddings of "<class>. <end>". Each embedding is
+    a row of the backbone's token table; the row number is the token. MaPLe's begins with the rest of "a photo of a".
     """
     suffix = next((value for key, value in weights.items() if key.split(".")[-1] == "token_suffix"), None)
     if suffix is None:
@@ -126,7 +126,7 @@ def class_names(weights: Dict[str, Tensor], backbone: str) -> Optional[List[str]
         print(f"the class names of the training cannot be read: {error}")
         return None
     rows = {row.tobytes(): number for number, row in enumerate(table.numpy())}
-    decode, end = clip_package()._tokenizer.decode, len(table) - 1  # the last token of all ends a text
+    decode, end = clip_package()._tokenizer.decode, len(table) - 1  # the table's last token marks the end of a text
     names = []
     for tokens in suffix.half().numpy():
         numbers = [rows.get(row.tobytes()) for row in tokens]
@@ -139,7 +139,7 @@ def class_names(weights: Dict[str, Tensor], backbone: str) -> Optional[List[str]
 
 
 class _Ignored(dict):
-    """Stands for any class, function or object that a checkpoint may not bring to life."""
+    """A placeholder for any class, function or object that a checkpoint must not create."""
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__()
@@ -160,22 +160,22 @@ class _TensorsOnly(pickle.Unpickler):
 
 
 def read_foreign(path: str) -> Dict[str, Any]:
-    """Dassl's checkpoint at ``path`` on the CPU: tensors and plain values; objects become empty ones.
+    """Dassl's checkpoint at ``path`` on the CPU: tensors and plain values; other objects become empty ones.
 
-    Dassl saves its schedulers as Python objects, which ``torch.load`` refuses since torch 2.6, and rightly so:
-    unpickling them could run anything. Nothing here is run.
+    Dassl saves its schedulers as Python objects. ``torch.load`` rejects these since torch 2.6, because unpickling
+    them could run any code. This function runs no code of the file.
 
     Raises:
-        FileNotFoundError: no such file. ValueError: it is damaged, or no checkpoint of Dassl's.
+        FileNotFoundError: there is no such file. ValueError: it is damaged or not a checkpoint of Dassl.
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(f"no checkpoint at {path}")
     module = SimpleNamespace(Unpickler=_TensorsOnly, __name__="tensors_only")
     try:
-        if is_torchscript(path):  # of which torch would run the code, whatever unpickler it is given
+        if is_torchscript(path):  # torch would run its code, with any unpickler
             raise ValueError("it is a TorchScript archive")
         state = torch.load(path, map_location="cpu", weights_only=False, pickle_module=module)
-    except Exception as error:  # torch raises a different type for each way in which a file can be broken
+    except Exception as error:  # torch raises many types of error for damaged files
         raise ValueError(f"checkpoint {path} is damaged or no checkpoint: {error}") from error
     if not isinstance(state, dict) or "state_dict" not in state:
         raise ValueError(f"checkpoint {path} was not written by Dassl: it has no 'state_dict'")

@@ -1,4 +1,4 @@
-"""Whatever was trained, as something that embeds pictures and words: a run, a saved model, exported encoders."""
+"""Load a trained model that embeds images and words: from a run, a saved model or exported encoders."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ DEFAULT = "splip-search"  # the trained model that ships with the package
 
 
 def load_model(where: Union[str, os.PathLike] = DEFAULT, device: str = "cpu", backbone: str = "") -> ImageModel:
-    """A model to embed and search with.
+    """Load a model for embedding and search.
 
     Args:
         where: output folder of a run; folder of ``save_pretrained``, or its ``owner/name`` on the Hugging Face hub;
             folder of ``splip export``; ``splip-search``, the model that ships with the package.
-        device: where it computes.
-        backbone: name or file of its backbone, if that is elsewhere now.
+        device: where the model computes.
+        backbone: name or file of its backbone, if the backbone was moved.
 
     Raises:
-        ValueError: it is none of these, damaged, or of another backbone. FileNotFoundError: a run has no checkpoint.
+        ValueError: it is none of these, damaged, or has another backbone. FileNotFoundError: a run has no checkpoint.
     """
     check_device(device)
     folder = os.path.expanduser(os.fspath(where))
@@ -51,13 +51,13 @@ def load_model(where: Union[str, os.PathLike] = DEFAULT, device: str = "cpu", ba
 
 
 def of_saved(saved: pretrained.Saved, name: str, device: str = "cpu", backbone: str = "") -> ImageModel:
-    """What :func:`splip.models.pretrained.read` found, as a model to embed with.
+    """A model for embedding, from the result of :func:`splip.models.pretrained.read`.
 
     Args:
-        name: what it is called. device, backbone: as :func:`load_model`.
+        name: name of the model. device, backbone: as in :func:`load_model`.
 
     Raises:
-        ValueError: as :func:`splip.models.pretrained.load`.
+        ValueError: as in :func:`splip.models.pretrained.load`.
     """
     model = pretrained.load(saved, backbone, device)
     given = saved.recipe.preprocessing
@@ -70,7 +70,7 @@ ASSET = Path(__file__).resolve().parents[1] / "assets" / "search"
 
 
 def check_device(device: str) -> None:
-    """Raise ValueError unless torch knows this device and it is here."""
+    """Raise ValueError unless torch knows this device and the machine has it."""
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
@@ -78,7 +78,7 @@ def check_device(device: str) -> None:
 
 
 def _exported(folder: str, device: str) -> ImageModel:
-    """Both encoders of ``splip export``; they run on the CPU."""
+    """A model of both encoders that ``splip export`` wrote; they run on the CPU."""
     if torch.device(device).type != "cpu":
         raise ValueError(f"exported encoders run on the CPU, not on {device!r}")
     paths = find_exported(folder)

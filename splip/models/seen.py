@@ -1,4 +1,4 @@
-"""Whether the classes that a model is tested on are such that it was trained on: in every way in which it is tested."""
+"""Check for every kind of test whether a model was trained on the classes that it is tested on."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Set
 from splip.data.classes import seen_test_classes, some
 
 if TYPE_CHECKING:
-    from splip.data.base import SBIRDataset  # with the engine, which no model needs
+    from splip.data.base import SBIRDataset  # imports the engine, which models do not need
 
 
 def trained_classes(model: Any) -> Optional[List[str]]:
-    """Classes that a model was trained on: [] where it trains nothing, None where it is not known.
+    """Classes that a model was trained on: [] if it has no training, None if they are not known.
 
     Args:
         model: a :class:`splip.RetrievalModel`, or an :class:`splip.models.load.ImageModel`.
@@ -28,17 +28,17 @@ def trained_classes(model: Any) -> Optional[List[str]]:
 def require_unseen(
     trained: Optional[Sequence[str]], dataset: SBIRDataset, allowed: bool = False
 ) -> Optional[List[str]]:
-    """The test classes of a data set that a model was trained on, sorted; None where it is not known.
+    """The test classes of a data set that a model was trained on, sorted; None if they are not known.
 
-    What it finds is said aloud. A data set that tests its own training classes means it so (``DATASET.TEST_CLASSES
-    seen``), and so does a gallery of ``overlap`` (cross, ``all_unseen``).
+    It prints the result. The overlap is intended if a data set tests its own training classes (``DATASET.TEST_CLASSES
+    seen``) or has a gallery with ``overlap`` (cross, ``all_unseen``).
 
     Args:
-        trained: :func:`trained_classes`. allowed: whether it is meant (``--allow-seen``).
+        trained: from :func:`trained_classes`. allowed: whether the overlap is intended (``--allow-seen``).
 
     Raises:
-        ValueError: there are some, and it is not meant; or the data set tests its own training classes, and the model
-            was not trained on all of them. They are named.
+        ValueError: there are such classes and it is not intended; or the data set tests its own training classes, and
+            the model was not trained on all of them. The message names the classes.
     """
     if trained is None:
         print("What this model was trained on is not known: neither is whether the test classes are unseen")
@@ -63,5 +63,5 @@ def require_unseen(
 
 
 def _objects(dataset: SBIRDataset) -> Set[str]:
-    """What fine-grained queries are of, which another setting calls a class."""
+    """The instances of fine-grained queries; in another setting they are classes."""
     return {item.instance for item in dataset.test_queries if item.instance} if dataset.setting == "fg" else set()
