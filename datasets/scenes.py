@@ -142,7 +142,7 @@ def background(kind: str, seed: int) -> np.ndarray:
 
 def _axes(numbers: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     """Two perpendicular coordinates, rotated by a pseudo-random angle, in about 1/16 pixel."""
-    # 16 directions as integer vectors of length about 16
+    # 8 directions as integer vectors of length about 16
     u, v = ((16, 0), (15, 6), (11, 11), (6, 15), (0, 16), (-6, 15), (-11, 11), (-15, 6))[int(numbers[0] % 8)]
     return u * _X + v * _Y + 4096, u * _Y - v * _X + 4096
 
