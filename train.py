@@ -1,7 +1,7 @@
 """Train or test a retrieval model. CoOp's arguments; `python train.py --help` lists them.
 
-Errors are one line, exit status 2 for what you can mend and 1 for all else; `--debug` or SPLIP_DEBUG=1 shows
-tracebacks.
+An error is one line. The exit status is 2 for errors that you can correct and 1 for all others; `--debug` or
+SPLIP_DEBUG=1 shows tracebacks.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ def make_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--root", default="", help="folder of the data sets (Sketchmoji needs none)")
     add("--output-dir", default="", help="where checkpoints, results.json and log.txt go")
-    add("--seed", type=int, default=-1, help="0 or more; otherwise the config's, else another each run")
+    add("--seed", type=int, default=-1, help="0 or more; otherwise the config's, else a new one in each run")
     add("--import", dest="imports", action="append", default=[], metavar="MODULE",
         help="module or .py file with trainers or data sets of your own (docs/EXTEND.md)")
     add("--trainer", default="", help=f"one of {', '.join(sorted(TRAINER_REGISTRY.registered_names()))}, or your own")
     add("--backbone", default="", help="splip-hybrid, a name like ViT-B/32, or a file with CLIP's weights")
     add("--dataset-config-file", default="", help="e.g. configs/datasets/sketchmoji.yaml")
     add("--config-file", default="", help="e.g. configs/trainers/SpLIP/hybrid.yaml")
-    add("--resume", default="", help="output folder of the run to continue; alone it takes the run's own settings")
+    add("--resume", default="", help="output folder of the run to continue; without config files, its own settings")
     add("--eval-only", action="store_true", help="test the model in --model-dir")
     add("--model-dir", default="", help="output folder of a finished run")
     add("--load-epoch", type=int, help="epoch of the checkpoint to test (default: best or last)")
     add("--no-train", action="store_true", help="build everything, train nothing")
-    add("--skip-finished", action="store_true", help="do nothing where --output-dir holds this very run's results")
+    add("--skip-finished", action="store_true", help="do nothing if --output-dir already holds this run's results")
     add("--debug", action="store_true", help="show tracebacks (so does SPLIP_DEBUG=1)")
     add("opts", nargs="*", metavar="KEY VALUE", help="settings, e.g. OPTIM.LR 0.001 (or OPTIM.LR=0.001)")
     return parser
@@ -102,7 +102,7 @@ def main(argv: Optional[Sequence[str]] = None):
 
 
 def run(args: argparse.Namespace, command: Sequence[str] = ()):
-    """What the arguments ask for -> the trainer."""
+    """Do what the arguments ask for -> the trainer."""
     require_one_copy()
     for name in args.imports:
         import_module(name)
@@ -143,7 +143,7 @@ def describe_code() -> str:
 
 
 def require_one_copy() -> None:
-    """Refuse this file beside a package of another checkout.
+    """Refuse to run if the imported package is of another checkout than this file.
 
     Raises:
         ValueError: naming both places.

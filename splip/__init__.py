@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # what __getattr__ below finds, for editors and type checkers
+if TYPE_CHECKING:  # the names that __getattr__ below finds, for editors and type checkers
     from splip.backbone import load_clip
     from splip.config import SpLIPConfig
     from splip.data.transforms import preprocess
@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # what __getattr__ below finds, for editors and type checkers
     from splip.search.index import Index
     from splip.training.config import extend_cfg
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 __all__ = ["Index", "RetrievalModel", "SpLIP", "SpLIPConfig", "extend_cfg", "load_clip", "load_model", "preprocess"]
 
 _HOMES = {
@@ -29,9 +29,9 @@ _HOMES = {
     "preprocess": "splip.data.transforms",
 }
 
-# In a checkout `trainers/` and `datasets/` lie beside this package, as in CoOp and MaPLe; a wheel has them inside it.
-# They are splip.trainers and splip.datasets either way. The checkout goes to the end of Python's path: Hugging Face's
-# `datasets`, or a host's `trainers`, must not be hidden by ours.
+# In a checkout `trainers/` and `datasets/` are beside this package, as in CoOp and MaPLe; in a wheel they are inside.
+# Both ways they are imported as splip.trainers and splip.datasets. The checkout goes to the end of Python's path, so
+# that our folders do not hide Hugging Face's `datasets` or a host's `trainers`.
 _CHECKOUT = Path(__file__).resolve().parents[1]
 _installed = (Path(__file__).parent / "trainers" / "__init__.py").is_file()  # an old checkout leaves empty folders
 if not _installed and (_CHECKOUT / "trainers" / "clip_prompt.py").is_file():

@@ -14,14 +14,14 @@ from splip.config import MOST_PERMUTATIONS
 
 
 def permutation_bank(grid: int = 3, size: int = 100, seed: int = 0) -> Tensor:
-    """Permutations of ``grid * grid`` tiles that lie far apart in Hamming distance, (size, grid^2) long.
+    """Permutations of ``grid * grid`` tiles that are far apart in Hamming distance, (size, grid^2) long.
 
-    Greedy: of a seeded pool, the next member is the permutation whose smallest distance to the members so
-    far (and to the identity, which is never a member) is largest. A bank is made once in a process. On one core
-    2,000 permutations of 3 x 3 tiles take a few tenths of a second; the most, 5,000 of 10 x 10, some twenty seconds.
+    Greedy choice from a seeded pool: the next member has the largest minimum distance to the members so far and
+    to the identity, which is never a member. A process makes each bank once. On one core, 2,000 permutations of
+    3 x 3 tiles take a few tenths of a second. The largest bank, 5,000 of 10 x 10, takes about twenty seconds.
 
     Raises:
-        ValueError: there are not that many permutations, or more than MOST_PERMUTATIONS are asked for.
+        ValueError: ``size`` is below 1, or more than MOST_PERMUTATIONS or than there are permutations.
     """
     possible = math.factorial(grid * grid) - 1
     if not 1 <= size <= possible:
@@ -34,7 +34,7 @@ def permutation_bank(grid: int = 3, size: int = 100, seed: int = 0) -> Tensor:
 @lru_cache(maxsize=4)
 def _bank(tiles: int, size: int, seed: int) -> Tensor:
     pool = draw_pool(tiles, size, seed)
-    places = np.ascontiguousarray(pool.t().numpy().astype(np.uint8))  # (tiles, pool): sums run along memory
+    places = np.ascontiguousarray(pool.t().numpy().astype(np.uint8))  # (tiles, pool): sums read memory in order
 
     def distance_to(one: np.ndarray) -> np.ndarray:
         return (places != one[:, None]).sum(axis=0, dtype=np.uint8)
@@ -47,8 +47,8 @@ def _bank(tiles: int, size: int, seed: int) -> Tensor:
 
 
 def draw_pool(tiles: int, size: int, seed: int) -> Tensor:
-    """Distinct permutations in random order, of which ``size`` are to be chosen: all there are, if these are few, or 20
-    for each; (n, tiles) long.
+    """Distinct permutations in random order, (n, tiles) long, from which ``size`` are chosen: all if there are few,
+    else about 20 for each chosen one.
     """
     generator = torch.Generator().manual_seed(seed)
     if math.factorial(tiles) <= 5_000:
@@ -66,9 +66,9 @@ def shuffle(images: Tensor, permutation: Tensor, grid: int = 3, fit: str = "crop
     Args:
         images: (3, H, W) or (B, 3, H, W), floating point.
         permutation: (grid^2,), or (B, grid^2) with one for each image.
-        fit: where a side is no multiple of ``grid`` (224 and 3). ``crop``: the tiles are cut from the largest centred
-            part that is (222 x 222), and the rim around it stays as it is: every pixel is one of the image's.
-            ``resize``: the image is resized to the next multiple, shuffled and resized back, which blurs it.
+        fit: what to do if a side is not a multiple of ``grid`` (224 and 3). ``crop``: cut the tiles from the largest
+            centred part that is (222 x 222). The rim around it stays, and no pixel is interpolated.
+            ``resize``: resize the image to the next multiple, shuffle it and resize it back, which blurs it.
 
     Raises:
         ValueError: the permutation does not have grid^2 entries.
@@ -102,7 +102,7 @@ class JigsawSolver(nn.Module):
     """F_js: a pair of image features -> which permutation was applied to the second; used in training only.
 
     A transformer encoder over the two-token sequence [whole, shuffled] and a linear classifier on both
-    outputs. Learned role embeddings tell the two apart (docs/FIDELITY.md#f_js).
+    outputs. Learned role embeddings distinguish the two (docs/FIDELITY.md#f_js).
     """
 
     def __init__(self, embed_dim: int, num_permutations: int, layers: int = 2) -> None:
@@ -128,7 +128,7 @@ class JigsawSolver(nn.Module):
 def conditional_jigsaw_loss(
     solver: nn.Module, sketch: Tensor, shuffled: Tensor, positive: Tensor, negative: Tensor, permutation: Tensor
 ) -> Tensor:
-    """The jigsaw of a sketch must be easier to solve beside its positive photo than beside a negative one.
+    """The jigsaw of a sketch must be easier to solve with its positive photo than with a negative one.
 
         L_cjs = mean_i CE(F_js(r), y) + [ CE(F_js(r+), y) - CE(F_js(r-), y) ]_+
         r = [s, s'],  r+ = [p+, s'],  r- = [p-, s'],  y = index of the permutation that made s'

@@ -1,10 +1,10 @@
 """The whole method on one page: SpLIP, Singha et al., ECCV 2024 (arXiv 2407.04207), with the paper's symbols.
 
-Read this first. It is slow and has no options but the paper's. `splip/model.py` computes the same fast, with options;
-`tests/method/test_literal.py` compares the two. A letter says how a line is known: F figure or table of the paper, A
-abstract, P another paper, N note of a third party, R re-implementations, H the first author's other code, D our
-decision (reasons: docs/FIDELITY.md). Sizes: B images, N patches, C seen classes, P permutations; the towers are Dv
-(vision) and Dt (text) wide, their joint space d.
+Read this first. It is slow and has only the paper's options. `splip/model.py` computes the same, fast and with more
+options; `tests/method/test_literal.py` compares the two. A letter says where a line comes from: F figure or table of
+the paper, A abstract, P another paper, N note of a third party, R re-implementations, H the first author's other code,
+D our decision (reasons: docs/FIDELITY.md). Sizes: B images, N patches, C seen classes, P permutations. The widths are
+Dv (vision tower), Dt (text tower) and d (joint space).
 """
 
 import torch
@@ -18,14 +18,14 @@ cos = nn.CosineSimilarity(dim=-1)
 
 
 def run(block, x, mask=None):
-    """One of CLIP's residual blocks over whole sequences, (B, length, width) -> the same."""
+    """Run one of CLIP's residual blocks on whole sequences, (B, length, width) -> the same."""
     h = block.ln_1(x).transpose(0, 1)
     x = x + block.attn(h, h, h, need_weights=False, attn_mask=mask)[0].transpose(0, 1)
     return x + block.mlp(block.ln_2(x))
 
 
 def shuffle(s, permutation):
-    """s': a sketch (3, H, W) is cut 3 x 3 (F), tile permutation[i] comes to place i; a rim stays as it is (D)."""
+    """s': a sketch (3, H, W) is cut 3 x 3 (F), tile permutation[i] goes to place i; the rim does not change (D)."""
     shuffled, side, rim = s.clone(), s.shape[-1] // 3, s.shape[-1] % 3 // 2
     places = [(rim + row * side, rim + column * side) for row in range(3) for column in range(3)]
     for (y, x), (v, u) in zip(places, [places[i] for i in permutation]):
@@ -67,26 +67,26 @@ class LiteralSpLIP:
         return self.visual.conv1(images).flatten(2).transpose(1, 2)
 
     def T(self, images, modality):
-        """T of a training step: from E_0 of all images of a modality, s' too (F), one for the batch (D)."""
+        """T of a training step: one for the batch (D), from E_0 of all images of a modality, with s' (F)."""
         pooled = F.gelu(self.trainable.b_t.patch(self.E_0(images))).mean(dim=(0, 1))  # over patches and images (D)
-        with torch.no_grad():  # the running mean follows (D)
+        with torch.no_grad():  # update the running mean (D)
             count = self.trainable.prototypes.updates[["sketch", "photo"].index(modality)].add_(1).item()
             self.trainable.prototypes.get_buffer(modality).lerp_(pooled, max(0.01, 1 / count))
         return self.B_t(pooled)
 
     def B_t(self, pooled):
-        """Vision -> text (F), three linear layers (N): E_0 behind the first, pooled (Dt,) -> T (m, Dt)."""
+        """Vision -> text (F), three linear layers (N): E_0 after the first one, pooled (Dt,) -> T (m, Dt)."""
         return self.trainable.b_t.out(F.gelu(self.trainable.b_t.hidden(pooled))).unflatten(-1, (-1, len(pooled)))
 
     def F_t(self, T, modality):
-        """Text encoder: "a sketch of a [CLASS]", T in every layer (F) -> features (C, d), of each layer W_l (C, Dt)."""
+        """Text encoder: "a sketch of a [CLASS]", T in every layer (F) -> features (C, d), W_l (C, Dt) by layer."""
         tokens, W = self.tokens[modality], []
         end = tokens.argmax(dim=-1)  # the end-of-text token has the highest id
         x = self.clip.token_embedding(tokens) + self.clip.positional_embedding  # (C, 77, Dt)
         causal = x.new_full([x.shape[1] + len(T)] * 2, float("-inf")).triu(1)
         for block in self.clip.transformer.resblocks:
             x = run(block, torch.cat([x[:, :1], T.expand(len(x), -1, -1), x[:, 1:]], dim=1), causal)  # its place: D
-            x = torch.cat([x[:, :1], x[:, 1 + len(T) :]], dim=1)  # what became of T is dropped (F)
+            x = torch.cat([x[:, :1], x[:, 1 + len(T) :]], dim=1)  # the outputs at T's places are dropped (F)
             W.append(torch.stack([text[: e + 1].mean(dim=0) for text, e in zip(x, end)]))  # mean over tokens (R)
         x = torch.stack([text[e] for text, e in zip(x, end)])
         return self.clip.ln_final(x) @ self.clip.text_projection, W
@@ -133,7 +133,7 @@ class LiteralSpLIP:
         # L_triplet = mean [ mu(c+, c-) + d(s, p+) - d(s, p-) ]_+ (A, N), d: squared L2 of unit vectors (R)
         d_pos, d_neg = 2 - 2 * cos(s, p_pos), 2 - 2 * cos(s, p_neg)
         L_triplet = F.relu(self.mu[c_pos, c_neg] + d_pos - d_neg).mean()
-        # L_class: s, p+ and p- among the classes as prompted for their modality (F), temperature: CLIP's own (D)
+        # L_class: s, p+ and p- against the classes prompted for their modality (F), temperature: CLIP's own (D)
         images, classes, labels = (s, p_pos, p_neg), (s_classes, p_classes, p_classes), (c_pos, c_pos, c_neg)
         scale = self.clip.logit_scale.exp()
         L_class = sum(ce(scale * cos(x[:, None], t), c) for x, t, c in zip(images, classes, labels)) / 3
@@ -145,6 +145,6 @@ class LiteralSpLIP:
 
     @torch.no_grad()
     def embed(self, images, modality):
-        """What retrieval ranks by cosine (D), (B, 3, H, W) -> (B, d), unit length. No name of a test class enters."""
+        """Embeddings to rank by cosine (D), (B, 3, H, W) -> (B, d), unit length. No test class name is used."""
         T = self.B_t(self.trainable.prototypes.get_buffer(modality))
         return F.normalize(self.features(images, modality, T)[0], dim=-1)

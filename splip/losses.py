@@ -12,7 +12,7 @@ DISTANCE_SCALE = {"cosine": 1.0, "sq_l2": 2.0}  # of a distance in units of 1 - 
 
 
 def distance(a: Tensor, b: Tensor, kind: str = "cosine") -> Tensor:
-    """Distance between matching rows, whose lengths do not matter: (B, d), (B, d) -> (B,).
+    """Distance between matching rows, which are normalised first: (B, d), (B, d) -> (B,).
 
     Args:
         kind: ``cosine``, 1 - cos, in [0, 2]; ``sq_l2``, |a/|a| - b/|b||^2 = 2 (1 - cos), in [0, 4].
@@ -34,31 +34,28 @@ def triplet_loss(
         L_triplet = mean_i [ mu_i + d(s_i, p+_i) - d(s_i, p-_i) ]_+
 
     Args:
-        sketch, positive, negative: features (B, d); their lengths do not matter.
+        sketch, positive, negative: features (B, d); their norms do not matter.
         margin: (B,), ``mu(c+, c-)`` of each triplet.
-        kind: of :func:`distance` d. In units of 1 - cos a margin counts half with ``sq_l2``.
+        kind: of the :func:`distance` d. With ``sq_l2`` a margin is worth half as much in units of 1 - cos.
     """
     violation = margin.float() + distance(sketch, positive, kind) - distance(sketch, negative, kind)
     return F.relu(violation).mean()
 
 
-
-
-
 def batch_triplet_loss(
     sketch: Tensor, positive: Tensor, photos: Tensor, margin: Tensor, allowed: Tensor, kind: str, negatives: str
 ) -> Tensor:
-    """Triplet loss with negatives out of the batch's photos; sketches without any have no part in the mean.
+    """Triplet loss with negatives from the batch's photos; a sketch without any is left out of the mean.
 
         violation_ij = [ mu_ij + d(s_i, p+_i) - d(s_i, p_j) ]_+
 
     Args:
-        sketch, positive: (B, d). photos: (P, d), among which the negatives are.
+        sketch, positive: (B, d). photos: (P, d), the candidates for negatives.
         margin: mu, (B, P). allowed: (B, P) bool, which photos may be a sketch's negatives.
         kind: of :func:`distance`.
         negatives: ``batch_all``: the mean of violation_ij over all allowed pairs. ``batch_hard`` (Hermans et al.,
-            2017): of each sketch the nearest allowed photo. ``semi_hard`` (Schroff et al., CVPR 2015): the nearest
-            that is farther than its positive, or where none is, the farthest.
+            2017): for each sketch the nearest allowed photo. ``semi_hard`` (Schroff et al., CVPR 2015): the nearest
+            allowed photo that is farther than the positive; if there is none, the farthest.
     """
     rows = F.normalize(sketch.float(), dim=-1)
     d = DISTANCE_SCALE[kind] * (1.0 - rows @ F.normalize(photos.float(), dim=-1).t())  # (B, P)
@@ -83,8 +80,8 @@ def class_loss(
 
     Args:
         image_features: groups of (B_i, d).
-        text_features: for each group its class embeddings, (C, d), or (B_i, C, d) where each image has its own.
-        labels: for each group (B_i,) long in [0, C).
+        text_features: class embeddings of each group, (C, d), or (B_i, C, d) if each image has its own.
+        labels: of each group, (B_i,) long in [0, C).
         logit_scale: scalar, CLIP's inverse temperature.
     """
     losses = []
@@ -103,13 +100,13 @@ def contrastive_loss(
 
         L_con = 1/2 [ mean_i H(q_i, softmax_j(cos(s_i, p_j) / t)) + mean_j H(q_j, softmax_i(cos(s_i, p_j) / t)) ]
 
-    H is the cross-entropy, q_i is even over the photos of sketch i's class, q_j over the sketches of photo j's class.
-    Beyond the paper (supervised contrastive learning, Khosla et al., NeurIPS 2020, across modalities).
+    H is the cross-entropy. q_i is uniform over the photos of sketch i's class, q_j over sketches of photo j's class.
+    Not in the paper (supervised contrastive learning, Khosla et al., NeurIPS 2020, across modalities).
 
     Args:
-        sketch, photo: features (B, d) and (P, d); their lengths do not matter.
-        sketch_labels, photo_labels: (B,) and (P,) long. Every label must occur on both sides, as it does where row i
-            of ``photo`` is sketch i's positive.
+        sketch, photo: features (B, d) and (P, d); their norms do not matter.
+        sketch_labels, photo_labels: (B,) and (P,) long. Every label must occur in both. This holds if row i of
+            ``photo`` is sketch i's positive.
         temperature: t, above 0.
     """
     logits = F.normalize(sketch.float(), dim=-1) @ F.normalize(photo.float(), dim=-1).t() / temperature  # (B, P)

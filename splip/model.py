@@ -20,7 +20,7 @@ from splip.models.base import Recipe, class_tokens
 from splip.models.registry import register_model
 from splip.prompted import PromptedCLIP
 
-MOST_INSTANCES = 2**20  # of a class: more than any data set has
+MOST_INSTANCES = 2**20  # of one class; more than any data set has
 
 RATE_OF = {  # part of `SpLIP.trainable` -> the setting that scales its rate
     "layernorms": "lr_layernorm", "layernorms_photo": "lr_layernorm", "proj": "lr_proj", "jigsaw": "lr_solver",
@@ -30,8 +30,8 @@ RATE_OF = {  # part of `SpLIP.trainable` -> the setting that scales its rate
 
 @register_model
 class SpLIP(PromptedCLIP):
-    """The method around one CLIP, for one list of seen classes: its embeddings are :class:`PromptedCLIP`'s, its loss
-    is here.
+    """The method on one CLIP, for one list of seen classes. :class:`PromptedCLIP` computes its embeddings, this class
+    its loss.
 
     Arguments, attributes and errors are those of :class:`PromptedCLIP`.
     """
@@ -54,7 +54,7 @@ class SpLIP(PromptedCLIP):
         settings = {name.upper(): value for name, value in asdict(config).items()}
         self.recipe = Recipe("SpLIP", settings, list(classnames), {})
         self.rates = {part: getattr(config, rate) for part, rate in RATE_OF.items()}
-        with torch.no_grad():  # mu comes from the untouched text encoder: no LayerNorm has moved yet
+        with torch.no_grad():  # mu comes from the text encoder before training: no LayerNorm has changed yet
             features, _ = encode_text(clip, PackedTexts(names.to(self.device)))
         self.register_buffer("class_similarity", class_similarity(features), persistent=False)
 
@@ -68,7 +68,7 @@ class SpLIP(PromptedCLIP):
 
     @staticmethod
     def config_of(settings: Mapping[str, Any]) -> SpLIPConfig:
-        """Settings by key, in capitals, as the dataclass; ValueError if a value is not accepted."""
+        """The dataclass for settings by key, in capitals; ValueError if a value is not accepted."""
         return SpLIPConfig(**{name.lower(): value for name, value in settings.items()})
 
     @classmethod
@@ -79,18 +79,18 @@ class SpLIP(PromptedCLIP):
     def from_pretrained(
         cls, where: Union[str, os.PathLike], *, backbone: str = "", device: Union[str, torch.device] = "cpu"
     ) -> SpLIP:
-        """A model that ``save_pretrained``, ``push_to_hub`` or a run has left, in ``eval()``.
+        """A model saved by ``save_pretrained``, ``push_to_hub`` or a run, in ``eval()``.
 
         Args:
             where: its folder, or ``owner/name`` on the Hugging Face hub.
-            backbone: where its backbone is here, if not under the name that it was trained with.
+            backbone: name or path of its backbone on this machine; default the name that it was trained with.
 
         Raises:
-            ValueError: it is not there, of another version, of another method, or the backbone is another one.
+            ValueError: it does not exist, is of another version or method, or the backbone is a different one.
         """
         saved = pretrained.read(where)
         if saved.recipe.method != cls.__name__:
-            raise ValueError(f"{where} holds a {saved.recipe.method}, not a {cls.__name__}: splip.load_model reads it")
+            raise ValueError(f"{where} holds a {saved.recipe.method}, not a {cls.__name__}: use splip.load_model")
         model = pretrained.load(saved, backbone, device)
         assert isinstance(model, cls)  # the registry has it by this name
         return model
@@ -101,9 +101,9 @@ class SpLIP(PromptedCLIP):
         Args:
             batch: ``sketch``, ``shuffled``, ``positive``, ``negative`` (B, 3, H, W), or their E_0 (B, N, D);
                 ``permutation``, ``label``, ``negative_label`` (B,) long. ``shuffled`` and ``permutation`` are read
-                only where beta > 0; ``instance`` and ``negative_instance`` (B,) long only where ``negatives`` are the
-                batch's or the loss is contrastive: which object of its class an image shows, below 0 where only
-                classes count.
+                only if beta > 0; ``instance`` and ``negative_instance`` (B,) long only with negatives from the
+                batch or the contrastive loss. They number the object that an image shows within its class; below 0
+                only classes count.
 
         Returns:
             The loss, and its unweighted terms, detached.
@@ -134,8 +134,8 @@ class SpLIP(PromptedCLIP):
                 terms["jigsaw"] = conditional_jigsaw_loss(
                     self.trainable["jigsaw"], sketch, sketch_features[size:], positive, negative, batch["permutation"]
                 )
-            if config.contrastive > 0:  # of the whole batch, also where processes share it
-                # fine-grained, another object of the class is a negative like any other
+            if config.contrastive > 0:  # over the whole batch, also if processes share it
+                # fine-grained: other objects of the same class are negatives, too
                 ids = torch.where(batch["instance"] < 0, label, label * MOST_INSTANCES + batch["instance"])
                 rows, columns, own = (distributed.join(x) for x in (sketch, positive, ids))
                 terms["contrastive"] = contrastive_loss(rows, columns, own, own, config.contrastive_temperature)
@@ -147,7 +147,7 @@ class SpLIP(PromptedCLIP):
         if config.negatives == "random":
             mu = self.margin(label, batch["negative_label"])
             return triplet_loss(sketch, positive, negative, mu, config.distance)
-        # of the whole batch, also where processes share it
+        # over the whole batch, also if processes share it
         sketch, positive, negative, label, instance, *others = (
             distributed.join(x)
             for x in (
@@ -172,7 +172,7 @@ class SpLIP(PromptedCLIP):
     def margin_summary(self) -> Dict[str, float]:
         """Distribution of mu over pairs of different seen classes: mean, std, min, max.
 
-        Worth a look for each backbone: OpenAI's CLIPs give 0.6 to 0.9 for most pairs, others differ.
+        Check it for each backbone: OpenAI's CLIPs give 0.6 to 0.9 for most pairs, others differ.
         """
         labels = torch.arange(len(self.classnames), device=self.class_similarity.device)
         first, second = torch.meshgrid(labels, labels, indexing="ij")

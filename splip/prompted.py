@@ -22,24 +22,24 @@ from splip.tuning import trained_layernorms, weights_key, with_own_layernorms
 class PromptedCLIP(RetrievalModel):
     """CLIP with T in its text tower, V^tg and V^ms in its vision tower, for one list of seen classes; no loss.
 
-    The CLIP is taken over for good (:func:`splip.models.base.take_over`): its parameters are frozen except the
-    LayerNorms that ``config.layernorm`` names, and those are trained in place.
+    From then on the CLIP belongs to this model (:func:`splip.models.base.take_over`). Its parameters are frozen, except
+    the LayerNorms that ``config.layernorm`` names: those are trained in place.
 
     Args:
         clip: float32, OpenAI layout (``splip.load_clip``).
         classnames: the seen classes, in label order. Retrieval needs no other class name.
         config: see :class:`splip.SpLIPConfig`.
-        grad_checkpointing: run the blocks of both towers again in the backward pass rather than keep what they
-            computed: the same numbers for a fraction of the memory and one more forward pass.
-        micro_batch: images that go through the vision tower at a time in training, 0 = all. As
-            ``grad_checkpointing``, but with the activations of so many images at a time in memory: the exact gradient
-            of the whole batch, also of what couples its images (T, the contrastive loss).
+        grad_checkpointing: run the blocks of both towers again in the backward pass instead of keeping their
+            activations. The numbers are the same, with much less memory and one more forward pass.
+        micro_batch: number of images that go through the vision tower at a time in training, 0 = all. Each part runs
+            again in the backward pass, so only its activations are in memory. The gradient is exactly that of the
+            whole batch, also for what couples its images (T, the contrastive loss).
 
     Attributes:
         trainable: holds exactly what is trained, and the prototypes; its ``state_dict`` is the checkpoint.
 
     Raises:
-        ValueError: of :func:`splip.models.base.class_tokens`; B_v's template has no words; another model has the CLIP.
+        ValueError: as :func:`splip.models.base.class_tokens`; B_v's template has no words; another model has the CLIP.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class PromptedCLIP(RetrievalModel):
         grad_checkpointing: bool = False, micro_batch: int = 0,
     ) -> None:  # fmt: skip
         tokens, dims = _template_tokens(config, classnames), clip_dims(clip)
-        super().__init__(clip)  # from here on the CLIP is taken: what can be refused was refused before
+        super().__init__(clip)  # takes the CLIP, so all checks that can fail come before
         self.dims, self.config, self.classnames = dims, config, list(classnames)
         self.knows_modality = config.knows_modality
         self.grad_checkpointing, self.micro_batch = grad_checkpointing, micro_batch
@@ -58,7 +58,7 @@ class PromptedCLIP(RetrievalModel):
             self.trainable["layernorms"] = nn.ModuleDict(layernorms).requires_grad_(True)
         if config.train_proj:
             self.trainable["proj"] = nn.ParameterDict({"visual": clip.visual.proj.requires_grad_(True)})
-        self._visual = dict.fromkeys(MODALITIES, clip.visual)  # a dict: registers nothing
+        self._visual = dict.fromkeys(MODALITIES, clip.visual)  # nn.Module does not register what a dict holds
         if not config.layernorm_shared:
             self._visual["photo"] = with_own_layernorms(clip.visual)
             self.trainable["layernorms_photo"] = nn.ModuleDict(trained_layernorms(self._visual["photo"], "both"))
@@ -77,7 +77,7 @@ class PromptedCLIP(RetrievalModel):
             self.trainable["b_vt"] = StatesToVision(text, vision, *shape, config.bvt_activation)
         self.trainable.to(self.device)
         self._cache: Dict[str, Tuple[tuple, List[Optional[Tensor]]]] = {}
-        # with a set of prompts for each image it is arithmetic that costs, on a GPU, too
+        # with one set of prompts for each image, arithmetic takes most of the time, also on a GPU
         self._share_prefix = True if self._per_image else None
         self._layouts = {m: PackedTexts(getattr(self, f"{m}_class_tokens"), self._share_prefix) for m in MODALITIES}
 
@@ -100,7 +100,7 @@ class PromptedCLIP(RetrievalModel):
         return F.normalize(encode_patches(visual, patches, prompts).float(), dim=-1)
 
     def _text_features(self, tokens: Tensor) -> Tensor:
-        """With the T that photos' class names get."""
+        """Uses the same T as the class names of photos."""
         return encode_text(self.clip, tokens, self._by_text_layer(self._prototype_prompts("photo")))[0]
 
     def _by_text_layer(self, text_prompts: Optional[Tensor]) -> List[Optional[Tensor]]:
@@ -108,7 +108,7 @@ class PromptedCLIP(RetrievalModel):
         return [text_prompts] * min(self.config.text_depth, self.dims.text_layers)
 
     def visual(self, modality: str) -> nn.Module:
-        """CLIP's visual tower for ``modality``: one for both, or with LAYERNORM_SHARED False two that share weights.
+        """CLIP's visual tower for ``modality``: one for both, or with LAYERNORM_SHARED False two with shared weights.
 
         Raises:
             ValueError: ``modality`` is neither ``"sketch"`` nor ``"photo"``.
@@ -141,17 +141,17 @@ class PromptedCLIP(RetrievalModel):
         return _ImageEncoder(self.visual(modality), self.prepare_inference(modality))
 
     def describe(self) -> Dict[str, Any]:
-        """The cosines between the prompts of both modalities, where there are any."""
+        """The cosines between the prompts of both modalities, if there are any."""
         cosines = self.prompt_cosines()
         return {"prompt_cosines": cosines} if cosines else {}
 
     @torch.no_grad()
     def prompt_cosines(self) -> Dict[str, float]:
-        """How alike the two modalities' visual prompts are: cosines, each token of a sketch beside that of a photo.
+        """Cosine similarity between the visual prompts of sketches and of photos, token by token.
 
         ``V^tg``: mean over its tokens (as many as the shorter template has). ``V^ms``: mean over tokens and layers.
-        A part that is off is left out. With instance conditioning T is that of a zero state, as an untrained
-        prototype gives it.
+        A part that is off is left out. With instance conditioning T is made from a zero state, which is also what an
+        untrained prototype holds.
         """
         per_layer = [self._prompt_parts(modality, self._prototype_prompts(modality))[0] for modality in MODALITIES]
         found: Dict[str, List[Tensor]] = {}
@@ -166,12 +166,12 @@ class PromptedCLIP(RetrievalModel):
 
     @property
     def _per_image(self) -> bool:
-        """Whether each image has a T of its own."""
+        """Whether each image has its own T."""
         return self.config.use_bt and self.config.text_conditioning == "instance"
 
     @property
     def _prompts_per_image(self) -> bool:
-        """Whether each image has visual prompts of its own: its T reaches them through the text encoder."""
+        """Whether each image has its own visual prompts: its T reaches them through the text encoder."""
         return self._per_image and self.config.texts_reach_images and self.config.text_depth > 0
 
     def _encode(
@@ -180,8 +180,8 @@ class PromptedCLIP(RetrievalModel):
         """Image features (B, d), and class embeddings (C, d), or (B, C, d) for each image, or None without L_class.
 
         Args:
-            anchors: only the first so many images speak for the batch.
-            labelled: only the first so many (default: all) need class embeddings; later ones may be left out.
+            anchors: number of images, from the first, from which the batch's T is made.
+            labelled: number of images, from the first, that need class embeddings (default: all).
         """
         patches = patch_embeddings(self.visual(modality), images)
         text_prompts = None
@@ -223,7 +223,7 @@ class PromptedCLIP(RetrievalModel):
 
         Args:
             text_prompts: T, (m, Dt), or (B, m, Dt) with one for each image, or None.
-            for_loss: the class embeddings are wanted; else the text encoder runs only if prompts are made of it.
+            for_loss: return class embeddings; else the text encoder runs only if prompts are made from its states.
 
         Returns:
             a list of (P, Dv) or (B, P, Dv) or None, and (C, d) or (B, C, d), or None if the text encoder did not run.
@@ -234,9 +234,9 @@ class PromptedCLIP(RetrievalModel):
     def _prompt_parts(
         self, modality: str, text_prompts: Optional[Tensor], for_loss: bool = False
     ) -> Tuple[List[Dict[str, Tensor]], Optional[Tensor]]:
-        """:meth:`_prompts` before the prompts of a layer are joined: by name ``V^tg``, ``free``, ``V^ms``."""
+        """As :meth:`_prompts`, but a layer's prompts are not joined: by name ``V^tg``, ``free``, ``V^ms``."""
         config = self.config
-        if config.text_depth == 0:  # no text layer takes T: one set of class texts serves all images
+        if config.text_depth == 0:  # no text layer takes T: one set of class texts is enough for all images
             text_prompts = None
         texts: Optional[Tensor] = None
         states: List[Tensor] = []
@@ -263,7 +263,7 @@ class PromptedCLIP(RetrievalModel):
         return layers, texts
 
     def _layout(self, modality: str) -> PackedTexts:
-        """Of the class texts; made anew where their tokens have moved to another device."""
+        """The packed class texts; packed again if their tokens have moved to another device."""
         tokens = getattr(self, f"{modality}_class_tokens")
         if self._layouts[modality].tokens is not tokens:
             self._layouts[modality] = PackedTexts(tokens, self._share_prefix)
@@ -279,7 +279,7 @@ class PromptedCLIP(RetrievalModel):
 
 
 def _template_tokens(config: SpLIPConfig, classnames: Sequence[str]) -> Dict[str, Tensor]:
-    """Of each modality's template: ``<modality>_class_tokens``, (C, L), and ``<modality>_words``, (words,)."""
+    """Tokens of each modality's template: ``<modality>_class_tokens`` (C, L) and ``<modality>_words`` (words,)."""
     found: Dict[str, Tensor] = {}
     for modality in MODALITIES:
         template = getattr(config, f"{modality}_template")

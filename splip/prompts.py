@@ -23,8 +23,8 @@ class VisionToText(nn.Module):
     """B_t: patch embeddings of images -> m textual prompt tokens T, through three linear layers.
 
     Args:
-        pooling: over patches. ``inside``: mean behind the first non-linearity; ``mean``: before it, so that the
-            mapper sees nothing but the average patch; ``attention``: the same, with a learned query's weights
+        pooling: over patches. ``inside``: mean after the first non-linearity; ``mean``: mean before it, so that the
+            mapper sees only the average patch; ``attention``: as ``mean``, but weighted by a learned query
             (docs/FIDELITY.md#b_t).
     """
 
@@ -55,12 +55,12 @@ class VisionToText(nn.Module):
 
 
 class TextToVision(nn.Module):
-    """B_v: the text encoder's input at "a sketch of a" / "a photo of a" -> V^tg, the same in every visual layer.
+    """B_v: the text encoder's input for "a sketch of a" / "a photo of a" -> V^tg, the same in every visual layer.
 
     Args:
-        layers: linear ones, with GELU between.
-        normalize: bring each token to zero mean and unit variance first. CLIP's token embeddings are so small that
-            behind B_v a block's LayerNorm would divide mostly by its eps (docs/FIDELITY.md#b_v).
+        layers: number of linear layers, with GELU between them.
+        normalize: normalise each token to zero mean and unit variance first. CLIP's token embeddings are so small that
+            after B_v the eps in a block's LayerNorm would otherwise dominate (docs/FIDELITY.md#b_v).
     """
 
     def __init__(self, text_width: int, vision_width: int, layers: int = 1, normalize: bool = True) -> None:
@@ -79,12 +79,12 @@ class TextToVision(nn.Module):
 class StatesToVision(nn.Module):
     """B_vt: a text layer's states of all seen classes, one for each class -> n visual tokens V^ms_l.
 
-    The mean over classes makes the tokens class-agnostic; one MLP serves all layers. States are brought to
+    The mean over classes makes the tokens class-agnostic. All layers use one MLP. States are normalised to
     zero mean and unit variance first, since their scale grows with depth (docs/FIDELITY.md#b_vt).
 
     Args:
         hidden: width between its two linear layers.
-        activation: ``relu`` or ``gelu``, between them.
+        activation: ``relu`` or ``gelu``, between the two.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class StatesToVision(nn.Module):
 
 
 class Prototypes(nn.Module):
-    """Running mean of B_t's pooled state for each modality; stands for "the batch" at inference."""
+    """Running mean of B_t's pooled state for each modality; it replaces the batch at inference."""
 
     updates: Tensor
 

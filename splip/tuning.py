@@ -21,8 +21,8 @@ def trained_layernorms(clip: Any, towers: str) -> Dict[str, nn.Module]:
 
 
 def with_own_layernorms(visual: Any, proj: bool = False) -> nn.Module:
-    """A visual tower that shares all weights with ``visual`` except its LayerNorms, and with ``proj`` its
-    projection: copies.
+    """A visual tower with its own copies of the LayerNorms, and with ``proj`` of the projection. It shares all other
+    weights with ``visual``.
     """
     own = {id(p) for module in visual.modules() if isinstance(module, nn.LayerNorm) for p in module.parameters()}
     shared = {
@@ -36,19 +36,19 @@ def with_own_layernorms(visual: Any, proj: bool = False) -> nn.Module:
 def param_groups(
     trainable: nn.ModuleDict, optim: Any, factors: Mapping[str, float], known: Sequence[str] = ()
 ) -> List[Dict[str, Any]]:
-    """What the optimiser gets: parameters with their rates, one group for each rate, the highest first.
+    """Parameter groups for the optimiser, one for each rate, the highest rate first.
 
-    A part's rate is OPTIM.LR times its factor. With OPTIM.STAGED_LR parts that OPTIM.NEW_LAYERS does not name have it
-    times OPTIM.BASE_LR_MULT as well, as in Dassl.
+    A part's rate is OPTIM.LR times its factor. With OPTIM.STAGED_LR, the rate of parts that OPTIM.NEW_LAYERS does not
+    name is also multiplied by OPTIM.BASE_LR_MULT, as in Dassl.
 
     Args:
         trainable: a model's trained parts by name.
         optim: ``cfg.OPTIM``.
-        factors: for each part that ``trainable`` holds its factor; 1 for parts that are not named.
-        known: every part that there can be under another config (default: those of ``trainable``).
+        factors: the factor of each part of ``trainable``; 1 for parts that are not named.
+        known: all parts that a model can have under any config (default: those of ``trainable``).
 
     Raises:
-        ValueError: STAGED_LR without NEW_LAYERS, or NEW_LAYERS names no part that there can be.
+        ValueError: STAGED_LR without NEW_LAYERS, or NEW_LAYERS names an unknown part.
     """
     parts, new = tuple(known or trainable), list(optim.NEW_LAYERS)
     if optim.STAGED_LR and (not new or set(new) - set(parts)):
@@ -64,19 +64,19 @@ def param_groups(
 
 
 def weights_key(holder: nn.Module, without: Sequence[str] = ()) -> tuple:
-    """What is equal as long as the weights are: device, and a hash of their bits. The frozen CLIP has no part in it.
+    """A key that changes when the weights change: device, and a hash of their bits. The frozen CLIP is not in it.
 
-    However they were changed: counters of changes do not see ``.data``, fused optimisers or inference mode.
+    torch's version counters would miss changes by ``.data``, fused optimisers or in inference mode.
 
     Args:
-        without: names of children that do not count.
+        without: names of children to leave out.
     """
     held = [v for name, v in holder.state_dict().items() if name.split(".")[0] not in without]
     if not held:
         return ()
     if held[0].device.type == "cpu":
         crc = 0
-        for value in held:  # a tenth of the time of what a GPU does below
+        for value in held:  # takes a tenth of the time of the method for GPUs below
             crc = zlib.crc32(value.detach().float().contiguous().numpy(), crc)
         return held[0].device, sum(value.numel() for value in held), crc
     bits = torch.cat([value.detach().float().flatten().view(torch.int32) for value in held]).long()

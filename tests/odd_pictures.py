@@ -7,7 +7,7 @@ import struct
 import zlib
 
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 
 SIDE = 40  # of all of them, 30 high
 RAMP = np.arange(SIDE * 30, dtype=np.uint16).reshape(30, SIDE)
@@ -145,6 +145,7 @@ SHOWN = {  # what viewers show
     "cut_anim.gif": saved("GIF", save_all=True, append_images=[picture(255 - COLOURS)])[:-300],
     "clear.gif": saved("GIF", picture().quantize(9), transparency=3),
     "plain.bmp": saved("BMP"),
+    **({"exif_negative.avif": saved("AVIF", exif=EXIFS["negative"])} if features.check("avif") else {}),
     "wide.pgm": saved("PPM", picture(50 * RAMP)),
     "clear.webp": saved("WEBP", CLEAR, lossless=True),
 }

@@ -78,7 +78,7 @@ def read(path):
 def test_a_method_is_one_short_file():
     lines = [line for line in BLOCKS["my_method"].splitlines() if line.strip()]
     assert len(lines) < 60, len(lines)
-    assert "Mine" in PAGE and set(BLOCKS) == {"my_method", "my_data"}
+    assert "Mine" in PAGE and set(BLOCKS) == {"my_method", "my_data", "mine"}
 
 
 def test_it_trains_with_its_settings_and_rates_and_knows_the_modality(folder, run):

@@ -1,5 +1,5 @@
-"""Trainers, one method a file, registered with the engine (Dassl, or the built-in one) by being imported; those of
-other packages, too. They lie at the top of a checkout and are imported as ``splip.trainers``.
+"""Trainers, one file for each method. Importing this package registers them, and those of other packages, with the
+engine (Dassl, or the built-in one). It is at the top of a checkout, and is imported as ``splip.trainers``.
 """
 
 if __name__ != "splip.trainers":

@@ -1,8 +1,8 @@
-"""ClipPrompt's public recipe (github.com/leftthomas/ClipPrompt at e946e6d), an open reading of CLIP-AT (Sain et al.,
+"""ClipPrompt's public recipe (github.com/leftthomas/ClipPrompt at e946e6d), an open version of CLIP-AT (Sain et al.,
 CVPR 2023).
 
-It has the only logged open numbers of this kind on Sketchy-2 (one seed): 71.9 mAP@200 and 68.1 P@200 (`prefix`). Each
-part of the recipe stands in docs/FIDELITY.md#clipprompt; `configs/trainers/ClipPrompt/vit_b32.yaml` has its rates and
+Its logs are the only open results of this kind on Sketchy-2 (one seed): 71.9 mAP@200 and 68.1 P@200 (`prefix`).
+docs/FIDELITY.md#clipprompt lists each part of the recipe; `configs/trainers/ClipPrompt/vit_b32.yaml` has its rates and
 preprocessing.
 """
 
@@ -26,7 +26,7 @@ from splip.tuning import trained_layernorms, with_own_layernorms
 
 
 class ClipPromptModel(RetrievalModel):
-    """Three learned tokens of each modality before the class token, and vision LayerNorms and projection of its own."""
+    """Each modality has three learned tokens before the class token, and its own vision LayerNorms and projection."""
 
     settings = {"PROMPTS": 3, "MARGIN": 0.3, "CLASS_WEIGHT": 0.5, "LOGIT_SCALE": 4.6052, "LR_BACKBONE": 0.1}
     knows_modality = True
@@ -51,7 +51,7 @@ class ClipPromptModel(RetrievalModel):
         self.rates = dict.fromkeys(parts, settings.LR_BACKBONE)
 
     def features(self, images: Tensor, modality: str) -> Tensor:
-        """(B, 3, H, W) -> (B, d): the state of the *first prompt* behind the last block is the image's, as in
+        """(B, 3, H, W) -> (B, d): the image's state is that of the *first prompt* after the last block, as in
         that code.
         """
         visual, patches = self.towers[modality], patch_embeddings(self.towers[modality], images)

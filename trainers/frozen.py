@@ -1,4 +1,4 @@
-"""What training must beat: CLIP as it is."""
+"""The baseline without training: CLIP as it is."""
 
 from splip.engine import TRAINER_REGISTRY
 from splip.models import frozen

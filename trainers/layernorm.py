@@ -1,4 +1,4 @@
-"""What prompts must beat: CLIP whose LayerNorms alone are trained, with SpLIP's triplet and class losses."""
+"""The baseline without prompts: CLIP with only its LayerNorms trained, by SpLIP's triplet and class losses."""
 
 from splip.engine import TRAINER_REGISTRY
 

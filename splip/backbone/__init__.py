@@ -1,4 +1,4 @@
-"""CLIP as it comes: loaded from anywhere into OpenAI's class, and run with prompts in its layers."""
+"""Loads CLIPs from any source into OpenAI's class, and runs them with prompts in their layers."""
 
 from .load import (
     ASSETS,

@@ -1,4 +1,4 @@
-"""The parts of a residual attention block of CLIP, one by one, for encoders that give keys and queries of their own."""
+"""The parts of a residual attention block of CLIP, for encoders that compute keys and queries themselves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def queries_of(attn: Any, h: Tensor) -> Tensor:
 
 
 def queries_and_keys(attn: Any, h: Tensor) -> Tuple[Tensor, Tuple[Tensor, Tensor]]:
-    """Queries, and (keys, values), of the same normalised tokens, by one product."""
+    """Queries, and (keys, values), of the same normalised tokens, from one matrix product."""
     query, key, value = F.linear(h, attn.in_proj_weight, attn.in_proj_bias).chunk(3, dim=-1)
     return query, (key, value)
 
@@ -39,7 +39,7 @@ def attend(
     key, value = (torch.cat(parts, dim=-2) for parts in zip(*keys))
     query, key, value = (t.unflatten(-1, (attn.num_heads, -1)).transpose(-2, -3) for t in (query, key, value))
     leading = query.shape[:-3]
-    # torch's fused kernels take four dimensions, of which CUDA's grid limits the first
+    # torch's fused kernels take four dimensions, and CUDA's grid limits the first
     if len(leading) > 1 and leading.numel() < 2**16:
         query, key, value = (t.flatten(0, -4) for t in (query, key, value))
         if mask is not None and mask.dim() > 2:
@@ -57,7 +57,7 @@ def attend(
 
 
 def finish_block(block: Any, x: Tensor, mixed: Tensor) -> Tensor:
-    """What follows the mixing of values in a residual block of CLIP."""
+    """The rest of a residual block of CLIP, after its attention has mixed the values."""
     x = x + block.attn.out_proj(mixed)
     return x + _mlp(block.mlp, block.ln_2(x))
 

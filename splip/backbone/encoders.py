@@ -1,19 +1,18 @@
 """Deep-prompted vision and text encoders over a plain CLIP (PAPER: visual input of layer l; T in every text layer).
 
-Prompts enter a layer, are attended to, and their outputs are dropped before the next layer takes its own. Three things
-make that cheap without changing a number (tests/method/test_encoders.py compares with a literal reading):
+Prompts enter a layer and are attended to. Their outputs are dropped, and the next layer gets its own prompts. Three
+things make that cheap and change no number (tests/method/test_encoders.py compares with a direct implementation):
 
 - a token whose output is dropped needs no query and no MLP: prompts are keys and values only, and those that
   a batch shares are projected once;
 - under the causal mask, the words that all class prompts begin with ("a sketch of a") have the same states in every
-  prompt: they run once, and of each class only its own tokens run, without padding;
-- the last layer is asked for one token (class token, end of text), so only that one has a query there.
+  prompt: they run once, and each class runs only its own tokens, without padding;
+- only one output of the last layer is used (class token, end of text), so only that token has a query there.
 
-Without prompts and without gradients CLIP's own blocks run as they are, over all 77 places of a text: the same
-features to the last bit. Where that is not wanted, ``PackedTexts`` in place of tokens save most of the work.
+Without prompts and without gradients, CLIP's own blocks run over all 77 positions of a text: the features are
+bit-equal to CLIP's. If that is not needed, ``PackedTexts`` in place of tokens save most of the work.
 
-Where memory is short, ``grad_checkpointing`` keeps only what enters a block and runs the block again in the
-backward pass.
+To save memory, ``grad_checkpointing`` keeps only a block's input and runs the block again in the backward pass.
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ from splip.backbone.texts import PackedTexts, packed
 
 
 def patch_embeddings(visual: Any, images: Tensor) -> Tensor:
-    """E_0, the patch convolution's output: images (B, 3, H, W) -> (B, N, D). E_0 itself, (B, N, D), is returned as it
-    is.
+    """E_0, the patch convolution's output: images (B, 3, H, W) -> (B, N, D). An input that is already E_0, (B, N, D),
+    is returned unchanged.
 
     Raises:
         ValueError: the images do not have the backbone's resolution.
@@ -57,15 +56,15 @@ def encode_patches(
     Args:
         patches: (B, N, D) of :func:`patch_embeddings`.
         prompts: entry l goes into layer l: (P, D) shared by the batch, (B, P, D) for each image, or None.
-            Layers past the end get none. Prompts carry no position embedding and pass no ``ln_pre``.
-        grad_checkpointing: see the head of this file; the same numbers and gradients.
-        micro_batch: so many images at a time, each part run again in the backward pass; 0 = all at once.
+            Layers past the end get none. Prompts have no position embedding and skip ``ln_pre``.
+        grad_checkpointing: see the top of this file; numbers and gradients stay the same.
+        micro_batch: number of images at a time; each part runs again in the backward pass; 0 = all at once.
 
     Returns:
         (B, embed_dim); with no prompts ``visual(images)``.
 
     Raises:
-        ValueError: ``prompts`` is one tensor, has more entries than there are layers, or different B among them.
+        ValueError: ``prompts`` is one tensor, has more entries than there are layers, or its entries differ in B.
     """
     blocks = visual.transformer.resblocks
     prompts, _ = _by_layer(prompts, len(blocks))
@@ -89,7 +88,7 @@ def encode_patches(
 
 
 def _by_layer(prompts: Sequence[Optional[Tensor]], layers: int) -> Tuple[List[Optional[Tensor]], Optional[int]]:
-    """Prompts of each of a tower's layers, None where it has none; and B, if any layer has B sets of them."""
+    """The prompts of each layer of a tower, or None for a layer without; and B, if any layer has B sets of them."""
     if isinstance(prompts, Tensor):
         raise ValueError("prompts are a sequence, an entry for each layer: give [prompts] * layers for one tensor")
     if len(prompts) > layers:
@@ -102,7 +101,7 @@ def _by_layer(prompts: Sequence[Optional[Tensor]], layers: int) -> Tuple[List[Op
 
 
 def _image_block(block: Any, x: Tensor, prompts: Optional[Tensor], last: bool) -> Tensor:
-    """One layer: (B, 1 + N, D) -> the same, or (B, 1, D) where only the class token is asked for."""
+    """One layer: (B, 1 + N, D) -> the same, or (B, 1, D) if only the class token is needed (``last``)."""
     attn, h = block.attn, block.ln_1(x)
     if last:
         x, query, own = x[:, :1], queries_of(attn, h[:, :1]), keys_of(attn, h)
@@ -128,24 +127,24 @@ def encode_text(
 
     Args:
         tokens: (n, L) long, L may be shorter than CLIP's 77 (``splip.backbone.tokenize``); or their
-            :class:`splip.backbone.texts.PackedTexts`, which a caller that encodes them again keeps.
+            :class:`splip.backbone.texts.PackedTexts`, which a caller can keep to encode them again.
         prompts: entry l goes into layer l: (m, D), (B, m, D), or None; m may differ from layer to layer. Layers past
             the end get none. With B sets every text is encoded with each of them. Prompts stand between the start
-            token and the first word, so under the causal mask every word sees them; they carry no position embedding.
-        share_prefix: of the layout that is made of ``tokens``; the results agree to rounding.
-        grad_checkpointing: see the head of this file; the same numbers and gradients.
-        all_states: a text's state is the mean over its tokens, from start to end of text, instead of the state of
-            the latter.
-        shift: words have CLIP's position embeddings from 1 + ``shift`` on, not from 1 on. In MaPLe it is m: there
-            the first layer's prompts have those of 1 to m, which the caller adds.
+            token and the first word, so under the causal mask every word sees them; they have no position embedding.
+        share_prefix: as in ``PackedTexts``; the results agree up to rounding.
+        grad_checkpointing: see the top of this file; numbers and gradients stay the same.
+        all_states: a text's state is the mean over its tokens, from start to end of text, instead of the end-of-text
+            token's state.
+        shift: the words' position embeddings start at 1 + ``shift`` instead of 1. In MaPLe it is m: the first layer's
+            prompts have positions 1 to m there, and the caller adds these.
 
     Returns:
         features, not normalised, and a list of states, one for each layer: (n, embed_dim) and (n, D), or
         (B, n, embed_dim) and (B, n, D). With no prompts the features are ``clip.encode_text``'s.
 
     Raises:
-        ValueError: ``prompts`` is one tensor, has more entries than there are layers, or different B among them;
-            texts that are shifted do not fit into CLIP's context.
+        ValueError: ``prompts`` is one tensor, has more entries than there are layers, or its entries differ in B;
+            shifted texts do not fit into CLIP's context.
     """
     blocks, layout = clip.transformer.resblocks, packed(tokens, share_prefix)
     prompts, sets = _by_layer(prompts, len(blocks))
@@ -164,7 +163,7 @@ def encode_text(
     return clip.ln_final(x) @ clip.text_projection, states
 
 
-# What the next two return: the end-of-text tokens behind the last layer (B, n, D), and the states after each layer.
+# What the next two return: the end-of-text tokens after the last layer (B, n, D), and the states after each layer.
 Encoded = Tuple[Tensor, List[Tensor]]
 
 
@@ -172,7 +171,7 @@ def _encode_padded(
     blocks: Any, layout: PackedTexts, embedded: Tensor, prompts: Sequence[Optional[Tensor]], sets: int,
     grad_checkpointing: bool, all_states: bool,
 ) -> Encoded:  # fmt: skip
-    """Every text whole, its padding behind it: the fewest operations, each of which costs a GPU a launch."""
+    """Runs every text whole, with its padding: fewest operations, each of which costs a launch on a GPU."""
     n = layout.n
     x, ends, share = embedded.repeat(sets, 1, 1), layout.eot.repeat(sets), layout.share.repeat(sets, 1, 1)
     rows = torch.arange(len(x), device=x.device)  # of x, (B * n, L, D)
@@ -207,11 +206,11 @@ def _encode_packed(
     blocks: Any, layout: PackedTexts, embedded: Tensor, prompts: Sequence[Optional[Tensor]], sets: int,
     grad_checkpointing: bool, all_states: bool,
 ) -> Encoded:  # fmt: skip
-    """What all texts begin with once, and of each text its own tokens alone: the least arithmetic."""
+    """Runs the shared first tokens once, and only the own tokens of each text: least arithmetic."""
     n, start, length, real = layout.n, layout.start, layout.length, layout.real
     prefix = embedded[:1, :start].expand(sets, -1, -1)  # (B, start, D)
-    # Behind its end-of-text token a text is padding: the rest of all texts runs as one line of R real tokens,
-    # and takes its padded form (n, length) only inside the attention.
+    # After its end-of-text token a text is padding. So the rest of all texts runs as one line of R real tokens,
+    # and is padded to (n, length) only inside the attention.
     rest = embedded[:, start:].flatten(0, 1)[real].expand(sets, -1, -1)  # (B, R, D)
 
     def pad(line: Tensor) -> Tensor:
@@ -223,7 +222,7 @@ def _encode_packed(
         return (own + prefix.sum(dim=1, keepdim=True)) / (layout.eot + 1).unsqueeze(1)  # (B, n, D)
 
     def run_block(block: Any, prefix: Tensor, rest: Tensor, prompts: Optional[Tensor], last: bool):
-        """One layer -> (prefix, rest), of ``rest`` only the end-of-text tokens (B, n, D) where it is the last."""
+        """One layer -> (prefix, rest); the last layer's ``rest`` is only the end-of-text tokens (B, n, D)."""
         attn, count = block.attn, 0
         shared: List[Tuple[Tensor, Tensor]] = []
         if prompts is not None:
@@ -256,7 +255,7 @@ def _encode_packed(
 
 
 def _encode_plain_text(clip: Any, tokens: Tensor, all_states: bool) -> Tuple[Tensor, List[Tensor]]:
-    """What :func:`encode_text` returns, by CLIP's own blocks over its whole context."""
+    """What :func:`encode_text` returns, computed by CLIP's own blocks over its whole context."""
     tokens = F.pad(tokens, (0, clip.positional_embedding.shape[0] - tokens.shape[1]))
     rows, eot = torch.arange(len(tokens), device=tokens.device), tokens.argmax(dim=-1)
     x, states = (clip.token_embedding(tokens) + clip.positional_embedding).transpose(0, 1), []

@@ -1,8 +1,8 @@
-"""CLIPs of Hugging Face's `transformers` and of `open_clip`, brought into OpenAI's layout.
+"""CLIPs of Hugging Face's `transformers` and of `open_clip`, converted to OpenAI's layout.
 
-Both libraries load and check their own weights, with their own mirrors, caches and offline modes; here their
-tensors only get OpenAI's names, and what else they compute with (activation, heads, colours) is read off the
-model that they built. What OpenAI's layout has no place for is refused by name.
+Both libraries load and check their own weights, with their own mirrors, caches and offline modes. Here the tensors
+only get OpenAI's names. Activation, heads and image statistics are read from the model that the library built. A
+model with parts that OpenAI's layout lacks is refused, and these parts are named.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ Found = Tuple[Dict[str, Tensor], CLIPSpec]
 
 OFFLINE = (
     "without a network: give a folder that holds it, or fill the cache on another machine (HF_HOME says where it is, "
-    "HF_ENDPOINT names a mirror, HF_HUB_OFFLINE=1 asks nobody)"
+    "HF_ENDPOINT names a mirror, HF_HUB_OFFLINE=1 uses the cache alone)"
 )
-OPEN_CLIP = ("open_clip:", "hf-hub:", "local-dir:")  # the latter two are its own ways to name a place
+OPEN_CLIP = ("open_clip:", "hf-hub:", "local-dir:")  # open_clip itself defines the latter two
 WEIGHT_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".tar", ".safetensors")
 
 
 def route(name: str) -> str:
     """Which library a backbone's name asks for: ``hf``, ``open_clip`` or ``openai``.
 
-    ``hf:...``, a folder with a config.json, and ``owner/model`` are Hugging Face's; ``hf-hub:...``, ``local-dir:...``
-    and ``open_clip:ARCHITECTURE:TAG_OR_FILE`` open_clip's; all else is a name or file of OpenAI's.
+    ``hf:...``, a folder with a config.json, and ``owner/model`` mean Hugging Face. ``hf-hub:...``, ``local-dir:...``
+    and ``open_clip:ARCHITECTURE:TAG_OR_FILE`` mean open_clip. All others are names or files in OpenAI's layout.
     """
     if name.startswith(OPEN_CLIP):
         return "open_clip"
@@ -44,10 +44,10 @@ def route(name: str) -> str:
 
 
 def read_foreign_clip(name: str) -> Found:
-    """The weights of a CLIP of either library in OpenAI's layout, float32, and what goes with them.
+    """The weights of a CLIP of either library in OpenAI's layout, float32, and their :class:`CLIPSpec`.
 
     Raises:
-        ValueError: the library is not installed, the model cannot be had, or has parts that OpenAI's layout lacks.
+        ValueError: the library is not installed, the model cannot be loaded, or has parts that OpenAI's layout lacks.
     """
     try:
         return {"hf": _from_hugging_face, "open_clip": _from_open_clip}[route(name)](name)
@@ -59,8 +59,8 @@ def read_foreign_clip(name: str) -> Found:
 
 
 def load_or_explain(load: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """What a library loads; whatever it raises (there are many kinds) as one ValueError that says how to do without
-    a network.
+    """Call a library's loader. Any error of it (there are many types) becomes one ValueError that says how to work
+    without a network.
     """
     try:
         return load(*args, **kwargs)
@@ -111,7 +111,7 @@ def _rename_hugging_face(state_dict: Dict[str, Tensor]) -> Dict[str, Tensor]:
     out: Dict[str, Tensor] = {}
     for name, value in state_dict.items():
         if name.endswith("position_ids") or ".self_attn.k_proj." in name or ".self_attn.v_proj." in name:
-            continue  # the latter go with the queries
+            continue  # keys and values are joined to the queries below
         if ".self_attn.q_proj." in name:
             value = torch.cat([state_dict[name.replace("q_proj", part)] for part in ("q_proj", "k_proj", "v_proj")])
         new = name
@@ -148,7 +148,7 @@ HUGGING_FACE_NAMES = (
 def _from_open_clip(name: str) -> Found:
     import open_clip
 
-    if not name.startswith("open_clip:"):  # open_clip knows where
+    if not name.startswith("open_clip:"):  # open_clip finds it itself
         model = load_or_explain(open_clip.create_model, name, precision="fp32")
     else:
         architecture, _, pretrained = name[len("open_clip:") :].partition(":")
@@ -192,7 +192,7 @@ def _from_open_clip(name: str) -> Found:
 
 
 def _require_fit(state_dict: Dict[str, Tensor]) -> Dict[str, Tensor]:
-    """The weights, if a CLIP of OpenAI's class has a place for them."""
+    """Return the weights if they fit a CLIP of OpenAI's class; else ValueError."""
     vocabulary = len(state_dict["token_embedding.weight"])
     if vocabulary != VOCABULARY:
         raise ValueError(f"its vocabulary has {vocabulary:,} tokens: another tokenizer than OpenAI's ({VOCABULARY:,})")

@@ -1,8 +1,8 @@
-"""The embedded backbone's patch embedding: an ImageNet network whose last map gives the tokens.
+"""The embedded backbone's patch embedding: an ImageNet network whose last feature map gives the tokens.
 
-The second kind of ViT in Dosovitskiy et al. (ICLR 2021), "hybrid architecture": a convolutional network stands in
-place of the patch convolution, and everything behind it is CLIP's own vision transformer. Here that network is
-EfficientNet-Lite0 (TensorFlow's ImageNet weights), with its batch norms folded into the convolutions.
+This is the "hybrid architecture" of Dosovitskiy et al. (ICLR 2021): a convolutional network replaces the patch
+convolution, and everything after it is CLIP's own vision transformer. Here that network is EfficientNet-Lite0
+(TensorFlow's ImageNet weights), with its batch norms folded into the convolutions.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 PREFIX = "visual.conv1."
-MARK = PREFIX + "proj.weight"  # of a state dict: the hybrid's own key
-STRIDE = 32  # pixels a token is wide
-SLICE = 12  # images that go through together on a CPU: larger maps want fresh memory each time (docs/PERFORMANCE.md)
+MARK = PREFIX + "proj.weight"  # a state dict with this key is a hybrid's
+STRIDE = 32  # width of a token in pixels
+SLICE = 12  # images at a time on a CPU: larger maps need new memory each time (docs/PERFORMANCE.md)
 
 
 class Stage(NamedTuple):
@@ -37,7 +37,7 @@ STAGES = (  # EfficientNet-Lite0
 
 
 class Conv(nn.Conv2d):
-    """A convolution padded as TensorFlow's "SAME" does for sides that its stride divides: the odd pixel at the end."""
+    """A convolution with TensorFlow's "SAME" padding, for sides that its stride divides: an odd pixel is at the end."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, stride, groups=groups)
@@ -73,10 +73,10 @@ class HybridPatches(nn.Module):
     """`visual.conv1` of a hybrid: CLIP-normalised images (B, 3, H, W) -> tokens as a map (B, width, H / 32, W / 32).
 
     Args:
-        width: of the vision transformer behind it.
+        width: of the vision transformer after it.
 
     Attributes:
-        scale, shift: (3,), from CLIP's mean and deviation of colours to those that the network was trained with.
+        scale, shift: (3,), convert CLIP's image normalisation to the one that the network was trained with.
     """
 
     scale: Tensor
@@ -84,7 +84,7 @@ class HybridPatches(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.kernel_size = (STRIDE, STRIDE)  # what of a patch convolution says how wide a patch is
+        self.kernel_size = (STRIDE, STRIDE)  # callers read the patch width here, as from a patch convolution
         self.register_buffer("scale", torch.ones(3))
         self.register_buffer("shift", torch.zeros(3))
         self.stem = Conv(3, STEM_WIDTH, 3, 2)
@@ -100,12 +100,12 @@ class HybridPatches(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """The last layer's: where others ask the patch convolution for its device and dtype."""
+        """The last layer's weight, from which callers read the patch convolution's device and dtype."""
         return self.proj.weight
 
     def features(self, images: Tensor) -> Tensor:
-        """The network's own last map behind its head, (B, 1280, H / 32, W / 32); its mean is what ImageNet's
-        classifier reads.
+        """The network's last feature map, after its head, (B, 1280, H / 32, W / 32). ImageNet's classifier reads its
+        mean.
         """
         x = images * self.scale.to(images).view(3, 1, 1) + self.shift.to(images).view(3, 1, 1)
         x = self.blocks(F.relu6(self.stem(x.contiguous(memory_format=torch.channels_last)), inplace=True))

@@ -1,7 +1,7 @@
-"""OpenAI's `clip`: the package, wherever it comes from, and its class filled with anybody's weights in its layout.
+"""OpenAI's `clip`: finds the package, and fills its class with any weights in its layout.
 
-`CLIP` has two things written into it that other CLIPs have otherwise: QuickGELU, and heads that are 64 wide. Both, and
-the image statistics, go with weights as their :class:`CLIPSpec`.
+The class `CLIP` fixes two things that differ in other CLIPs: QuickGELU, and heads of width 64. A :class:`CLIPSpec`
+states both for given weights, and the image statistics.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ACTIVATIONS = ("quick_gelu", "gelu")
 
 @dataclass(frozen=True)
 class CLIPSpec:
-    """What a CLIP's weights do not say of it.
+    """The properties of a CLIP that its weights do not contain.
 
     Args:
         activation: of the blocks' MLPs: ``quick_gelu`` (OpenAI) or ``gelu`` (LAION, DataComp).
@@ -34,7 +34,7 @@ class CLIPSpec:
         mean, std: of the image colours that it was trained with.
 
     Raises:
-        ValueError: another activation.
+        ValueError: the activation is not one of ACTIVATIONS.
     """
 
     activation: str = "quick_gelu"
@@ -62,7 +62,7 @@ def clip_package() -> Any:
 
 
 def _without_pkg_resources() -> Any:
-    """`clip.clip` where setuptools is absent or newer than 80: all it wants of pkg_resources is `packaging`."""
+    """`clip.clip` if setuptools is absent or newer than 80: it needs only `packaging` from pkg_resources."""
     import packaging.version
 
     stand_in = types.ModuleType("pkg_resources")
@@ -71,7 +71,7 @@ def _without_pkg_resources() -> Any:
     try:
         from clip import clip as module
     finally:
-        del sys.modules["pkg_resources"]  # others shall find out that it is not there
+        del sys.modules["pkg_resources"]  # other packages must see that it is not installed
     return module
 
 
@@ -80,7 +80,7 @@ def build_clip(state_dict: Dict[str, Tensor], layout: CLIPSpec) -> nn.Module:
 
     Args:
         state_dict: in OpenAI's layout, or with a :class:`splip.backbone.hybrid.HybridPatches` as
-            `visual.conv1`; its ViT's towers at least 64 wide.
+            `visual.conv1`; both towers must be at least 64 wide.
 
     Raises:
         KeyError, RuntimeError: a weight is missing, not known, or has another shape.
@@ -106,12 +106,12 @@ def build_clip(state_dict: Dict[str, Tensor], layout: CLIPSpec) -> nn.Module:
     return clip
 
 
-SIZES_OF_OPENAI = ("input_resolution", "context_length", "vocab_size")  # its archives have these beside weights
+SIZES_OF_OPENAI = ("input_resolution", "context_length", "vocab_size")  # its archives hold these besides weights
 
 
 def no_design(maker: Any) -> Dict[str, Any]:
-    """The argument that MaPLe's and PromptSRC's copies of `clip` want besides: a design without prompts. Else
-    nothing.
+    """The extra argument that MaPLe's and PromptSRC's copies of `clip` need: a design without prompts. {} for other
+    copies.
     """
     if "design_details" not in inspect.signature(maker).parameters:
         return {}

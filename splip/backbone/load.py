@@ -25,7 +25,7 @@ HUB_TWINS = {  # OpenAI's own copies of its weights
 
 @dataclass(frozen=True)
 class CLIPDims:
-    """Sizes of a CLIP, read from its weights so that no width is ever a literal."""
+    """Sizes of a CLIP, read from its weights so that no width is hard-coded."""
 
     embed_dim: int  # joint space
     vision_width: int
@@ -39,11 +39,11 @@ class CLIPDims:
 
 @dataclass(frozen=True)
 class BackboneInfo:
-    """What :func:`load_clip` knows of the CLIP that it returns, before anything of it is trained.
+    """What :func:`load_clip` knows about the CLIP that it returns, before any training.
 
     Args:
-        name: what it was asked for.
-        fingerprint: of :func:`backbone_fingerprint`; empty for a CLIP that did not come from :func:`load_clip`.
+        name: the name that was asked for.
+        fingerprint: from :func:`backbone_fingerprint`; empty for a CLIP that did not come from :func:`load_clip`.
         mean, std: of the image colours that it was trained with.
     """
 
@@ -54,7 +54,7 @@ class BackboneInfo:
 
 
 def backbone_info(clip: Any) -> BackboneInfo:
-    """Of a CLIP; one that did not come from :func:`load_clip` is taken to want OpenAI's colours."""
+    """The info of a CLIP. For one that did not come from :func:`load_clip`, OpenAI's colours are assumed."""
     return getattr(clip, "splip_info", None) or BackboneInfo()
 
 
@@ -63,7 +63,7 @@ def clip_dims(clip: Any) -> CLIPDims:
 
     Raises:
         ValueError: the vision tower is not a ViT. Visual prompts are extra tokens, and a ResNet has no
-            tokens to put them beside.
+            token sequence.
     """
     visual = clip.visual
     if not hasattr(visual, "class_embedding"):
@@ -91,20 +91,20 @@ def available_backbones() -> List[str]:
 def load_clip(name_or_path: Union[str, Path] = EMBEDDED, device: Union[str, torch.device] = "cpu") -> Any:
     """A CLIP of OpenAI's class in float32 and ``eval()`` mode on ``device``, with its own activation.
 
-    What it is goes with it as ``clip.splip_info`` (:class:`BackboneInfo`), and :func:`splip.preprocess` prepares images
-    for it.
+    It is described by ``clip.splip_info`` (:class:`BackboneInfo`), and :func:`splip.preprocess` prepares images for
+    it.
 
     Args:
         name_or_path: ``"splip-hybrid"`` (embedded); a name of ``clip.available_models()`` (downloaded once, as OpenAI's
             package does); ``owner/model`` on the Hugging Face hub or a folder of a ``CLIPModel``; open_clip's
             ``hf-hub:owner/model``, ``local-dir:FOLDER`` or ``open_clip:ARCHITECTURE:TAG_OR_FILE``; or a weight file in
             OpenAI's layout.
-            ``openai:FILE`` is a file without the sizes that OpenAI's own files have, whose activation is QuickGELU.
+            ``openai:FILE`` is a file with QuickGELU that lacks the sizes which OpenAI's own files hold.
         device: where the model goes.
 
     Raises:
-        ValueError: the name is unknown and no such file exists, the file is not a CLIP, does not say which
-            activation it has, or is a program (:mod:`splip.backbone.weights`), or the vision tower is not a ViT.
+        ValueError: the name is unknown and no such file exists; the file is not a CLIP, does not say which
+            activation it has, or is a program (:mod:`splip.backbone.weights`); or the vision tower is not a ViT.
     """
     name = str(name_or_path)
     if route(name) == "openai":
@@ -144,7 +144,7 @@ def _read_openai(name: str) -> Dict[str, Tensor]:
 
 
 def resolve_backbone(name_or_path: Union[str, Path]) -> Path:
-    """The weight file behind a backbone's name (downloaded if need be) or path; errors as :func:`load_clip`."""
+    """The weight file for a backbone's name (downloaded if necessary) or path; errors as :func:`load_clip`."""
     name = str(name_or_path)
     if name == EMBEDDED:
         return ASSETS / "hybrid" / f"{EMBEDDED}.pt"
@@ -157,7 +157,7 @@ def resolve_backbone(name_or_path: Union[str, Path]) -> Path:
             raise _resnet_error(name)
         url, folder = package._MODELS[name], Path("~/.cache/clip").expanduser()
         try:
-            # CoOp's copy of clip gives its download folder a default, the registry's asks for one
+            # the download folder has a default in CoOp's copy of clip, but not in the published package
             return Path(package._download(url, str(folder)))
         except (OSError, RuntimeError) as error:
             raise ValueError(
@@ -177,10 +177,9 @@ def _resnet_error(name_or_path: Union[str, Path]) -> ValueError:
 
 
 def backbone_fingerprint(clip: Any) -> Dict[str, object]:
-    """What tells one backbone from another: its sizes, its activation, and hashes of its patch convolution and of all
-    its weights.
+    """Identifies a backbone: its sizes, its activation, and hashes of its patch convolution and of all its weights.
 
-    To be taken before anything is trained: LayerNorms are trained in place.
+    Call it before training: LayerNorms are trained in place.
     """
     digest = hashlib.blake2b(digest_size=16)
     for name, value in sorted(clip.state_dict().items()):
@@ -200,7 +199,7 @@ def _bytes(value: Tensor) -> bytes:
 def tokenize(texts: Sequence[str]) -> Tensor:
     """OpenAI's tokens cut to the longest text, (n, longest) long.
 
-    Everything right of the last end-of-text token is padding that the causal mask hides, so the cut
+    Everything after the last end-of-text token is padding that the causal mask hides, so the cut
     changes no feature and saves most of the text encoder's work.
     """
     tokens = clip_package().tokenize(list(texts)).long()

@@ -1,8 +1,8 @@
-"""How a list of texts runs through the text encoder: found out once, from its tokens.
+"""How a list of texts runs through the text encoder, computed once from its tokens.
 
-Under the causal mask the tokens that all texts begin with have the same states in every one of them, so they run
-once; and behind its end-of-text token a text is padding. Where they lie is the same in every step, so it is looked for
-once, on the CPU, and kept on the device: nothing in a step waits for the device to answer.
+Under the causal mask, the tokens that all texts begin with have the same states in every text, so they run once. After
+its end-of-text token a text is padding. These positions are the same in every step. So they are computed once, on the
+CPU, and kept on the device: no step waits for the device.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from torch import Tensor
 
 
 class PackedTexts:
-    """Of texts whose tokens are ``tokens`` (n, L) long; on their device.
+    """The layout of texts with tokens ``tokens`` (n, L) long, on their device.
 
     Args:
         share_prefix: run the tokens that all texts begin with once, and no padding; False: every text runs whole.
-            None = on the CPU, where arithmetic costs; a GPU waits for launches, of which whole texts need fewer.
+            None = True on a CPU, where arithmetic is slow; False on a GPU, where whole texts need fewer launches.
 
     Attributes:
-        start: tokens in the shared prefix; n: texts; length: tokens of the longest behind the prefix.
-        eot: (n,), place of each end-of-text token. real: (R,), places of the real tokens among n * length. owner: (R,),
-            the text of each. ends: (n,), the end-of-text tokens among the R.
+        start: tokens in the shared prefix; n: texts; length: tokens of the longest text after the prefix.
+        eot: (n,), position of each end-of-text token. real: (R,), positions of the real tokens among n * length.
+            owner: (R,), the text of each. ends: (n,), the end-of-text tokens among the R.
         causal: (L, L) bool, which token may see which.
         share: (n, length, 1) float, each token's weight in the mean over its text's real tokens.
     """
@@ -50,17 +50,17 @@ class PackedTexts:
         return self._with_prompts(self.causal[: self.start, : self.start], 0, prompts)
 
     def visible_rest(self, prompts: int) -> Tensor:
-        """Which keys [T, prefix, own tokens] a token behind the prefix sees, bool (length, prompts + L)."""
+        """Which keys [T, prefix, own tokens] a token after the prefix sees, bool (length, prompts + L)."""
         return self._with_prompts(self.causal[self.start :], self.start, prompts)
 
     def _with_prompts(self, mask: Tensor, first_row: int, prompts: int) -> Tensor:
         rows = torch.arange(first_row, first_row + len(mask), device=mask.device)
-        sees_prompts = (rows > 0)[:, None].expand(-1, prompts)  # T stands behind the start token
+        sees_prompts = (rows > 0)[:, None].expand(-1, prompts)  # T comes after the start token
         return torch.cat([sees_prompts, mask], dim=1)
 
 
 def packed(tokens: Union[Tensor, PackedTexts], share_prefix: Optional[bool] = None) -> PackedTexts:
-    """A layout as it is, or that of tokens."""
+    """A layout unchanged, or the layout of tokens."""
     return tokens if isinstance(tokens, PackedTexts) else PackedTexts(tokens, share_prefix)
 
 

@@ -1,8 +1,8 @@
-"""Weight files, read as tensors and plain values: no code that a file holds is run.
+"""Weight files, read as tensors and plain values: no code in a file is run.
 
-A plain state dict or safetensors file can hold nothing else. A TorchScript archive, which is what OpenAI published, is
-a program: one is opened only where its SHA-256 is that of a file of OpenAI's, or where the user says that its source
-is trusted.
+A plain state dict or a safetensors file can hold nothing else. OpenAI published TorchScript archives, which are
+programs. Such an archive is opened only if its SHA-256 is that of one of OpenAI's files, or if the user says that its
+source is trusted.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ TRUST = "SPLIP_TRUST_TORCHSCRIPT"  # environment variable; 1 = open every TorchS
 
 
 def is_torchscript(path: Union[str, Path]) -> bool:
-    """Whether a file is a TorchScript archive, which `torch.load` would run, too, without ``weights_only``."""
+    """Whether a file is a TorchScript archive; `torch.load` without ``weights_only`` would run it, too."""
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.rpartition("/")[2] == "constants.pkl" for name in archive.namelist())
-    except (zipfile.BadZipFile, NotImplementedError):  # the latter of a version that there is not yet
+    except (zipfile.BadZipFile, NotImplementedError):  # the latter: an unknown version of zip
         return False
 
 
@@ -38,7 +38,7 @@ def read_weights(path: Path, trusted: Collection[str] = ()) -> Dict[str, Tensor]
 
     Raises:
         ValueError: it is damaged, holds no state dict, is a TorchScript archive of unknown origin, or is
-            ``.safetensors`` without that package.
+            ``.safetensors`` and that package is not installed.
     """
     if is_torchscript(path):
         if os.environ.get(TRUST) != "1" and sha256(path) not in trusted:
@@ -55,10 +55,10 @@ def read_weights(path: Path, trusted: Collection[str] = ()) -> Dict[str, Tensor]
         else:
             state_dict = torch.load(str(path), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a different type for each way in which a file can be broken
-        reason = str(error).partition("\n")[0]  # torch goes on with advice to switch off its safety
+        reason = str(error).partition("\n")[0]  # torch's next lines advise to switch off its safety check
         raise ValueError(f"{path} is damaged or no weight file ({reason})") from error
     if not isinstance(state_dict, dict) or not all(isinstance(value, Tensor) for value in state_dict.values()):
-        raise ValueError(f"{path} holds no state dict: it has other things than tensors in it")
+        raise ValueError(f"{path} holds no state dict: not all its values are tensors")
     return state_dict
 
 

@@ -1,1 +1,1 @@
-"""What every room may use: processes, errors as one line, files that are whole or not there, the two modalities."""
+"""Used by all other packages: processes, one-line errors, files written whole or not at all, the two modalities."""

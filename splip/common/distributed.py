@@ -1,17 +1,17 @@
 """Several processes that train as one: ``torchrun --nproc_per_node=N train.py ...`` (docs/DISTRIBUTED.md).
 
-Each process takes an equal share of every global batch, and the run is that of one process up to the rounding of sums.
-All that couples the items of a batch, and where the shares are joined:
+Each process takes an equal share of every global batch. The run equals that of one process up to the rounding of sums.
+These parts couple the items of a batch, and join the shares as follows:
 
 - T of ``batch`` conditioning is made from B_t's pooled state, a mean over the batch's sketches or photos:
   :func:`mean` in ``SpLIP._encode``, forward and backward;
-- the prototypes are a running mean of that joined state, so they agree as well;
+- the prototypes are a running mean of that joined state, so they agree, too;
 - the contrastive loss compares every sketch of the batch with every photo: :func:`join` its features;
 - every other loss is a mean over triplets (the class loss over images), with the hinges inside the mean. Shares are
   equal, so a mean over processes is the mean over the batch: :func:`average_gradients`, and :func:`mean` for the log.
 
-Nothing else does: mu and the permutation belong to a triplet, T of ``instance`` conditioning to an image, LayerNorm
-to a token, and B_v and B_vt see text alone.
+Nothing else couples items: mu and the permutation belong to a triplet, T of ``instance`` conditioning to an image,
+LayerNorm to a token, and B_v and B_vt read text only.
 
 Without torchrun there is one process, every function here returns what it was given, and torch.distributed is
 neither imported nor initialised.
@@ -50,10 +50,10 @@ def is_main() -> bool:
 
 @contextmanager
 def processes() -> Iterator[None]:
-    """Around a whole program: work together with the other processes that torchrun started, if it did.
+    """Put this around a whole program: it works together with the other processes of torchrun, if there are any.
 
-    Only process 0 prints. An error in one process ends them all: torchrun stops the others. The first one to fail
-    shows its error; the rest, which mostly fail for want of it, say one line.
+    Only process 0 prints. An error in one process ends all: torchrun stops the others. The first process that fails
+    shows its error. The others, which mostly fail because of it, print one line.
     """
     global _rank, _world
     if _launched() == 1:
@@ -62,7 +62,7 @@ def processes() -> Iterator[None]:
     import torch.distributed as dist
 
     local = int(os.environ["LOCAL_RANK"])
-    if local < torch.cuda.device_count():  # else the run may still be meant for the CPU: `check_launch`
+    if local < torch.cuda.device_count():  # else the run may be for the CPU, which `check_launch` checks
         torch.cuda.set_device(local)
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     store, _rank, _world = next(dist.rendezvous("env://"))
@@ -123,18 +123,18 @@ def _launched() -> int:
 def _is_first_to_fail(store) -> bool:
     try:
         return store.add("splip/failures", 1) == 1
-    except RuntimeError:  # the store went down with the process that held it
+    except RuntimeError:  # the process that held the store has ended
         return False
 
 
 def barrier() -> None:
-    """Wait until every process is here."""
+    """Wait until every process has made this call."""
     mean(torch.zeros(1))
 
 
 @contextmanager
 def main_first() -> Iterator[None]:
-    """The body runs in the first process of each machine, then in the others: for what leaves a file, as a download."""
+    """Run the body in the first process of each machine, then in the others: for work that writes a file (download)."""
     first = int(os.environ.get("LOCAL_RANK", 0)) == 0
     if not first:
         barrier()
@@ -158,7 +158,7 @@ def mean(x: Tensor) -> Tensor:
 def join(x: Tensor) -> Tensor:
     """The shares of a batch in the order of the processes: (b, ...) -> (N b, ...); all shares are of one size.
 
-    Differentiable: every process computes the same loss L of the whole, and is to hand dL/dx of its own share to
+    Differentiable: every process computes the same loss L of the whole batch. It must give dL/dx of its own share to
     :func:`average_gradients`, which divides by N. So the backward pass is that share of the gradient, times N.
     """
     return x if _world == 1 else _Join.apply(x)
@@ -169,7 +169,7 @@ class _Join(torch.autograd.Function):
     def forward(ctx, x: Tensor) -> Tensor:
         import torch.distributed as dist
 
-        sent = x.float() if x.is_floating_point() else x  # gloo of older torch knows no bfloat16
+        sent = x.float() if x.is_floating_point() else x  # gloo of older torch has no bfloat16
         shares = [torch.empty_like(sent, memory_format=torch.contiguous_format) for _ in range(_world)]
         dist.all_gather(shares, sent.contiguous())
         return torch.cat(shares).to(x.dtype)
@@ -200,7 +200,7 @@ def _mean(x: Tensor) -> Tensor:
 def average_gradients(parameters: Iterable[Tensor]) -> None:
     """Replace every gradient by its mean over the processes, in one message.
 
-    Which parameters have one must not differ between processes; it follows from the config.
+    The same parameters must have one in every process; the config decides which.
     """
     if _world == 1:
         return
@@ -227,7 +227,7 @@ def broadcast(value: int) -> int:
 
 
 def require_same(value: int, name: str) -> None:
-    """Raise ValueError, naming every process's value, where they differ."""
+    """Raise ValueError, naming every process's value, if they differ."""
     values = gather(torch.tensor([value]), _world).tolist()
     if len(set(values)) > 1:
         raise ValueError(f"{name} differs between the processes: {values}")
@@ -237,9 +237,9 @@ def require_same(value: int, name: str) -> None:
 
 
 def shard_slice(count: int, multiple: int = 1, process: Optional[int] = None) -> slice:
-    """The part of a list of ``count`` items that falls to ``process`` (default: this one), in the list's order.
+    """The part of a list of ``count`` items that belongs to ``process`` (default: this one), in the list's order.
 
-    Parts begin at multiples of ``multiple`` and differ by about one multiple; of too few items some get none.
+    Parts start at multiples of ``multiple``. Their sizes differ by about one multiple; with few items some are empty.
     """
     process, units = _rank if process is None else process, -(-count // multiple)
     start, stop = (min(count, units * r // _world * multiple) for r in (process, process + 1))
@@ -247,7 +247,7 @@ def shard_slice(count: int, multiple: int = 1, process: Optional[int] = None) ->
 
 
 def shard(items: Any, multiple: int = 1) -> Any:
-    """This process's share of a list or tensor; where it is empty the first item, so that work on it has a result."""
+    """This process's share of a list or tensor; if it is empty, the first item, so that there is always a result."""
     part = shard_slice(len(items), multiple)
     return items[part] if part.start < part.stop else items[:1]
 
@@ -256,7 +256,7 @@ def gather(rows: Tensor, count: int, multiple: int = 1) -> Tensor:
     """Results of all processes, in the order of the list: (count, ...).
 
     Args:
-        rows: this process's, for ``shard(items, multiple)`` of ``count`` items; on the CPU.
+        rows: this process's results for ``shard(items, multiple)`` of ``count`` items; on the CPU.
     """
     if _world == 1:
         return rows

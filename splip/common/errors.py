@@ -1,4 +1,4 @@
-"""One line for every error: what is wrong, where, and what to do; the traceback for whoever asks for it."""
+"""One line for every error: what is wrong, where, and what to do. The traceback is shown on request."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def guarded(name: str, run: Callable[[], Optional[int]], debug: bool = False, go_on: str = "") -> int:
-    """Run a command -> its exit status: USER for what its user can mend, OTHER for all else.
+    """Run a command -> its exit status: USER for errors that the user can correct, OTHER for all others.
 
     Args:
-        name: of the command, in front of its errors.
+        name: of the command, printed before its errors.
         debug: let exceptions pass, with their tracebacks.
-        go_on: said when it is interrupted: what is kept, and how to go on.
+        go_on: printed if it is interrupted: what is kept, and how to continue.
     """
     if debug or os.environ.get(DEBUG) == "1":
         return run() or 0
@@ -38,7 +38,7 @@ def _guarded(name: str, run: Callable[[], Optional[int]], go_on: str) -> int:
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of a pipe has enough
+    except BrokenPipeError:  # the reader of a pipe has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OTHER
     except Exception as error:
@@ -71,7 +71,7 @@ def _plain_warnings(name: str) -> Iterator[None]:
 
 
 def _from_interrupt(error: Optional[BaseException]) -> bool:
-    """Whether Ctrl-C is behind it: torch.export turns it into errors of its own."""
+    """Whether Ctrl-C caused it: torch.export turns that into its own errors."""
     seen = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -82,7 +82,7 @@ def _from_interrupt(error: Optional[BaseException]) -> bool:
 
 
 def one_line(error: BaseException) -> str:
-    """An exception in words; lists of several differences keep their lines."""
+    """An exception as text; a list of several differences keeps its lines."""
     if isinstance(error, OSError) and error.strerror and not isinstance(error, UnicodeError):
         where = f": {shown(str(error.filename))}" if error.filename is not None else ""
         return f"{error.strerror}{where}"
@@ -94,19 +94,19 @@ def one_line(error: BaseException) -> str:
 
 
 def shown(name: str) -> str:
-    """A file's name on one line: what would break it, or order a terminal about, is written as an escape."""
+    """A file's name on one line: line breaks and control characters of terminals are written as escapes."""
     return re.sub("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]", lambda sign: repr(sign[0])[1:-1], name)
 
 
 def is_users(error: BaseException) -> bool:
-    """Whether its user can mend it: a wrong value, a file that is not there or may not be touched."""
+    """Whether the user can correct it: a wrong value, a file that is missing or not permitted."""
     if isinstance(error, OSError):
         return error.errno not in (*FULL, errno.EIO, errno.ENOMEM, errno.EMFILE)
     return isinstance(error, (ValueError, FloatingPointError)) and not isinstance(error, UnicodeError)
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether a write failed for want of room; torch wraps what the system says."""
+    """Whether a write failed because the disk is full; torch wraps the system's error."""
     if isinstance(error, OSError):
         return error.errno in FULL
     text = str(error)
@@ -114,7 +114,7 @@ def is_full(error: BaseException) -> bool:
 
 
 def _keep_traceback() -> str:
-    """Write the traceback of what is being handled into a file -> its path."""
+    """Write the traceback of the current exception into a file -> its path."""
     import tempfile
 
     try:

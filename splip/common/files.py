@@ -1,4 +1,4 @@
-"""Files that are whole or not there, whatever kills their writer or fills the disk."""
+"""Files that are written whole or not at all, even if the process is killed or the disk is full."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from splip.common.errors import FULL, is_full
 
 @contextmanager
 def whole_file(path: Union[str, os.PathLike]) -> Iterator[BinaryIO]:
-    """A file to write ``path``'s content into, beside it; it becomes ``path`` at the end, in one step, and is on the
-    disk under that name afterwards.
+    """Open a temporary file beside ``path`` for writing. At the end it becomes ``path`` in one step, and is then on the
+    disk under that name.
 
-    If the writing fails nothing half-written stays and what was there before is kept.
+    If writing fails, the temporary file is removed and an earlier ``path`` is kept.
 
     Raises:
-        OSError: the disk is full, naming the path; others pass.
+        OSError: the disk is full; the message names the path. Other errors pass.
     """
     path = os.fspath(path)
     folder, name = os.path.split(path)
@@ -42,7 +42,7 @@ def whole_file(path: Union[str, os.PathLike]) -> Iterator[BinaryIO]:
 
 
 def _sync_folder(folder: str) -> None:
-    """Bring a folder's list of names to the disk: a new name may be lost with the power else."""
+    """Write a folder's list of names to the disk: without this, a power failure may lose a new name."""
     try:
         opened = os.open(folder, os.O_RDONLY)
         try:
@@ -50,5 +50,5 @@ def _sync_folder(folder: str) -> None:
         finally:
             os.close(opened)
     except OSError as error:
-        if error.errno in (errno.EIO, *FULL):  # others: the system or the file system cannot do it
+        if error.errno in (errno.EIO, *FULL):  # others: the system or the file system does not support it
             raise

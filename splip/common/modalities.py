@@ -1,7 +1,7 @@
 """The two kinds of image that are compared."""
 
 MODALITIES = ("sketch", "photo")
-SKETCH, PHOTO = 0, 1  # places in MODALITIES; Dassl's Datum has them as its domain
+SKETCH, PHOTO = 0, 1  # indices in MODALITIES, and the domain of a Dassl Datum
 
 
 def check_modality(modality: str) -> None:

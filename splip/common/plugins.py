@@ -1,4 +1,4 @@
-"""Modules of other people, imported so that the trainers and data sets in them are registered."""
+"""Imports modules of users and of other packages, which registers the trainers and data sets in them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import Any
 def load_entry_points(group: str) -> None:
     """Import what installed packages name under an entry point group, ``splip.trainers`` or ``splip.datasets``.
 
-    One that cannot be imported is warned of and left out.
+    If one cannot be imported, a warning is given and it is left out.
     """
     points: Any = metadata.entry_points()
     found = points.select(group=group) if hasattr(points, "select") else points.get(group, [])  # Python 3.9
     for point in found:
         try:
             point.load()
-        except Exception as error:  # whatever a stranger's module raises
+        except Exception as error:  # another package's module may raise anything
             where = f"{group}: {point.name} = {point.value}"
             warnings.warn(f"the entry point {where} is left out: {error!r}", stacklevel=2)
 
@@ -43,7 +43,7 @@ def import_module(name: str) -> Any:
             if os.path.abspath(there) != path:
                 raise ValueError(f"--import: {path} has the name of a module that is there already ({there})")
             return sys.modules[name]
-        sys.path.append(os.path.dirname(path))  # for processes that are started anew and import it by name
+        sys.path.append(os.path.dirname(path))  # new processes import it by name
         spec = importlib.util.spec_from_file_location(name, path)
         assert spec is not None and spec.loader is not None  # of a file that ends in .py or is there
         module = sys.modules[name] = importlib.util.module_from_spec(spec)
@@ -56,5 +56,5 @@ def import_module(name: str) -> Any:
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     if importlib.util.find_spec(name.split(".")[0]) is None:
-        raise ValueError(f"--import: no module {name!r} is installed or lies in {os.getcwd()}")
+        raise ValueError(f"--import: no module {name!r} is installed, or found in {os.getcwd()}")
     return importlib.import_module(name)

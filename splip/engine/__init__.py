@@ -1,8 +1,8 @@
-"""The engine under the trainers: an installed Dassl, else the built-in one, under the same names.
+"""The engine of the trainers: Dassl if it is installed, else the built-in one, with the same names.
 
-This is the only module that imports Dassl. Registries, config, data and trainer base classes and
-optimisers are the engine's. Learning-rate schedules, seeds and the log file are ours with either: Dassl's
-warm-up fails since torch 2.7, and its logger closes standard output with itself.
+This is the only module that imports Dassl. Registries, config, data and trainer base classes and optimisers
+come from the engine. Learning-rate schedules, seeds and the log file are ours with both: Dassl's warm-up fails
+since torch 2.7, and closing its logger closes standard output, too.
 
 The environment variable SPLIP_ENGINE (`dassl` or `builtin`) forces one; `ENGINE` says which is in use.
 """
@@ -51,7 +51,7 @@ ENGINES = ("dassl", "builtin")
 def _import_dassl() -> str:
     """Import Dassl without its side effect on logging -> its version."""
     # Its data sets call logging.disable(WARNING) at import, which would mute the whole process. If a host
-    # imported it before us the old level is lost: then nothing is disabled, which is Python's default.
+    # imported it before us, the old level is unknown: then nothing is disabled, which is Python's default.
     level = logging.NOTSET if "dassl.data" in sys.modules else logging.root.manager.disable
     try:
         importlib.import_module("dassl.engine")

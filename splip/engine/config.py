@@ -1,6 +1,6 @@
-"""Config defaults: those of Dassl's keys that SpLIP's trainers and data sets read, same names and values.
+"""Config defaults: the keys of Dassl that SpLIP's trainers and data sets read, with its names and values.
 
-A key that is missing here is one that nothing would read; a config file that sets it is refused.
+Nothing reads a key that is missing here, so a config file that sets it is refused.
 """
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _DEFAULTS = {
         "WARMUP_TYPE": "linear",
         "WARMUP_CONS_LR": 1e-5,  # rate of a constant warm-up
         "WARMUP_MIN_LR": 1e-5,  # first rate of a linear warm-up
-        "WARMUP_RECOUNT": True,  # the schedule starts when the warm-up ends; a cosine takes what is left, not MAX_EPOCH
+        "WARMUP_RECOUNT": True,  # the schedule starts after the warm-up; a cosine is as long as the epochs left
     },
     "TRAIN": {
         "CHECKPOINT_FREQ": 0,  # epochs between checkpoints that are kept; 0 = the last one only
@@ -63,5 +63,5 @@ _DEFAULTS = {
 
 
 def get_cfg_default() -> CfgNode:
-    """A fresh, unfrozen config; keys that it does not have cannot be merged into it."""
+    """A new, unfrozen config; keys that it does not have cannot be merged into it."""
     return CfgNode(_DEFAULTS).clone()

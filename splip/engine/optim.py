@@ -15,9 +15,9 @@ def build_optimizer(
     """The optimiser that `optim_cfg` (cfg.OPTIM) names.
 
     Args:
-        model: a module, or its parameters; not read where `param_groups` is given.
-        param_groups: parameter groups in torch's form. Without them and with STAGED_LR the module's children that
-            NEW_LAYERS names learn at LR and the rest at LR * BASE_LR_MULT, as in Dassl.
+        model: a module, or its parameters; not read if `param_groups` is given.
+        param_groups: parameter groups in torch's form. Without them, STAGED_LR gives the module's children that
+            NEW_LAYERS names the rate LR and the rest LR * BASE_LR_MULT, as in Dassl.
 
     Raises:
         ValueError: the name is unknown, or STAGED_LR names no children.

@@ -6,7 +6,7 @@ from typing import Callable, List, Optional
 
 
 class Registry:
-    """Classes and functions by their own name; a name is taken once."""
+    """Classes and functions by their own name; a name can be registered once."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind

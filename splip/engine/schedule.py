@@ -1,8 +1,8 @@
 """Learning-rate schedules by epoch or by step, with warm-up.
 
-Used with either engine: Dassl's own warm-up passes an argument that torch 2.7 removed. The config keys are Dassl's and
-mean what they mean there, with one exception: a cosine ends near 0 whatever the warm-up. Dassl's, with its default
-WARMUP_RECOUNT True, is as long as the run and starts after the warm-up, so that as much is missing at its end.
+Used with both engines: Dassl's own warm-up passes an argument that torch 2.7 removed. The config keys are Dassl's and
+have the same meaning, with one exception: a cosine ends near 0 with any warm-up. Dassl's, with its default
+WARMUP_RECOUNT True, is as long as the run but starts after the warm-up, so its last part is cut off.
 """
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def build_lr_scheduler(optimizer: Optimizer, optim_cfg, batches: int = 1) -> Lam
     """A scheduler to step once an epoch, or with BY_STEP once a step; rates follow `optim_cfg` (cfg.OPTIM).
 
     During the first WARMUP_EPOCH epochs the rate is WARMUP_CONS_LR (`constant`), or WARMUP_MIN_LR in
-    epoch 0 and LR * epoch / WARMUP_EPOCH after it (`linear`); a parameter group whose rate is a multiple of
-    LR has these multiplied, too. Then the schedule starts from the full rate: at its own epoch 0, and a cosine takes
-    the epochs that are left; or, if WARMUP_RECOUNT is off, at epoch WARMUP_EPOCH of one that is as long as the run.
+    epoch 0 and LR * epoch / WARMUP_EPOCH after it (`linear`). If a group's rate is a multiple of LR, these are
+    multiplied, too. Then the schedule starts from the full rate: at its epoch 0, where a cosine is as long as the
+    epochs left; or, without WARMUP_RECOUNT, at epoch WARMUP_EPOCH of a schedule that is as long as the run.
 
-    With BY_STEP the schedule is read at fractions of epochs, and a linear warm-up of n steps (WARMUP_STEPS, else
-    WARMUP_EPOCH's) gives step i, from 0, the rate LR * (i + 1) / n.
+    With BY_STEP the schedule is read at fractions of epochs. A linear warm-up of n steps (WARMUP_STEPS, else those of
+    WARMUP_EPOCH) gives step i, from 0, the rate LR * (i + 1) / n.
 
     Args:
         batches: steps in an epoch.
@@ -36,7 +36,7 @@ def build_lr_scheduler(optimizer: Optimizer, optim_cfg, batches: int = 1) -> Lam
     if optim_cfg.LR <= 0:
         raise ValueError(f"OPTIM.LR must be above 0, got {optim_cfg.LR}")
     by_step = getattr(optim_cfg, "BY_STEP", False)
-    unit = batches if by_step else 1  # what is counted, of an epoch
+    unit = batches if by_step else 1  # counts in an epoch
     warmup = (by_step and optim_cfg.WARMUP_STEPS) or max(optim_cfg.WARMUP_EPOCH, 0) * unit
     left = max(optim_cfg.MAX_EPOCH * unit - warmup, 1)
     decay = _decay(optim_cfg, left / unit if optim_cfg.WARMUP_RECOUNT else optim_cfg.MAX_EPOCH)

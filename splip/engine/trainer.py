@@ -21,7 +21,7 @@ class TrainerBase:
         self._writer: Any = None
 
     def register_model(self, name="model", model=None, optim=None, sched=None) -> None:
-        """What is trained and saved under `name`; a name is taken once."""
+        """Register what is trained and saved under `name`; a name can be registered once."""
         if name in self._models:
             raise ValueError(f"a model named {name!r} is already registered")
         self._models[name], self._optims[name], self._scheds[name] = model, optim, sched
@@ -51,7 +51,7 @@ class TrainerBase:
     def init_writer(self, log_dir: str) -> None:
         """Start TensorBoard event files in `log_dir`."""
         if self._writer is None:
-            from torch.utils.tensorboard import SummaryWriter  # seconds to import, so only for training
+            from torch.utils.tensorboard import SummaryWriter  # takes seconds, so only for training
 
             self._writer = SummaryWriter(log_dir=log_dir)
 
@@ -67,7 +67,7 @@ class TrainerBase:
 
     def train(self, start_epoch: int, max_epoch: int) -> None:
         self.start_epoch, self.max_epoch = start_epoch, max_epoch
-        self.before_train()  # may move start_epoch: a run that resumes
+        self.before_train()  # a run that resumes changes start_epoch
         for epoch in range(self.start_epoch, self.max_epoch):
             self.epoch = epoch
             self.before_epoch()
@@ -76,7 +76,7 @@ class TrainerBase:
         self.after_train()
 
     def run_epoch(self) -> None:
-        """One pass over the data; subclasses say how."""
+        """One pass over the data; defined by subclasses."""
         raise TypeError(f"{type(self).__name__} defines no run_epoch")
 
     def before_train(self) -> None:
@@ -93,7 +93,7 @@ class TrainerBase:
 
 
 class SimpleTrainer(TrainerBase):
-    """Builds loaders and model from a config; subclasses say how.
+    """Builds loaders and model from a config, by the methods of a subclass.
 
     Subclasses define `build_data_loader` (sets `train_loader_x`, `num_classes`, `lab2cname`),
     `build_model` (calls `register_model`), `run_epoch`, `test`, `save_model`, `load_model` and

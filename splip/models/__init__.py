@@ -1,1 +1,1 @@
-"""Models apart from what trains them: what a model is, how it is made again, saved, loaded, shared and exported."""
+"""Models without their training: what a model is, and how it is rebuilt, saved, loaded, shared and exported."""

@@ -1,4 +1,4 @@
-"""What trainers, search, export and evaluation expect of a model, so that one of your own works with all of them."""
+"""What trainers, search, export and evaluation expect of a model, so that your own model works with all of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FROZEN = "frozen model"  # owner of a CLIP that nothing trains
 
 
 class Recipe(NamedTuple):
-    """What a model is made from, beside its backbone and weights; plain values."""
+    """What a model is built from, besides its backbone and weights; plain values."""
 
     method: str  # registered name of the model's class (`splip.models.registry`)
     settings: Dict[str, Any]  # by key
@@ -28,26 +28,26 @@ class Recipe(NamedTuple):
 
 
 class RetrievalModel(nn.Module):
-    """A frozen CLIP, and what a method trains beside or inside it. As it is: CLIP's own embeddings, nothing trained.
+    """A frozen CLIP, and what a method trains beside or inside it. This class has CLIP's embeddings and trains nothing.
 
-    A method overrides ``forward`` (its loss) and, where it changes embeddings, ``encode``; docs/EXTEND.md builds one.
+    A method overrides ``forward`` (its loss) and, if it changes embeddings, ``encode``; docs/EXTEND.md has an example.
 
     Args:
-        clip: float32, OpenAI's layout (``splip.load_clip``). All its parameters are frozen here; a method may free
-            some again. The model takes it over for good (:func:`take_over`).
+        clip: float32, OpenAI's layout (``splip.load_clip``). All its parameters are frozen here; a method may
+            unfreeze some. From then on it belongs to this model (:func:`take_over`).
 
     Attributes:
-        settings: of the class: what the method is configured with, in capitals, with defaults of plain values.
+        settings: of the class: the method's settings in capitals, with plain default values.
         trainable: holds exactly what is trained, and running statistics; its ``state_dict`` is the checkpoint.
-        parts: of the class: names of children that ``trainable`` can have, where a config decides which it has.
-        rates: factors on OPTIM.LR, by child of ``trainable``; those not named learn at OPTIM.LR.
-        loss_weights: by which the terms that ``forward`` returns enter the loss; those not named by 1.
+        parts: of the class: all children that ``trainable`` can have, if a config decides which it has.
+        rates: factors on OPTIM.LR, by child of ``trainable``; 1 if not named.
+        loss_weights: weights in the loss of the terms that ``forward`` returns; 1 if not named.
         training_only: names of children of ``trainable`` that ``encode`` does not read.
         knows_modality: whether a sketch and a photo are encoded in different ways.
-        memory_keys: those of GRAD_CHECKPOINTING and MICRO_BATCH that the method follows, as attributes in small
-            letters.
-        recipe: how the model is made again (:class:`Recipe`); what `splip.models.registry.build` made has it, and
-            every ``SpLIP``.
+        memory_keys: those of GRAD_CHECKPOINTING and MICRO_BATCH that the method supports, as attributes in lower
+            case.
+        recipe: how to rebuild the model (:class:`Recipe`); set by `splip.models.registry.build`, and in every
+            ``SpLIP``.
     """
 
     settings: Mapping[str, Any] = {}
@@ -68,10 +68,10 @@ class RetrievalModel(nn.Module):
 
     @classmethod
     def make(cls, clip: Any, classnames: Sequence[str], settings: Mapping[str, Any]) -> RetrievalModel:
-        """The model around ``clip`` for the seen classes, on the clip's device: a run is rebuilt by this alone.
+        """The model around ``clip`` for the seen classes, on the clip's device. Nothing else rebuilds a run.
 
-        As it is: ``cls(clip)`` where the class has no settings, else ``cls(clip, classnames, settings)``, whose
-        settings are attributes.
+        Default: ``cls(clip)`` if the class has no settings, else ``cls(clip, classnames, settings)`` with the settings
+        as attributes.
 
         Args:
             settings: all of them, by key.
@@ -80,7 +80,7 @@ class RetrievalModel(nn.Module):
 
     @classmethod
     def inference_settings(cls, settings: Mapping[str, Any]) -> Dict[str, Any]:
-        """Those of ``settings`` that embeddings depend on: models that differ in others alone embed alike."""
+        """The settings that embeddings depend on: models that differ only in others give the same embeddings."""
         return dict(settings)
 
     @classmethod
@@ -94,7 +94,7 @@ class RetrievalModel(nn.Module):
 
     def train(self, mode: bool = True) -> RetrievalModel:
         super().train(mode)
-        self.clip.eval()  # the backbone is frozen in every sense
+        self.clip.eval()  # the frozen backbone stays in eval mode
         return self
 
     def forward(self, batch: Dict[str, Tensor]) -> Tuple[Tensor, Dict[str, Tensor]]:
@@ -153,7 +153,7 @@ class RetrievalModel(nn.Module):
         """Upload what :meth:`save_pretrained` writes to the Hugging Face hub -> its address.
 
         Args:
-            repo_id: ``owner/name``; made if need be.
+            repo_id: ``owner/name``; created if it does not exist.
             about: arguments of :meth:`save_pretrained`.
         """
         from splip.models.pretrained import push
@@ -161,17 +161,17 @@ class RetrievalModel(nn.Module):
         return push(self, repo_id, private=private, **about)
 
     def describe(self) -> Dict[str, Any]:
-        """Plain values that belong into a run's results beside its metrics."""
+        """Plain values for a run's results, besides its metrics."""
         return {}
 
 
 def take_over(clip: Any, model: Type[RetrievalModel]) -> None:
     """Mark ``clip`` as belonging to a model.
 
-    A model trains parts of its CLIP in place, and reads others while they are untouched. So a CLIP belongs to the first
-    model that is made around it, also when that model is gone; so does whatever is copied from it, since a copy does
-    not say whether it was trained by then. Only models whose class has neither an ``__init__`` nor a loss of its own
-    share one: they move nothing.
+    A model trains parts of its CLIP in place, and reads others before they are trained. So a CLIP belongs to the first
+    model that is made around it, even after that model is deleted. A copy of the CLIP belongs to it, too, since a copy
+    does not tell whether it was already trained. Models share a CLIP only if their class defines neither ``__init__``
+    nor a loss: they change nothing.
 
     Raises:
         ValueError: it belongs to another model.
@@ -208,7 +208,7 @@ def class_tokens(template: str, classnames: Sequence[str]) -> Tensor:
     first: Dict[tuple, str] = {}
     for name, text in zip(classnames, map(tuple, tokens.tolist())):
         if text in first:
-            raise ValueError(f"classnames {first[text]!r} and {name!r} read alike to CLIP: two classes, one name")
+            raise ValueError(f"classnames {first[text]!r} and {name!r} are the same text to CLIP: rename one class")
         first[text] = name
     return tokens
 

@@ -36,7 +36,7 @@ def newest(folder: str) -> Optional[str]:
         lost = sorted(name for name in there if re.fullmatch(r"model\.pth\.tar-\d+", name))
         if lost:
             beside = ", ".join(some(lost))
-            raise ValueError(f"{pointer} is gone, beside {beside}: write the newest name into it, or remove the folder")
+            raise ValueError(f"{pointer} is missing, beside {beside}: write the newest name to it or remove the folder")
         return None
     with open(pointer, encoding="utf-8") as file:
         return os.path.join(folder, file.readline().strip())
@@ -61,13 +61,13 @@ def find(directory: str, best: bool = False, epoch: Optional[int] = None) -> str
 
 
 def write_text(path: str, text: str) -> None:
-    """Write a file that a kill cannot leave half written."""
+    """Write a file that is never left half written, even if the process is killed."""
     with whole_file(path) as file:
         file.write(text.encode("utf-8"))
 
 
 def write(path: str, state: Dict[str, Any]) -> None:
-    """Save `state` (tensors and plain values) so that a kill leaves the old file or the new one."""
+    """Save `state` (tensors and plain values); if the process is killed, the old file or the new one is there."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with whole_file(path) as file:
         torch.save(state, file)
@@ -101,13 +101,13 @@ def read(path: str, device: Optional[torch.device] = None) -> Dict[str, Any]:
 
 
 def weights(state: Dict[str, Any]) -> Dict[str, Tensor]:
-    """What a checkpoint is tested with: the averaged weights where the run averaged, else the last."""
+    """The weights that a checkpoint is tested with: the averaged ones if the run averaged, else the last."""
     return state.get("average") or state["state_dict"]
 
 
 def running_mean(mean: Optional[Dict[str, Tensor]], new: Dict[str, Tensor], count: int) -> Dict[str, Tensor]:
-    """Mean of ``count`` state dicts, of which ``new`` is the last and ``mean`` that of those before; whole
-    numbers are the last's.
+    """Mean of ``count`` state dicts: ``new`` is the last one, ``mean`` the mean of those before. Integers are taken
+    from the last one.
     """
     if mean is None:
         return {name: value.detach().clone() for name, value in new.items()}
@@ -119,7 +119,7 @@ def running_mean(mean: Optional[Dict[str, Tensor]], new: Dict[str, Tensor], coun
 
 
 def require_finite(state_dict: Dict[str, Tensor]) -> None:
-    """Raise FloatingPointError naming a weight that is no number: such a checkpoint is not written."""
+    """Raise FloatingPointError naming a weight that is NaN or infinite: such a checkpoint is not written."""
     for name, value in state_dict.items():
         if value.is_floating_point() and not value.isfinite().all():
             raise FloatingPointError(f"{name} holds NaN or infinity: no checkpoint is written, the one before is kept")

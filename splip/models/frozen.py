@@ -1,4 +1,4 @@
-"""What training must beat: CLIP as it is."""
+"""The baseline without training: CLIP as it is."""
 
 from splip.models.base import RetrievalModel
 from splip.models.registry import register_model

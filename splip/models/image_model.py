@@ -1,4 +1,4 @@
-"""What embeds pictures and words, whatever it is made of: the one thing that search and users ask of a model."""
+"""One interface for all models that embed pictures and words: search and users need nothing else of a model."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class ImageModel:
         encode: normalised images (B, 3, S, S) and their modality -> (B, d), unit length.
         preprocessing: of its images.
         name: where it came from.
-        identity: a hash of all that its embeddings depend on: two models with one identity embed alike.
+        identity: a hash of all that its embeddings depend on: models with the same identity give the same embeddings.
         encode_text: texts -> (n, d), unit length; None = there is no text tower.
         device: of its images.
-        source: the model behind it, if it is one of this project.
+        source: the model that it wraps, if that is one of this project.
         classes: that it was trained on; None = not known.
     """
 
@@ -58,7 +58,7 @@ class ImageModel:
 
     @torch.no_grad()
     def embed_pixels(self, pixels: Sequence[np.ndarray], modality: str) -> Tensor:
-        """What :meth:`pixels` gave -> embeddings (n, d) float32 on the CPU, unit length."""
+        """Outputs of :meth:`pixels` -> embeddings (n, d) float32 on the CPU, unit length."""
         check_modality(modality)
         batch = torch.stack([to_tensor(one) for one in pixels]).to(self.device)
         return self.encode(self.preprocessing.normalize(batch), modality).float().cpu()
@@ -87,7 +87,7 @@ class ImageModel:
 
 
 def identity_of(model: RetrievalModel, preprocessing: Preprocessing) -> str:
-    """A hash of backbone, weights, settings and preprocessing: of what embeddings depend on, and no more."""
+    """A hash of backbone, weights, settings and preprocessing: of exactly what embeddings depend on."""
     digest, recipe = hashlib.blake2b(digest_size=16), model.recipe
     assert recipe is not None  # of a model that was loaded
     said = [recipe.method, model.inference_settings(recipe.settings), recipe.classes, asdict(preprocessing)]

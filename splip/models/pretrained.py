@@ -1,7 +1,7 @@
-"""What was trained, as a folder that loads on any machine and in later versions: weights, settings, classes, a card.
+"""Trained models as folders that load on any machine and in later versions: weights, settings, classes, a card.
 
-``splip.json`` says what ``model.safetensors`` is: which method with which settings and classes, on which backbone
-(by name and by a hash of its weights), for which images. The backbone itself is not in it. A run's folder has the same
+``splip.json`` describes ``model.safetensors``: the method, its settings and classes, its backbone (name and hash of the
+weights), and how images are prepared. The backbone itself is not in the folder. A run's folder has the same
 ``splip.json``, and its weights in checkpoints.
 """
 
@@ -31,7 +31,7 @@ ABOUT, WEIGHTS, CARD = "splip.json", "model.safetensors", "README.md"
 
 @dataclass(frozen=True)
 class Saved:
-    """What such a folder holds."""
+    """The content of such a folder."""
 
     recipe: Recipe
     backbone: Dict[str, Any]  # {"name", "fingerprint"}
@@ -43,16 +43,16 @@ class Saved:
 
 
 def describe(model: RetrievalModel) -> Dict[str, Any]:
-    """What ``splip.json`` says of a model.
+    """The content of ``splip.json`` for a model.
 
     Raises:
-        ValueError: it is not known how the model is made again, or its backbone did not come from ``splip.load_clip``.
+        ValueError: the model has no recipe, or its backbone did not come from ``splip.load_clip``.
     """
     recipe, info = model.recipe, backbone_info(model.clip)
     if recipe is None:
         raise ValueError(f"{type(model).__name__} has no recipe: make it with splip.models.registry.build")
     if not info.fingerprint:
-        raise ValueError("the backbone did not come from splip.load_clip: it cannot be said which one it is")
+        raise ValueError("the backbone did not come from splip.load_clip: it is not known which one it is")
     return checkpoints.plain({
         "schema": SCHEMA,
         "splip": splip.__version__,
@@ -62,18 +62,18 @@ def describe(model: RetrievalModel) -> Dict[str, Any]:
 
 
 def same_model(about: Mapping[str, Any]) -> Dict[str, Any]:
-    """Of what ``splip.json`` says, what must be equal for weights to mean the same."""
+    """The part of ``splip.json`` that must be equal so that weights have the same meaning."""
     return {**{name: about[name] for name in Recipe._fields}, "backbone": about["backbone"]["fingerprint"]}
 
 
 def save(model: RetrievalModel, folder: Union[str, os.PathLike], *, results: Optional[Dict[str, Any]] = None) -> Path:
-    """Write ``model`` into ``folder`` -> the folder. Parts that training alone reads (``training_only``) stay out.
+    """Write ``model`` into ``folder`` -> the folder. Parts that only training reads (``training_only``) are left out.
 
     Args:
         results: a run's ``results.json``, for the card.
 
     Raises:
-        ValueError: as :func:`describe`. FileExistsError: the folder holds other files than an earlier save left.
+        ValueError: as :func:`describe`. FileExistsError: the folder holds files that an earlier save did not write.
     """
     from safetensors.torch import save as serialize
 
@@ -92,8 +92,8 @@ def save(model: RetrievalModel, folder: Union[str, os.PathLike], *, results: Opt
     with whole_file(folder / WEIGHTS) as file:
         file.write(content)
         file.flush()
-        os.fsync(file.fileno())  # a full disk shows here, where an earlier model is still whole
-        (folder / ABOUT).unlink(missing_ok=True)  # from here on it is no saved model until its description is back
+        os.fsync(file.fileno())  # a full disk raises here, where an earlier model is still complete
+        (folder / ABOUT).unlink(missing_ok=True)  # it is no saved model until the new description is written
     for name, text in ((CARD, card(about, results)), (ABOUT, json.dumps(about, indent=2) + "\n")):
         with whole_file(folder / name) as file:
             file.write(text.encode())
@@ -124,11 +124,11 @@ def is_saved(where: Union[str, os.PathLike]) -> bool:
 
 
 def read(where: Union[str, os.PathLike], epoch: Optional[int] = None) -> Saved:
-    """What :func:`save` left in a folder, :func:`push` on the hub, or a run in its folder; no code in it is run.
+    """Read what :func:`save` wrote to a folder, :func:`push` to the hub, or a run to its folder; no code in it is run.
 
     Args:
         where: folder, or ``owner/name``.
-        epoch: of a run's checkpoint; default: the one that the run itself is tested with.
+        epoch: of a run's checkpoint; default: the one that the run is tested with.
 
     Raises:
         ValueError: it is neither, damaged, or of another version. FileNotFoundError: a run has no such checkpoint.
@@ -167,7 +167,7 @@ def _read_about(where: str, path: str) -> Dict[str, Any]:
 
 
 def _of_run(where: str, about: Dict[str, Any], recipe: Recipe, epoch: Optional[int]) -> Saved:
-    """A run's model, by the checkpoint that it is tested with."""
+    """A run's model, from the checkpoint that it is tested with."""
     if about["checkpoint"] == NO_CHECKPOINT:
         return Saved(recipe, about["backbone"], {}, where)
     path = checkpoints.find(where, about["checkpoint"] == "best", epoch)
@@ -177,11 +177,11 @@ def _of_run(where: str, about: Dict[str, Any], recipe: Recipe, epoch: Optional[i
     return Saved(recipe, about["backbone"], weights, where, state["epoch"], state["seed"], state["history"])
 
 
-NO_CHECKPOINT = "none"  # splip.json's of a run that trains nothing
+NO_CHECKPOINT = "none"  # in the splip.json of a run that trains nothing
 
 
 def _download(repo_id: str, name: str) -> str:
-    """A file of a repository on the hub, out of its cache where it is there."""
+    """A file of a repository on the hub, from the local cache if it is there."""
     try:
         from huggingface_hub import hf_hub_download
     except ModuleNotFoundError as error:
@@ -199,12 +199,12 @@ def load(saved: Saved, backbone: str = "", device: Union[str, torch.device] = "c
     """The model that was saved, in ``eval()``.
 
     Args:
-        backbone: where its backbone is here, if not under the name that it was trained with.
+        backbone: name or path of its backbone on this machine; default the name that it was trained with.
 
     Raises:
-        ValueError: its method is not known, it has settings of another version, or the backbone is another one.
+        ValueError: its method is not known, it has settings of another version, or the backbone is a different one.
     """
-    model_class(saved.recipe.method)  # before a backbone is read for nothing
+    model_class(saved.recipe.method)  # an unknown method is refused before the backbone is read
     model = build(saved.recipe, load_backbone(saved, backbone, device), repr(saved.where))
     load_weights(model, saved.weights)
     return model.eval()
@@ -214,15 +214,15 @@ def load_backbone(saved: Saved, name: str = "", device: Union[str, torch.device]
     """The CLIP that a saved model was trained on.
 
     Args:
-        name: of it here; default the name that it was saved with.
+        name: its name or path on this machine; default the name that it was saved with.
 
     Raises:
-        ValueError: it is not to be had, or another one.
+        ValueError: it cannot be loaded, or is a different one.
     """
     try:
         clip = load_clip(name or saved.backbone["name"], device)
     except ValueError as error:
-        hint = "" if name else "; if it is elsewhere here, say where with backbone (--backbone)"
+        hint = "" if name else "; if it has another path on this machine, give that as backbone (--backbone)"
         raise ValueError(f"the model in {saved.where!r} needs its backbone: {error}{hint}") from error
     here, wanted = backbone_info(clip).fingerprint, saved.backbone["fingerprint"]
     differ = [f"{key} {wanted[key]}, here {here.get(key)}" for key in wanted if here.get(key) != wanted[key]]
@@ -232,10 +232,10 @@ def load_backbone(saved: Saved, name: str = "", device: Union[str, torch.device]
 
 
 def load_weights(model: RetrievalModel, weights: Dict[str, Tensor]) -> None:
-    """Load weights to embed with: parts that training alone reads may be absent or of another shape.
+    """Load weights to embed with: parts that only training reads may be missing or have another shape.
 
     Raises:
-        RuntimeError: any other weight is.
+        RuntimeError: another weight is missing or has another shape.
     """
     def is_read(name: str) -> bool:
         return name.split(".")[0] not in model.training_only
@@ -248,7 +248,7 @@ def load_weights(model: RetrievalModel, weights: Dict[str, Tensor]) -> None:
 
 
 def card(about: Dict[str, Any], results: Optional[Dict[str, Any]] = None) -> str:
-    """The model card, in Markdown with the hub's head."""
+    """The model card, in Markdown with the hub's metadata at its top."""
     name, backbone = about["method"], about["backbone"]
     lines = [
         "---", "library_name: splip", "tags:", "- sketch-based-image-retrieval", "- image-retrieval", "- clip",

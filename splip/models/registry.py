@@ -1,4 +1,4 @@
-"""Which class of model a name means, and how a model is made again: by its class alone, without a trainer."""
+"""Finds a model's class by its name, and rebuilds a model from its class, without a trainer."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from splip.models.base import Recipe, RetrievalModel
 
 Model = TypeVar("Model", bound=Type[RetrievalModel])
 
-# The module of each method here, imported when it is asked for. SpLIP's has nothing that trains; a baseline is one file
-# with its trainer.
+# The module of each method here, imported when it is needed. SpLIP's module has no trainer; a baseline's file has both
+# model and trainer.
 HERE = {
     "SpLIP": "splip.model",
     "FrozenCLIP": "splip.models.frozen",
@@ -20,14 +20,14 @@ _FOUND: Dict[str, Type[RetrievalModel]] = {}
 
 
 def register_model(cls: Model) -> Model:
-    """Class decorator: what is made of this class is found again by the class's name.
+    """Class decorator: registers a model class under its name.
 
     Raises:
         ValueError: another class has the name.
     """
     before = _FOUND.get(cls.__name__)
     if before is not None and (before.__module__, before.__qualname__) != (cls.__module__, cls.__qualname__):
-        raise ValueError(f"a model named {cls.__name__!r} is there already, of {before.__module__}")
+        raise ValueError(f"a model named {cls.__name__!r} is already registered, from {before.__module__}")
     _FOUND[cls.__name__] = cls
     return cls
 
@@ -50,10 +50,10 @@ def complete(cls: Type[RetrievalModel], settings: Mapping[str, Any], where: str)
     """All settings of a method: those of ``settings``, and the defaults of the others.
 
     Args:
-        where: they are from, for the message.
+        where: the source of ``settings``, for the message.
 
     Raises:
-        ValueError: there are some that this version does not know.
+        ValueError: ``settings`` has keys that this version does not know.
     """
     unknown = sorted(set(settings) - set(cls.settings))
     if unknown:
@@ -65,7 +65,7 @@ def build(recipe: Recipe, clip: Any, where: str = "the recipe") -> RetrievalMode
     """The model that a recipe describes, around ``clip``; untrained.
 
     Args:
-        where: the recipe is from, for messages.
+        where: the source of the recipe, for messages.
 
     Raises:
         ValueError: the method is not known, or has other settings in this version.

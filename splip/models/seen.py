@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Optional, Sequence, Set
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Set
 
-from splip.data.base import SBIRDataset
 from splip.data.classes import seen_test_classes, some
+
+if TYPE_CHECKING:
+    from splip.data.base import SBIRDataset  # with the engine, which no model needs
 
 
 def trained_classes(model: Any) -> Optional[List[str]]:

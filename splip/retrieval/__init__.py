@@ -42,7 +42,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Imported at first use: a sheet or a table needs no torch, which takes seconds."""
+    """Imports a name at first use: a sheet or a table needs no torch, whose import takes seconds."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'metrics')}"), name)

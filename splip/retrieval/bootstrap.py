@@ -14,11 +14,11 @@ DRAWS = 2**22  # queries drawn at a time, which bounds memory
 def bootstrap_means(
     values: np.ndarray, classes: Union[Sequence[str], np.ndarray], replicates: int = REPLICATES, seed: int = 0
 ) -> np.ndarray:
-    """Means over queries that are drawn anew: as many classes as there are, with replacement, and for each of them as
-    many of its queries as it has, with replacement (Davison and Hinkley, Bootstrap Methods, 1997, section 3.8).
+    """Means over resampled queries: with replacement, draw as many classes as there are, and for each of these as many
+    of its queries as it has (Davison and Hinkley, Bootstrap Methods, 1997, section 3.8).
 
-    A class that is drawn twice has its queries drawn twice. All rows of ``values`` share the draws, so a difference of
-    two rows of the result is that of two methods on the same queries.
+    A class that is drawn twice has its queries drawn twice. All rows of ``values`` share the draws, so the difference
+    of two rows of the result compares two methods on the same queries.
 
     Args:
         values: (M, Q), of M methods, any unit.
@@ -37,7 +37,7 @@ def bootstrap_means(
         raise ValueError("values hold NaN or infinity")
     names, codes = np.unique(named, return_inverse=True)
     if len(names) < 2:
-        raise ValueError(f"classes are drawn, too: {len(names)} of them can give no interval")
+        raise ValueError(f"classes are drawn, too: an interval needs at least 2 of them, got {len(names)}")
     rng = np.random.default_rng(seed)
     drawn = rng.integers(len(names), size=(replicates, len(names)))
     totals, counts = np.zeros((len(values), replicates)), np.zeros(replicates)

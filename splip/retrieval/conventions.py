@@ -11,7 +11,7 @@ class Convention:
 
     ap_divisor: str  # "hits" | "min(R, k)"
     interpolated: bool  # precision at a hit = the best precision there or at any later hit of the top k
-    p_depth: str  # "k" | "min(k, R)": P@k looks at so many items, and divides by as many
+    p_depth: str  # "k" | "min(k, R)": the number of items that P@k reads and divides by
 
 
 CONVENTIONS = {

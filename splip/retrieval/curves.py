@@ -18,18 +18,18 @@ AXIS_KEYS = ("epoch", "loss", "val_mAP")
 def training_curve(
     history: Sequence[Dict[str, float]], path: Union[str, os.PathLike], title: str = "", names: Mapping[str, str] = {}
 ) -> Path:
-    """Draw loss, its terms and, where there is any, validation mAP against the epoch.
+    """Draw loss, its terms and validation mAP (if there is any) against the epoch.
 
-    history: one dict for each epoch: "epoch" and "loss"; any other key is a term of the loss, drawn
-        thinner, but "val_mAP" (a fraction), which gets a panel of its own with its best epoch marked.
+    history: one dict for each epoch: "epoch" and "loss". "val_mAP" (a fraction) gets its own panel, with the
+        best epoch marked. Any other key is a term of the loss, drawn thinner.
         A key may be missing in some epochs (validation every n epochs).
-    names: what a term is called in the legend, where not by its key.
+    names: a term's name in the legend, if it is not its key.
 
     Writes `path` (its folder is made; .png, .svg or .pdf) and returns it. matplotlib's global state
     (backend, open figures) is not touched. Raises ValueError for an empty history, an epoch without
     "epoch" or "loss", and a value that is not a number.
     """
-    from matplotlib.figure import Figure  # slow to import: only for who draws
+    from matplotlib.figure import Figure  # slow to import, so only for drawing
     from matplotlib.ticker import MaxNLocator
 
     history = [_checked(i, entry) for i, entry in enumerate(history)]
@@ -110,6 +110,6 @@ def _validation(axis, history: List[Dict[str, float]]) -> None:
 def _line(axis, history, key, scale=1.0, **style):
     x = [entry["epoch"] for entry in history if key in entry]
     y = [entry[key] * scale for entry in history if key in entry]
-    marker = "o" if len(x) < 30 else None  # few points, or one: a line alone hides them
+    marker = "o" if len(x) < 30 else None  # a line alone hides few points, or shows nothing of one
     axis.plot(x, y, marker=marker, markersize=3.5, **style)
     return x, y

@@ -1,4 +1,4 @@
-"""Checks at the door of the retrieval functions: embeddings, labels, cut-offs, device."""
+"""Checks of the retrieval functions' arguments: embeddings, labels, cut-offs, device."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _check_one(name: str, x: Tensor) -> Tensor:
 def shared_codes(
     query: Labels, gallery: Labels, sizes: Tuple[int, int], names: Tuple[str, str]
 ) -> Tuple[Tensor, Tensor]:
-    """Labels or ids of both sets -> equal values, equal codes: int32 tensors (Q,) and (G,)."""
+    """Labels or ids of both sets -> int32 tensors (Q,) and (G,), where equal values have equal codes."""
     code: Dict[Union[int, str], int] = {}
     coded = []
     for values, size, name in zip((query, gallery), sizes, names):
@@ -93,7 +93,7 @@ def check_choice(name: str, value: str, choices: Sequence[str]) -> str:
 
 
 def pick_device(device: Optional[Union[str, torch.device]], query: Tensor) -> torch.device:
-    """The device to rank on: the one asked for, else the queries' own where it has float64."""
+    """The device to rank on: the one asked for, else the queries' device if it has float64, else the CPU."""
     if device is None:
         return query.device if query.device.type in ("cpu", "cuda") else torch.device("cpu")
     device = torch.device(device)

@@ -42,7 +42,7 @@ def retrieval_metrics(
     query: (Q, d), gallery: (G, d) float tensors of any float dtype, normalised or not.
     query_labels, gallery_labels: (Q,), (G,) integers or strings; an item is relevant to a query of
         the same label.
-    cutoffs: the k of mAP@k and P@k. k may exceed G: the ranking then simply ends at G, and P@k is
+    cutoffs: the k of mAP@k and P@k. k may exceed G: then the ranking ends at G, and P@k is
         still divided by k ("voc": by min(k, R)).
     conventions: names from CONVENTIONS.
     ties: among items of equal score, "pessimistic" ranks irrelevant ones first, "optimistic"
@@ -51,7 +51,7 @@ def retrieval_metrics(
     device: where to rank; default the queries' own.
 
     Returns {convention: {"mAP@all", "mAP@100", "mAP@200", "P@100", "P@200"}}, fractions in [0, 1].
-    A query without any relevant item scores 0 everywhere; how many there are is logged as a warning.
+    A query without any relevant item scores 0 everywhere; the number of these is logged as a warning.
     Raises ValueError for shapes or lengths that do not fit, empty sets, NaN, infinite or all-zero
     embeddings, and unknown conventions.
     """
@@ -69,7 +69,7 @@ def per_query_metrics(
 ) -> Dict[str, Dict[str, Tensor]]:  # fmt: skip
     """As `retrieval_metrics`, before the mean over queries: each value is a (Q,) float64 tensor.
 
-    For tables by class, tests of significance, and queries that are split over processes.
+    Used for tables by class, tests of significance, and queries that are split over processes.
     """
     query, gallery = check_embeddings(query, gallery)
     sizes = (len(query), len(gallery))
@@ -125,7 +125,7 @@ def _average_precision(ranks, relevant, k, convention) -> np.ndarray:
     precision = np.where(hit, order / ranks, 0.0)
     if convention.interpolated:
         precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    # A running sum adds from left to right: trailing zeros, hence chunk mates, change no bit of it.
+    # A running sum adds from left to right, so trailing zeros do not change it, and so neither do a chunk's other rows.
     total = precision.cumsum(axis=1)[:, -1]
     divisor = hit.sum(axis=1)
     if convention.ap_divisor == "min(R, k)":
@@ -147,8 +147,8 @@ def instance_accuracy(
 ) -> Dict[str, Dict[str, float]]:
     """Fine-grained retrieval: the share of queries whose own instance is among the top k.
 
-    Returns {"category": {"Acc@1", "Acc@5"}, "all": {...}} as fractions in [0, 1]; arguments and errors as
-    `instance_ranks` has them.
+    Returns {"category": {"Acc@1", "Acc@5"}, "all": {...}} as fractions in [0, 1]; arguments and errors as for
+    `instance_ranks`.
     """
     ks = check_cutoffs(ks, "ks")
     ranks = instance_ranks(
@@ -158,7 +158,7 @@ def instance_accuracy(
 
 
 def accuracy_of(ranks: Dict[str, Tensor], ks: Sequence[int] = (1, 5)) -> Dict[str, Dict[str, float]]:
-    """Shares of ranks as `instance_ranks` returns them that are at most k."""
+    """Shares of the ranks that `instance_ranks` returns which are at most k."""
     return {name: {f"Acc@{k}": int((rank <= k).sum()) / len(rank) for k in ks} for name, rank in ranks.items()}
 
 
@@ -168,12 +168,12 @@ def instance_ranks(
     gallery_groups: Optional[Labels] = None, ties: str = "pessimistic", chunk_size: Optional[int] = None,
     device: Device = None,
 ) -> Dict[str, Tensor]:  # fmt: skip
-    """At which rank, from 1, each query finds its own instance: {"category": (Q,), "all": (Q,)} int32.
+    """The rank, from 1, at which each query finds its own instance: {"category": (Q,), "all": (Q,)} int32.
 
     query: (Q, d), gallery: (G, d) float tensors; ids (Q,), (G,) integers or strings name the instance.
     An instance with several photos counts by its best one.
-    groups: (Q,), (G,) category of each item. With them, "category" ranks each query among the photos
-        of its own category alone (the published protocol), before "all", the whole gallery.
+    groups: (Q,), (G,) category of each item. With them, "category" ranks each query only among the photos
+        of its own category (the published protocol). "all" ranks the whole gallery.
     ties: "pessimistic" ranks other instances of equal score before the right one, "optimistic" after.
 
     Raises ValueError as `retrieval_metrics` does, and where a query's instance has no photo in the
@@ -209,8 +209,8 @@ def instance_ranks(
 def _best_rank(keys: Tensor, columns: np.ndarray, real: np.ndarray, rivals: Optional[Tensor], ties: str) -> Tensor:
     """Rank, from 1, of the best own item of each row -> (C,) on the CPU.
 
-    keys: (C, G). columns, real: (C, m) as from `OwnColumns.padded`. rivals: (C, G), which items count, own ones
-    among them; None for all.
+    keys: (C, G). columns, real: (C, m) from `OwnColumns.padded`. rivals: (C, G), which items count, including own
+    ones; None for all.
     """
     places, counted = (torch.from_numpy(x).to(keys.device) for x in (columns, real))
     own = keys.gather(1, places)

@@ -1,10 +1,9 @@
 """Exact cosine ranking, in chunks of queries and bounded memory.
 
-The order of a ranking must not hang on how a matrix product happens to round: BLAS may give two
-identical gallery items different last bits, and other bits again for another chunk size or thread
-count. So scores are exact integers here. Each embedding is L2-normalised in float64 and rounded to
-multiples of 1 / STEPS; products and all partial sums of such vectors are integers below 2**53, which
-float64 holds exactly in whatever order they are added.
+The order of a ranking must not depend on how a matrix product rounds. BLAS may give two identical gallery
+items different last bits, and these may change with chunk size or thread count. So scores are exact integers
+here. Each embedding is L2-normalised in float64 and rounded to multiples of 1 / STEPS. Products and all partial
+sums of such vectors are integers below 2**53, which float64 holds exactly in any order of addition.
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ from .inputs import check_cutoffs, check_embeddings, pick_device
 
 STEPS = 67_000_000  # grid steps in 1.0: the largest round number with 2 * STEPS**2 < 2**53
 TIES = ("pessimistic", "optimistic")
-ABSENT = np.iinfo(np.int32).max  # fills rows of ranks beyond a query's own last rank
+ABSENT = np.iinfo(np.int32).max  # fills rows of ranks after a query's last rank
 CHUNK_BYTES = {"cpu": 2**28, "cuda": 2**30}  # memory bound for one chunk of queries
 GRID_ROWS = 256  # 1 MB of float64 at d = 512: stays in a core's cache
-BLOCK_ROWS = 8  # ranked by a thread at a time
+BLOCK_ROWS = 8  # rows that a thread ranks at a time
 
 
 def unit_grid(x: Tensor) -> np.ndarray:
     """(n, d) floats -> (n, d) float64 integers: STEPS * x / |x|, rounded.
 
-    Done on the CPU by NumPy, which sums each row alone in a fixed order, so that a row's result does
+    NumPy does this on the CPU. It sums each row alone in a fixed order, so a row's result does
     not depend on its neighbours, the chunk, the thread count or the device.
     """
     grid = np.empty(tuple(x.shape), dtype=np.float64)
@@ -45,8 +44,8 @@ def unit_grid(x: Tensor) -> np.ndarray:
 class ExactScores:
     """Integer sort keys -2 * STEPS**2 * cosine of query chunks against a gallery: smallest is best.
 
-    Keys are even, so that adding 1 to relevant items (or taking 1 away) puts them after (or before)
-    irrelevant ones of equal score and changes no other order.
+    Keys are even. So adding 1 to relevant items (or subtracting 1) puts them after (or before)
+    irrelevant ones of equal score, and changes no other order.
     """
 
     def __init__(self, query: Tensor, gallery: Tensor, device: torch.device, chunk_size: Optional[int] = None):
@@ -62,7 +61,7 @@ class ExactScores:
     def __iter__(self) -> Iterator[Tuple[slice, Tensor]]:
         """Yield (slice of queries, keys (C, G) float64); the next chunk overwrites the keys.
 
-        Fresh memory for each chunk would add 40 % to the product's time, in page faults.
+        New memory for each chunk would add 40 % to the product's time, by page faults.
         """
         keys = torch.empty(self.chunk_size, len(self.gallery), dtype=torch.float64, device=self.device)
         for start in range(0, len(self.query), self.chunk_size):
@@ -72,7 +71,7 @@ class ExactScores:
 
 
 class OwnColumns:
-    """The gallery columns that carry each query's own code, without a (Q, G) mask.
+    """The gallery columns that have the same code as each query, without a (Q, G) mask.
 
     query_codes: (Q,), gallery_codes: (G,) integers.
     """
@@ -88,7 +87,7 @@ class OwnColumns:
         return self.order[self.start[query] : self.start[query] + self.count[query]]
 
     def padded(self, rows: slice) -> Tuple[np.ndarray, np.ndarray]:
-        """Columns (C, m) of a chunk of queries, all with at least one, and which of them are no padding."""
+        """Columns (C, m) of a chunk of queries with at least one each, and a mask of those that are not padding."""
         count = self.count[rows, None]
         index = np.arange(count.max())
         return self.order[self.start[rows, None] + np.minimum(index, count - 1)], index < count
@@ -123,7 +122,7 @@ def relevant_ranks(
             count = own.count[rows]
             ranks = np.full((len(count), max(1, count.max())), ABSENT, dtype=np.int32)
             if device.type == "cpu":
-                # NumPy frees the GIL in most of what takes time, so rows go to threads
+                # NumPy releases the GIL in most of its slow parts, so threads rank the rows
                 columns = [own.of(i) for i in range(rows.start, rows.stop)]
                 blocks = range(0, len(columns), BLOCK_ROWS)
                 parts = ([x[i : i + BLOCK_ROWS] for i in blocks] for x in (keys.numpy(), columns, ranks))
@@ -142,12 +141,12 @@ def _rank_block(keys: np.ndarray, columns: Sequence[np.ndarray], ranks: np.ndarr
 def ranks_by_counting(keys: np.ndarray, own: np.ndarray, step: int) -> np.ndarray:
     """Ranks, from 1 and ascending, of the columns `own` (R,) among even `keys` (G,), which are overwritten.
 
-    step: of :func:`tie_step`.
+    step: from :func:`tie_step`.
 
-    A sort of the whole row would also settle the order among irrelevant items. Instead, keys go into about
-    G buckets of equal width; only buckets that hold an own item are sorted, by their full keys, and items of the
-    others are counted. Rounding may put a key into a neighbouring bucket, but never changes the buckets'
-    order, so ranks are exact.
+    A sort of the whole row would also sort the irrelevant items. Instead, keys go into about G buckets of
+    equal width. Only buckets that hold an own item are sorted, by their full keys; items of the others are
+    counted. Rounding may put a key into a neighbouring bucket, but never changes the buckets' order, so ranks
+    are exact.
     """
     if not len(own):
         return own
@@ -157,7 +156,7 @@ def ranks_by_counting(keys: np.ndarray, own: np.ndarray, step: int) -> np.ndarra
     width = (high - low + 1) / buckets
 
     def bucket_of(values: np.ndarray) -> np.ndarray:
-        scaled = values - (low - 1.5 * width)  # own items from 1 on; all that is better in 0
+        scaled = values - (low - 1.5 * width)  # own items are in buckets from 1 on, all better ones in 0
         scaled *= 1 / width
         return np.clip(scaled, 0, buckets + 2, out=scaled).astype(np.intp)
 
@@ -175,7 +174,7 @@ def ranks_by_counting(keys: np.ndarray, own: np.ndarray, step: int) -> np.ndarra
 def ranks_by_sorting(keys: Tensor, relevant: Tensor, step: int) -> np.ndarray:
     """The same for rows of keys (C, G) and a mask, on any device: ranks of all rows in sequence.
 
-    The parity tells what an argsort would.
+    The parity of a sorted key marks a relevant item, so no argsort is needed.
     """
     keys.add_(relevant, alpha=step)
     return (keys.sort(dim=1).values.long() & 1).nonzero()[:, 1].cpu().numpy() + 1

@@ -1,4 +1,4 @@
-"""Contact sheets: what a query found, drawn with Pillow alone."""
+"""Contact sheets: pictures of queries and the images that they found, drawn with Pillow alone."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from splip.common.files import whole_file
 from splip.data.products import SHEET
 
 INK, FAINT, PAPER = (32, 33, 36), (110, 114, 120), (255, 255, 255)
-# Green and vermilion of Okabe and Ito's palette, which colour-blind readers tell apart; the mark (tick or
-# cross) and the frame (solid or dashed) say the same without any colour.
+# Green and vermilion of Okabe and Ito's palette, which colour-blind readers can distinguish. The mark (tick or
+# cross) and the frame (solid or dashed) show the same without colour.
 RIGHT, WRONG = (0, 158, 115), (213, 94, 0)
 SCALE = 4  # marks are drawn this much larger and shrunk, for smooth edges
 
 
 class Hit(NamedTuple):
-    """One retrieved image: was it right (None: nobody knows), and what to write below it."""
+    """One retrieved image, whether it is right (None: unknown), and the text below it."""
 
     image: Image.Image
     correct: Optional[bool]
@@ -29,12 +29,12 @@ class Hit(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A query and what it found, best first. Rows in sequence with one query image object share it."""
+    """A query and what it found, best first. Consecutive rows with the same query image object share it."""
 
     query: Image.Image
     hits: Sequence[Hit]
     title: str = ""  # below the query: its class
-    method: str = ""  # in front of the hits: whose ranking this is
+    method: str = ""  # left of the hits: the method that ranked them
 
 
 def contact_sheet(
@@ -46,14 +46,14 @@ def contact_sheet(
     """Draw rows of (query, hits[, title[, method]]) as a picture: query left, its hits to the right.
 
     hits: (image, correct, caption) each, best first. Right ones have a solid green frame and a tick,
-    wrong ones a dashed vermilion frame and a cross, and where `correct` is None neither.
-    For two methods side by side, give two rows in sequence with the same query image: the query is drawn once,
+    wrong ones a dashed vermilion frame and a cross. If `correct` is None, there is neither.
+    To compare two methods, give two consecutive rows with the same query image: the query is drawn once,
     the methods one above the other.
     heading: a line above all. tile: side of an image in pixels (32 or more).
 
     Writes `path` (its folder is made; the suffix names the format, e.g. .png) and returns it.
     Raises ValueError for no rows, a row without hits, something that is not an image, a small tile, or an
-    unknown suffix. OSError, naming the file, where the disk is full.
+    unknown suffix. OSError, naming the file, if the disk is full.
     """
     checked = [_checked(i, row) for i, row in enumerate(rows)]
     if not checked:
@@ -80,7 +80,7 @@ def _checked(i: int, row: Union[Row, tuple]) -> Row:
 
 
 def _line(text: str) -> str:
-    """Text on one line; bytes of a file's name that are none of its encoding are marked."""
+    """Text on one line; bytes of a file name that cannot be decoded are marked."""
     return shown(text).encode("utf-8", "replace").decode("utf-8")
 
 
@@ -125,7 +125,7 @@ class _Sheet:
             self._legend(y + self.gap // 2)
         kind = Image.registered_extensions().get(path.suffix.lower())
         if kind is None:
-            raise ValueError(f"{path} says no format of a picture by its suffix: .png")
+            raise ValueError(f"the suffix of {path} names no image format: use .png, for example")
         path.parent.mkdir(parents=True, exist_ok=True)
         info = PngImagePlugin.PngInfo()
         info.add_text("Software", SHEET)
@@ -146,7 +146,7 @@ class _Sheet:
         return self.hits_left + rank * (self.cell + self.gap)
 
     def _query(self, row: Row, y: int, rows: int) -> None:
-        y += (rows - 1) * self.row_height // 2  # in the middle of its methods
+        y += (rows - 1) * self.row_height // 2  # vertically in the middle of its methods' rows
         self._image(row.query, self.margin, y)
         self.pen.rectangle([self.margin, y, self.margin + self.cell - 1, y + self.cell - 1], outline=FAINT)
         self._centred(self.margin, y + self.cell + 1, row.title, INK, self.bold)
@@ -225,7 +225,7 @@ def _tally(row: Row) -> str:
 
 
 def _on_paper(image: Image.Image) -> Image.Image:
-    """RGB; what is transparent shows white."""
+    """RGB; transparent parts become white."""
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, PAPER), image).convert("RGB")
@@ -233,7 +233,7 @@ def _on_paper(image: Image.Image) -> Image.Image:
 
 
 def _fit(text: str, font, width: float) -> str:
-    """Cut to the width, with an ellipsis where something is missing."""
+    """Text cut to the width, with an ellipsis if anything was cut."""
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "…") > width:

@@ -1,1 +1,1 @@
-"""The loop around a method: batches in, checkpoints and results out."""
+"""The training loop around a method: it reads batches, and writes checkpoints and results."""

@@ -1,6 +1,4 @@
-"""The keys that a config has beyond Dassl's: of the loop, of data sets, and of every registered trainer and data
-set.
-"""
+"""The config keys that Dassl does not have: of the loop, of data sets, and of every registered trainer and data set."""
 
 from __future__ import annotations
 
@@ -18,8 +16,8 @@ FINAL_MODELS = ("last_step", "best_val")
 def extend_cfg(cfg: Any) -> None:
     """Add these keys with their defaults to a Dassl (yacs) config, in place.
 
-    This and ``import splip.trainers, splip.datasets`` are the two lines a host repository needs. Trainers and data
-    sets of your own are asked for theirs, if they are registered by then.
+    A host repository needs only this line and ``import splip.trainers, splip.datasets``. Your own trainers and data
+    sets add their keys, too, if they are registered before this call.
     """
     from yacs.config import CfgNode
 
@@ -31,33 +29,33 @@ def extend_cfg(cfg: Any) -> None:
     cfg.TRAINER.MICRO_BATCH = 0  # images through the vision tower at a time, with the whole batch's gradient; 0 = all
     cfg.TRAINER.SPLIP = CfgNode({name.upper(): value for name, value in asdict(SpLIPConfig()).items()})
     cfg.OPTIM.BY_STEP = False  # rates follow the schedule and its warm-up at every step rather than at every epoch
-    cfg.OPTIM.WARMUP_STEPS = 0  # with BY_STEP: a linear warm-up of so many steps in place of WARMUP_EPOCH
-    cfg.OPTIM.GRAD_CLIP = 0.0  # gradients longer than this are shortened to it (norm over all trained parts); 0 = never
-    cfg.OPTIM.AVERAGE_EPOCHS = 0  # test the mean of the weights after the last so many epochs; 0 = the last weights
+    cfg.OPTIM.WARMUP_STEPS = 0  # with BY_STEP: number of steps of a linear warm-up, in place of WARMUP_EPOCH
+    cfg.OPTIM.GRAD_CLIP = 0.0  # clip gradients to this norm (over all trained parts); 0 = never
+    cfg.OPTIM.AVERAGE_EPOCHS = 0  # test the mean of the weights after each of the last n epochs; 0 = the last weights
     cfg.INPUT.RESIZE = "crop"  # crop | pad | squash
-    cfg.INPUT.SKETCH_VIEWS = 0  # fixed views of each training sketch, its seed's in every epoch; 0 = always new
-    cfg.INPUT.PHOTO_VIEWS = 0  # and of each photo; either both or none
+    cfg.INPUT.SKETCH_VIEWS = 0  # fixed views of each training sketch, drawn from the seed; 0 = new ones in each epoch
+    cfg.INPUT.PHOTO_VIEWS = 0  # and of each photo; set both or neither
     cfg.TRAINER.PATCH_CACHE = ""  # keep the patch embeddings of views and test images: memory, or a folder; empty = no
-    cfg.TEST.SWAPPED = False  # test a second time, sketches embedded as photos and photos as sketches
+    cfg.TEST.SWAPPED = False  # test a second time, with sketches embedded as photos and photos as sketches
     cfg.INPUT.OWN_STATISTICS = False  # take INPUT's PIXEL_MEAN, PIXEL_STD, INTERPOLATION even if they are not CLIP's
     cfg.DATASET.SETTING = "zs"  # zs | gzs | fg | cross
     cfg.DATASET.SPLIT = ""  # name of the class split; empty = the data set's default
     cfg.DATASET.GALLERY = ""  # gallery rule of the setting; empty = its default
     cfg.DATASET.GALLERY_SEED = 0  # of the rules that draw from the seen classes
-    cfg.DATASET.TARGET = ""  # cross: the class list, and with it the data set, that is tested on
-    # once | zse: Sketchy's original photos twice, as in ZSE-SBIR's lists | original: without the photos added to them
+    cfg.DATASET.TARGET = ""  # cross: the class list, and so the data set, to test on
+    # once | zse: Sketchy's original photos twice, as in ZSE-SBIR's lists | original: without the added photos
     cfg.DATASET.PHOTOS = "once"
     cfg.DATASET.SUBSET = ""  # sketchy25: the part of Sketchy that this shipped list names; empty = all of it
-    cfg.DATASET.TEST_CLASSES = "unseen"  # unseen | seen (as many, trained on) | pseudo_unseen (they leave training)
+    cfg.DATASET.TEST_CLASSES = "unseen"  # unseen | seen (as many, trained on) | pseudo_unseen (not trained on)
     cfg.DATASET.FILE_LISTS = ""  # empty = read folders; zse = ZSE-SBIR's lists below ROOT; else the folder of them
     cfg.DATASET.EXTRA_SKETCHES = ""  # more training sketches of seen classes: <class>.ndjson (strokes) or <class>/*
-    cfg.DATASET.EXTRA_PER_CLASS = 0  # at most so many of each class, the first; 0 = all
+    cfg.DATASET.EXTRA_PER_CLASS = 0  # use only the first n of each class; 0 = all
     for key, value in STROKE_KEYS.items():  # how strokes are drawn: WIDTH in pixels of 256, MARGIN of the side, SMOOTH
         cfg.DATASET[key] = value
     cfg.DATASET.CACHE = False  # keep decoded images (uint8, input size) in memory after their first use
     cfg.DATASET.PIXEL_CACHE = ""  # keep them in this folder instead, for later runs too; empty = nowhere
     for name in TRAINER_REGISTRY.registered_names():
-        trainer: Any = TRAINER_REGISTRY.get(name)  # a host's has no model of ours
+        trainer: Any = TRAINER_REGISTRY.get(name)  # a host's trainer has no model_class
         settings = trainer.model_class.settings if hasattr(trainer, "model_class") else {}
         if settings and trainer.node not in cfg.TRAINER:
             cfg.TRAINER[trainer.node] = CfgNode(dict(settings))
@@ -69,7 +67,7 @@ def extend_cfg(cfg: Any) -> None:
 
 
 def check_cfg(cfg: Any, model_class: Type[RetrievalModel], name: str = "") -> None:
-    """Refuse values of the loop's keys that would be ignored, or stumbled over later.
+    """Refuse values of the loop's keys that would be ignored, or fail later.
 
     Args:
         model_class: of the model that is trained or tested.
@@ -81,7 +79,7 @@ def check_cfg(cfg: Any, model_class: Type[RetrievalModel], name: str = "") -> No
     trains = model_class.trains()
     for key in ("GRAD_CHECKPOINTING", "MICRO_BATCH"):
         if cfg.TRAINER[key] and trains and key not in model_class.memory_keys:
-            raise ValueError(f"TRAINER.{key} {cfg.TRAINER[key]}: {name} does not follow it")
+            raise ValueError(f"TRAINER.{key} {cfg.TRAINER[key]}: {name} does not support it")
     final, optim = cfg.TEST.FINAL_MODEL, cfg.OPTIM
     if final not in FINAL_MODELS:
         raise ValueError(f"TEST.FINAL_MODEL must be one of {FINAL_MODELS}, got {final!r}")
@@ -109,6 +107,6 @@ def check_cfg(cfg: Any, model_class: Type[RetrievalModel], name: str = "") -> No
         raise ValueError(f"INPUT.SKETCH_VIEWS and INPUT.PHOTO_VIEWS go together, got {views}")
     if cfg.TRAINER.PATCH_CACHE and trains and 0 in views:
         raise ValueError(
-            "TRAINER.PATCH_CACHE keeps the patch embeddings of fixed views: set INPUT.SKETCH_VIEWS and PHOTO_VIEWS, "
-            "without which every image is augmented anew each time"
+            "TRAINER.PATCH_CACHE keeps the patch embeddings of fixed views: set INPUT.SKETCH_VIEWS and PHOTO_VIEWS. "
+            "Without them every image is augmented again each time"
         )

@@ -1,4 +1,4 @@
-"""Testing: embed the images of a split, rank them, measure."""
+"""Testing: embeds the images of a split, ranks them, computes metrics."""
 
 from __future__ import annotations
 
@@ -32,37 +32,37 @@ def embed(
 
 
 class Outcome(NamedTuple):
-    """What a test found."""
+    """The results of a test."""
 
     metrics: results.Metrics  # percent
-    headline: Tuple[str, str]  # (group, column) of `metrics` that speaks for it
+    headline: Tuple[str, str]  # (group, column) of the main metric
     query: Tensor  # embeddings (Q, d) and (G, d)
     gallery: Tensor
     per_query: Dict[str, np.ndarray]  # by column of per_query.npz, (Q,)
-    extra: Dict[str, Any]  # of results.json: what the model says of itself, metrics with the modality swapped
+    extra: Dict[str, Any]  # for results.json: the model's description, metrics with the modality swapped
     seconds: float
 
     @property
     def value(self) -> float:
-        """mAP@all, or Acc@1 within the category where fine-grained, in percent."""
+        """The main metric: mAP@all, or Acc@1 within the category if fine-grained, in percent."""
         group, column = self.headline
         return self.metrics[group][column]
 
 
 @dataclass
 class Evaluator:
-    """Ranks a split's gallery for each of its queries, by a model.
+    """Ranks a split's gallery for each of its queries with a model.
 
     Args:
         model: a :class:`splip.RetrievalModel`, or anything with its ``eval``, ``encode``, ``describe`` and
             ``knows_modality``, and with ``classes`` where it is known what it was trained on.
         preprocessing: of its images: :class:`Preprocessing`, or anything with its ``pixels`` and ``normalize``.
-        speaks: fine-grained: the gallery whose accuracy speaks for a test; empty = ``category``.
+        speaks: fine-grained: the gallery whose accuracy is the main metric; empty = ``category``.
         batch_size, workers: of the loader.
         keep: the folder in which the decoded images of the validation split are kept between epochs; "" = memory,
             None = they are not kept.
-        patches: keeps their patch embeddings; None = each image is embedded anew.
-        allow_seen: whether test classes may be such that the model was trained on (:mod:`splip.models.seen`).
+        patches: the cache of their patch embeddings; None = each image is embedded again.
+        allow_seen: whether the model may have been trained on test classes (:mod:`splip.models.seen`).
     """
 
     model: Any
@@ -84,7 +84,7 @@ class Evaluator:
         cls, cfg: Any, model: Any, dataset: SBIRDataset, preprocessing: Any, device: torch.device, precision: str,
         workers: int,
     ) -> Evaluator:  # fmt: skip
-        """As a config has it: DATALOADER.TEST, DATASET.GALLERY, CACHE and PIXEL_CACHE, TRAINER.PATCH_CACHE.
+        """From a config's DATALOADER.TEST, DATASET.GALLERY, CACHE and PIXEL_CACHE, TRAINER.PATCH_CACHE.
 
         Raises:
             ValueError: PATCH_CACHE for a model without CLIP's patch embedding, or one that trains it.
@@ -104,11 +104,11 @@ class Evaluator:
     ) -> Tensor:
         """Embeddings (n, d) of sketches or of photos (all of one modality), float32, on the CPU.
 
-        Each process embeds some of the batches that a single one would have formed, and gets all embeddings.
+        Each process embeds some of the batches that a single process would form. All processes get all embeddings.
 
         Args:
-            images: of the items that fall to this process (`_shard`), where they are at hand.
-            modality: as which they are embedded; default their own.
+            images: this process's share of the items, if already loaded.
+            modality: the one to embed them as; default their own.
         """
         self.model.eval()
         images = images or self._images(items)
@@ -120,9 +120,9 @@ class Evaluator:
         """Rank the gallery for every query of a split.
 
         Args:
-            split: "test", unseen classes, or "val", the pseudo-unseen ones.
-            swapped: measure a model that knows the modality with it swapped, too: sketches embedded as photos and
-                photos as sketches. The less that costs, the less the model makes of it. False: the outcome says "off".
+            split: "test" (unseen classes) or "val" (pseudo-unseen ones).
+            swapped: if the model knows the modality, test it also with sketches embedded as photos and photos as
+                sketches. A small loss means that it makes little use of the modality. False: the outcome says "off".
 
         Raises:
             ValueError: another split, or the data set has no such images; the model was trained on test classes, and
@@ -153,7 +153,7 @@ class Evaluator:
         return Outcome(metrics, (group, column), query, gallery, own, extra, time.time() - began)
 
     def will_keep(self) -> int:
-        """How many images it keeps, of this process's share: those of validation; with ``patches`` of the test, too."""
+        """Number of images of this process's share that it keeps: of validation, and with ``patches`` of the test."""
         data = self.dataset
         sets = [data.val_queries, data.val_gallery]
         if self.patches is not None:
@@ -163,11 +163,11 @@ class Evaluator:
     # ----------------------------------------------------------------- internals
 
     def _images(self, items: Sequence[SBIRDatum]) -> ImageDataset:
-        """Those that this process embeds, in whole batches."""
+        """The images that this process embeds, in whole batches."""
         return ImageDataset(self.dataset, distributed.shard(items, self.batch_size), self.preprocessing)
 
     def _kept_images(self, sets: Sequence[Sequence[SBIRDatum]]) -> Tuple[Optional[ImageDataset], ...]:
-        """Of the validation split, the same in every epoch."""
+        """The images of the validation split, loaded once for all epochs."""
         if not self._val_images:
             self._val_images = tuple(self._images(items) for items in sets)
             for images, name in zip(self._val_images, ("queries", "photos")):

@@ -1,4 +1,4 @@
-"""What can change a run's result, so that numbers of different runs never mix: settings, data, backbone, version."""
+"""All that can change a run's result (settings, data, backbone, version), so that results of runs never mix."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from splip.training.options import flat
 if TYPE_CHECKING:  # it needs torch, and tables of results do not
     from splip.data.base import SBIRDataset
 
-# How a run is computed and where it goes, not what: with other values of these it has the same result, up to rounding,
-# or (root, split, file lists, backbone's name) another hash of data or backbone.
+# Keys for how a run is computed and where its files are. With other values the result is the same up to rounding; or,
+# for root, split, file lists and the backbone's name, the hash of the data or of the backbone differs.
 HOW = (
     "OUTPUT_DIR", "RESUME", "VERBOSE", "VERSION", "USE_CUDA", "TRAIN.PRINT_FREQ", "TRAIN.CHECKPOINT_FREQ",
     "TRAIN.COUNT_ITER", "DATALOADER.NUM_WORKERS", "DATALOADER.TEST.BATCH_SIZE", "DATASET.CACHE", "DATASET.PIXEL_CACHE",
@@ -27,8 +27,8 @@ def settings_of(config: Mapping[str, Any], method: Optional[Mapping[str, Any]]) 
     """A config's settings that can change a result: without HOW, SEED, and the nodes of other methods.
 
     Args:
-        method: what the run's own method is made with, by the keys of a config; None = it is not known, and every
-            method's node counts.
+        method: the settings of the run's own method, by config key; None = they are not known, and the nodes of all
+            methods count.
     """
     found = dict(method or {})
     for key, value in flat(config).items():
@@ -39,7 +39,7 @@ def settings_of(config: Mapping[str, Any], method: Optional[Mapping[str, Any]]) 
 
 
 def data_digest(dataset: SBIRDataset) -> str:
-    """A hash of the images of a data set: their places below its root, sizes, classes, and what else they are."""
+    """A hash of the images of a data set: their paths below its root, sizes, classes and other properties."""
     digest = hashlib.blake2b(digest_size=16)
     sizes: Dict[str, int] = {}
     for items in dataset.lists():
@@ -54,7 +54,7 @@ def data_digest(dataset: SBIRDataset) -> str:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> List[str]:
-    """What two identities differ in, in words; what one of them does not say counts as equal.
+    """The differences of two identities, as text; what one of them does not contain counts as equal.
 
     Args:
         before, now: ``{"settings": {...}, "seed", "data", "backbone", "version", "engine",

@@ -1,4 +1,4 @@
-"""Settings from files and from the command line, put into a config; what is wrong is named, with what is near."""
+"""Puts settings from files and the command line into a config. Errors name the wrong key and the nearest known one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from yaml import YAMLError
 
 
 def read_config(folder: Union[str, os.PathLike]) -> Any:
-    """The config that a run was made with, not frozen; keys that it was written without have their defaults.
+    """The config that a run was made with, not frozen; keys that its file lacks have their defaults.
 
     Raises:
         ValueError: there is no ``config.yaml``.
@@ -20,7 +20,7 @@ def read_config(folder: Union[str, os.PathLike]) -> Any:
     path = os.path.join(folder, "config.yaml")
     if not os.path.isfile(path):
         raise ValueError(f"{os.fspath(folder)!r} is no run's output folder: there is no {path}")
-    from splip.engine import get_cfg_default  # here: they need torch, and what else is above does not
+    from splip.engine import get_cfg_default  # imported here: they need torch, the rest of this file does not
     from splip.training.config import extend_cfg
 
     cfg = get_cfg_default()
@@ -35,8 +35,8 @@ def merge_file(cfg: Any, path: str) -> None:
     """Merge a config file into ``cfg``, in place.
 
     Raises:
-        ValueError: it does not end in .yaml (yacs runs a .py file), does not exist, is no YAML, or sets a key that
-            there is not, or to a value of another type.
+        ValueError: it does not end in .yaml (yacs would run a .py file), does not exist, is not YAML, or sets an
+            unknown key or a value of another type.
     """
     if not path.endswith((".yaml", ".yml")):
         raise ValueError(f"a config file must end in .yaml, got {path!r}")
@@ -58,7 +58,7 @@ def merge_options(cfg: Any, words: Sequence[str]) -> None:
     """Merge ``KEY VALUE ...`` and ``KEY=VALUE`` into ``cfg``, in place.
 
     Raises:
-        ValueError: there is no such key (the nearest is named), its value is of another type, or a value lacks.
+        ValueError: a key is unknown (the nearest is named), a value is of another type, or a value is missing.
     """
     for key, text in pairs(words):
         set_key(cfg, key, text)
@@ -80,7 +80,7 @@ def pairs(words: Sequence[str]) -> List[Tuple[str, str]]:
 
 
 def decoded(text: str) -> Any:
-    """A value as Python writes it; anything else is a text."""
+    """The value of a Python literal; anything else stays a text."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -88,7 +88,7 @@ def decoded(text: str) -> Any:
 
 
 def set_key(cfg: Any, key: str, value: Any) -> None:
-    """Set ``cfg.<key>`` to a value of its type; whole numbers do for fractions, numbers for texts, lists for tuples.
+    """Set ``cfg.<key>`` to a value of its type; a float also takes an int, a text a number, a tuple a list.
 
     Raises:
         ValueError: no such key, or a value of another type.
@@ -106,7 +106,7 @@ def set_key(cfg: Any, key: str, value: Any) -> None:
 
 
 def _of_type(key: str, value: Any, old: Any) -> Any:
-    if isinstance(value, str) and not isinstance(old, str):  # of a file: YAML knows no tuples, and reads 1e-3 as a text
+    if isinstance(value, str) and not isinstance(old, str):  # from a file: YAML has no tuples, and reads 1e-3 as text
         value = decoded(value)
     if old is None or (type(value) is type(old) and not isinstance(old, (list, tuple))):
         return value
@@ -124,7 +124,7 @@ def _of_type(key: str, value: Any, old: Any) -> Any:
 
 
 def flat(node: Any, prefix: str = "") -> Dict[str, Any]:
-    """A config's settings by their whole names."""
+    """A config's settings by their full names."""
     found: Dict[str, Any] = {}
     for name, value in node.items():
         if isinstance(value, dict):

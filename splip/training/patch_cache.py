@@ -1,4 +1,4 @@
-"""E_0 kept: what the frozen patch embedding makes of images, computed once (TRAINER.PATCH_CACHE)."""
+"""Keeps E_0, the output of the frozen patch embedding, so that it is computed once (TRAINER.PATCH_CACHE)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STORED = {torch.float32: np.float32, torch.float16: np.float16, torch.bfloat16: 
 
 
 class Patches:
-    """Rows of E_0, (n, N, D), as they were computed."""
+    """Rows of E_0, (n, N, D), in the type in which they were computed."""
 
     def __init__(self, rows: Union[np.ndarray, MappedRows], dtype: torch.dtype) -> None:
         self.rows, self.dtype = rows, dtype
@@ -31,7 +31,7 @@ class Patches:
         return len(self.rows)
 
     def take(self, index: Tensor, device: torch.device) -> Tensor:
-        """Those of the rows ``index`` (B,), on the CPU, -> (B, N, D) on ``device``."""
+        """The rows ``index``, (B,) on the CPU -> (B, N, D) on ``device``."""
         rows = torch.from_numpy(np.ascontiguousarray(self.rows[index.numpy()]))
         return (rows.view(torch.bfloat16) if self.dtype == torch.bfloat16 else rows).to(device, non_blocking=True)
 
@@ -61,12 +61,12 @@ class PatchCache:
 
         Args:
             images: a map-style data set of (3, S, S) uint8 tensors, of ``item_bytes`` each.
-            lines: what each depends on (`splip.data.row_cache.describe` and more).
-            name: of them, to be said.
-            later: images of validation and test that will be kept beside them: memory must have room for these, too.
+            lines: what each image depends on (`splip.data.row_cache.describe` and more).
+            name: of the images, for messages.
+            later: number of validation and test images that will be kept, too: memory must have room for all.
 
         Raises:
-            ValueError: the patch embedding is trained; memory has no room (E_0 of one image is all that was computed).
+            ValueError: the patch embedding is trained; memory has no room (found after E_0 of one image).
         """
         if any(parameter.requires_grad for parameter in self.visual.conv1.parameters()):
             raise ValueError("TRAINER.PATCH_CACHE keeps what the patch embedding computes, but this method trains it")
@@ -101,5 +101,5 @@ class PatchCache:
 
 
 def take_rows(batch: Dict[str, Tensor], tokens: Patches, names: List[str], device: torch.device) -> Dict[str, Tensor]:
-    """A batch whose images are row numbers, with E_0 in their place."""
+    """A batch with E_0 in place of its images' row numbers."""
     return {name: tokens.take(value, device) if name in names else value for name, value in batch.items()}

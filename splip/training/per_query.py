@@ -1,4 +1,4 @@
-"""per_query.npz: what a test found for each query, from which intervals are made (`splip table --intervals`)."""
+"""per_query.npz: the results of a test for each query. `splip table --intervals` computes intervals from them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:  # it needs torch, and tables of intervals do not
     from splip.data.base import SBIRDatum
 
 NAME = "per_query.npz"
-CONVENTION = "min_r_k"  # whose values are kept; fine-grained the rank of the own photo in each gallery
+CONVENTION = "min_r_k"  # its values are kept; fine-grained: the rank of a query's own photo in each gallery
 SWAPPED = "swapped "  # before the names of columns with the modality swapped
 CUTOFFS = (1, 5)  # of Acc@k
 
 
 class PerQuery(NamedTuple):
-    """Of one run, sorted by query."""
+    """The values of one run, sorted by query."""
 
     query: np.ndarray  # (Q,) str: class folder and file (or artist and file), # and number in a file of strokes
     classname: np.ndarray  # (Q,) str
@@ -30,7 +30,7 @@ class PerQuery(NamedTuple):
 
 
 def columns_of(values: Mapping[str, Any], setting: str) -> Dict[str, np.ndarray]:
-    """What is kept of a test's values.
+    """The part of a test's values that is kept.
 
     Args:
         values: category level: {convention: {metric: (Q,) fractions}}; fine-grained: {gallery: (Q,) ranks}.
@@ -58,10 +58,10 @@ def write(folder: str, queries: Sequence[SBIRDatum], columns: Mapping[str, np.nd
 
 
 def read(folder: Path, result: Mapping[str, Any]) -> PerQuery:
-    """What a run has left.
+    """The values that a run has written.
 
     Args:
-        result: its results.json, which the values must agree with.
+        result: its results.json, which must agree with the values.
 
     Raises:
         ValueError: there is no such file, it is damaged, or its means are not those of the results.
@@ -73,7 +73,7 @@ def read(folder: Path, result: Mapping[str, Any]) -> PerQuery:
         query, classname = found.pop("query"), found.pop("classname")
     except FileNotFoundError as error:
         raise ValueError(
-            f"{folder} has no {NAME}: it was tested before there was one; test the run again (splip evaluate --run)"
+            f"{folder} has no {NAME}: an older version tested it. Test the run again (splip evaluate --run)"
         ) from error
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
@@ -99,7 +99,7 @@ def _percent(found: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
 
 
 def _places(values: Mapping[str, Any], metrics: Mapping[str, Mapping[str, float]]) -> Dict[str, Tuple[str, str]]:
-    """Where each of the values' means stands in the results."""
+    """The place of each value's mean in the results: (group, metric)."""
     own: List[str] = [name for name in values if not name.startswith(SWAPPED)]
     if CONVENTION in metrics:
         return {name: (CONVENTION, name) for name in own}

@@ -1,4 +1,4 @@
-"""In which precision a run computes."""
+"""The precision in which a run computes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 def precision(cfg: Any, device: torch.device) -> str:
     """``fp32``, ``bf16`` or ``fp16``, as TRAINER.PREC says, for a run on ``device``.
 
-    ``auto`` is what the run in RESUME or OUTPUT_DIR has, where there is one; else bf16 where the device has units for
+    ``auto`` is the precision of the run in RESUME or OUTPUT_DIR, if there is one; else bf16 if the device has units for
     it, else fp32. Nothing is timed: the same command gives the same precision.
 
     Raises:
@@ -51,8 +51,8 @@ def precision(cfg: Any, device: torch.device) -> str:
 
 
 def precision_of_run(folder: str) -> str:
-    """The precision in which the run in ``folder`` computes, as its results or its newest checkpoint say; "" where
-    there is neither.
+    """The precision in which the run in ``folder`` computes, from its results or its newest checkpoint; "" if there is
+    neither.
 
     Raises:
         ValueError: the checkpoint is damaged.
@@ -60,14 +60,14 @@ def precision_of_run(folder: str) -> str:
     try:
         with open(os.path.join(folder, "results.json"), encoding="utf-8") as file:
             return json.load(file)["precision"]
-    except (OSError, ValueError, KeyError, TypeError):  # there are none, or damaged ones, which are made again
+    except (OSError, ValueError, KeyError, TypeError):  # no results, or damaged ones, which will be written again
         path = checkpoints.newest(os.path.join(folder, "splip"))
         return checkpoints.read(path)["run"]["TRAINER.PREC"] if path else ""
 
 
 def has_bf16_units() -> bool:
-    """Whether the processor multiplies bf16 matrices itself, and torch uses that: AVX512_BF16 or AMX; on ARM (Graviton
-    3 and newer, Grace) its BF16 where torch has oneDNN, which its builds for macOS have not.
+    """Whether the processor has units for products of bf16 matrices and torch uses them: AVX512_BF16 or AMX; on ARM
+    (Graviton 3 and newer, Grace) BF16 if torch has oneDNN, which its builds for macOS lack.
     """
     if platform.machine().lower() in ("aarch64", "arm64"):
         return mkldnn_has_bf16()
@@ -76,7 +76,7 @@ def has_bf16_units() -> bool:
 
 
 def mkldnn_has_bf16() -> bool:
-    """What torch says of oneDNN and bf16; on x86 that is True for AVX512 without units, too."""
+    """Whether torch says that oneDNN supports bf16; on x86 this is also True for AVX512 without bf16 units."""
     return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
@@ -87,7 +87,7 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 def grad_scaler(enabled: bool) -> Any:
-    """fp16's scaler of gradients; switched off, it does nothing."""
+    """The gradient scaler for fp16; if it is not enabled, it does nothing."""
     if hasattr(torch.amp, "GradScaler"):  # torch 2.3 and newer
         return torch.amp.GradScaler("cuda", enabled=enabled)
     return torch.cuda.amp.GradScaler(enabled=enabled)

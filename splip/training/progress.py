@@ -1,4 +1,4 @@
-"""What a run says while it trains: a bar with its ETA on a terminal, plain lines elsewhere."""
+"""The output of a run while it trains: a bar with its ETA on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONG = 20.0  # seconds of a run's first step after which it is said why
 
 
 class Losses:
-    """The losses of an epoch, fetched from the device a few steps at a time: each fetch waits for it.
+    """The losses of an epoch, fetched from the device a few steps at a time: each fetch waits for the device.
 
     Args:
         trainer: whose ``write_scalar`` gets every step's values.
@@ -38,11 +38,11 @@ class Losses:
         self.waiting.append((self.trainer.batch_idx, lr, held))
 
     def fetch(self) -> Dict[str, float]:
-        """Take in what waits -> means of the epoch so far.
+        """Fetch the kept values -> means of the epoch so far.
 
         Raises:
             FloatingPointError: a loss was not finite; its batch and terms are named. With fp16 a step may overflow (its
-                gradients are then skipped), as long as the last one did not.
+                gradients are then skipped) if the last fetched step did not.
         """
         if self.waiting:
             rows = torch.cat([torch.stack(list(values.values())) for _, _, values in self.waiting])
@@ -71,7 +71,7 @@ def why_slow(cfg: Any, precision: str, device: torch.device) -> List[str]:
     if cfg.TRAINER.COMPILE:
         found.append("TRAINER.COMPILE compiles the loss, which takes minutes and is done once")
     if device.type == "cuda":
-        return found
+        return found or ["a GPU's first step also sets it up"]
     if precision == "bf16" and not precisions.has_bf16_units():
         found.append("this CPU has no units for bf16, and computes it many times as slowly: TRAINER.PREC auto or fp32")
     load, cores = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0, os.cpu_count() or 1
@@ -125,7 +125,7 @@ class Progress:
 
     Args:
         start: epochs already done. epochs, batches: of the whole run, and of each epoch.
-        every: on anything but a terminal, batches between two lines.
+        every: batches between two lines, where the output is not a terminal.
         reasons: why its steps may be slow (:func:`why_slow`); asked when the first one is.
     """
 
@@ -154,7 +154,7 @@ class Progress:
                 self.first.stop()
 
     def shows(self, batch: int) -> bool:
-        """Whether something is to be said after this batch of an epoch."""
+        """Whether a line is due after this batch of an epoch."""
         return (batch + 1) % self.every == 0 or batch + 1 == self.batches
 
     def step(self, epoch: int, batch: int, losses: MetricMeter, lr: float) -> None:
@@ -178,7 +178,7 @@ class Progress:
             )
 
     def say(self, line: str) -> None:
-        """Print a line without tearing the bar."""
+        """Print a line without breaking the bar."""
         if self.bar is None:
             print(line, flush=True)
         else:

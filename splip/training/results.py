@@ -1,4 +1,4 @@
-"""What a run leaves besides checkpoints: results.json, history.json, a curve and a contact sheet."""
+"""The files of a run besides checkpoints: results.json, history.json, a curve and a contact sheet."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ Metrics = Dict[str, Dict[str, float]]  # by convention or gallery, then by name;
 
 
 class Score(NamedTuple):
-    """Of one ranking."""
+    """The scores of one ranking."""
 
     metrics: Metrics
-    headline: Tuple[str, str]  # (group, column) of the metrics that speaks for it
+    headline: Tuple[str, str]  # (group, column) of the main metric
     per_query: Dict[str, np.ndarray]  # by column of per_query.npz, (Q,)
 
 
@@ -47,12 +47,12 @@ def score(
 ) -> Score:
     """Metrics of one ranking, over all queries and of each.
 
-    Each process ranks its share of the queries; fine-grained ones, with their small galleries, all of them.
+    Each process ranks its share of the queries; fine-grained, where galleries are small, it ranks all.
 
     Args:
         query, gallery: embeddings (Q, d) and (G, d) of the items.
-        setting: of the data set, which says what a right answer is.
-        device: where they are ranked, with the same result to the last bit; None = where the embeddings are.
+        setting: of the data set; it decides which answers are right.
+        device: to rank on; the result is bit-equal on all. None = the embeddings' device.
     """
     query_labels = [item.label for item in query_items]
     gallery_labels = [item.label for item in gallery_items]
@@ -87,7 +87,7 @@ def table(metrics: Dict[str, Dict[str, float]]) -> str:
 
 
 def versions() -> Dict[str, str]:
-    """Of everything that can move a number."""
+    """The versions of all software that can change a result."""
     return {
         "splip": splip.__version__,
         "engine": ENGINE,
@@ -105,10 +105,10 @@ def write_json(path: str, content: Any) -> None:
 def draw_curve(
     history: List[Dict[str, float]], path: str, title: str, fine_grained: bool, weights: Mapping[str, float] = {}
 ) -> None:
-    """Loss and its terms by epoch; validation mAP below, where the run has any.
+    """Loss and its terms by epoch; validation mAP below, if the run has it.
 
     Args:
-        weights: by which terms enter the loss, where not by 1; the legend says so.
+        weights: the weights of terms in the loss, if not 1; the legend shows them.
     """
     entries = []
     for epoch in history:
@@ -120,7 +120,7 @@ def draw_curve(
     training_curve(entries, path, title, names)
 
 
-LEFT = {  # what a run leaves, in the order in which one looks at it
+LEFT = {  # the files of a run, in the order in which a user reads them
     "results.json": "all numbers and settings", "retrieval.png": "queries and what they find",
     "training_curve.png": "losses by epoch", "history.json": "the same as numbers",
     "per_query.npz": "what each query scores", "log.txt": "what was printed",
@@ -129,7 +129,7 @@ LEFT = {  # what a run leaves, in the order in which one looks at it
 
 
 def describe_files(folder: str) -> str:
-    """What lies in a run's folder, in words."""
+    """The files in a run's folder, each with its description."""
     there = {name: what for name, what in LEFT.items() if os.path.exists(os.path.join(folder, name))}
     return "; ".join(f"{name} ({what})" for name, what in there.items())
 
@@ -139,7 +139,7 @@ def draw_sheet(
 ) -> None:
     """Test queries of different classes and the nearest `hits` photos of each, as retrieval.png and retrieval.json.
 
-    The queries depend on the data set alone, so the sheets of several runs can be laid side by side. The
+    The queries depend on the data set alone, so the sheets of several runs can be compared. The JSON
     file holds positions in `dataset.test_queries` and `dataset.test_gallery`: {"queries": (n,), "hits": (n, k)}.
 
     Args:

@@ -1,7 +1,7 @@
-"""What a checkpoint holds of a run, and whether a run may go on from it, with either engine.
+"""The content of a run's checkpoint, and the check whether a run may resume from it, with both engines.
 
-A resumed run ends where an unbroken one would (on a CPU bit for bit): a checkpoint holds the trained parts,
-prototypes, optimiser, scheduler, generators and history, and batches follow from the seed and the epoch.
+A resumed run gives the result of an uninterrupted one (on a CPU bit for bit): a checkpoint holds the trained parts,
+prototypes, optimiser, scheduler, generators and history. Batches follow from the seed and the epoch.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ IMAGES = ("TRANSFORMS", "RRCROP_SCALE", "CROP_PADDING", "SKETCH_VIEWS", "PHOTO_V
 
 
 def run_settings(trainer: SBIRTrainer) -> Dict[str, Any]:
-    """What must be equal, besides the model, for a resumed run to end where an unbroken one would."""
+    """What must be equal, besides the model, so that a resumed run gives the result of an uninterrupted one."""
     cfg, data = trainer.cfg, trainer.dataset
     return checkpoints.plain({
         "DATASET": {"NAME": cfg.DATASET.NAME, "SETTING": data.setting, "gallery": data.gallery_name},
@@ -40,7 +40,7 @@ def run_settings(trainer: SBIRTrainer) -> Dict[str, Any]:
 
 
 def state_of(trainer: SBIRTrainer, epoch: int, val_result: Optional[float] = None) -> Dict[str, Any]:
-    """All that a checkpoint holds after so many epochs."""
+    """The content of a checkpoint after ``epoch`` epochs."""
     return {
         "schema": checkpoints.SCHEMA,
         "state_dict": trainer.model.trainable.state_dict(),
@@ -60,17 +60,17 @@ def state_of(trainer: SBIRTrainer, epoch: int, val_result: Optional[float] = Non
 
 
 def write(state: Dict[str, Any], directory: str, is_best: bool = False, name: str = "", frequency: int = 0) -> None:
-    """Write a checkpoint into a run's folder, and drop the one before.
+    """Write a checkpoint into a run's folder, and remove the one before.
 
-    A kill at any moment leaves a whole checkpoint behind: files are replaced, never changed.
+    If the process is killed at any moment, a complete checkpoint remains: files are replaced, never changed.
 
     Args:
-        is_best: keep it as the best so far, too.
+        is_best: keep it also as the best so far.
         name: of the file; default Dassl's.
-        frequency: checkpoints after every so many epochs are kept; 0 = the newest alone.
+        frequency: keep a checkpoint every ``frequency`` epochs; 0 = only the newest.
 
     Raises:
-        FloatingPointError: a weight is no number; the checkpoint before is kept.
+        FloatingPointError: a weight is NaN or infinite; the checkpoint before is kept.
     """
     checkpoints.require_finite(state["state_dict"])
     folder, epoch = os.path.join(directory, "splip"), state["epoch"]
@@ -80,17 +80,17 @@ def write(state: Dict[str, Any], directory: str, is_best: bool = False, name: st
     before = checkpoints.newest(folder)
     checkpoints.write(os.path.join(folder, name), state)
     checkpoints.write_text(os.path.join(folder, checkpoints.POINTER), name + "\n")
-    keep = frequency > 0 and (epoch - 1) % frequency == 0  # so many epochs were done by the one before
+    keep = frequency > 0 and (epoch - 1) % frequency == 0  # the one before was written after epoch - 1 epochs
     if before == os.path.join(folder, checkpoints.epoch_file(epoch - 1)) and not keep:
         os.remove(before)
 
 
 def read_to_test(trainer: SBIRTrainer, directory: str, epoch: Optional[int]) -> Dict[str, Any]:
-    """The checkpoint of ``epoch``, else the best one where TEST.FINAL_MODEL is best_val, else the last.
+    """The checkpoint of ``epoch``, else the best one if TEST.FINAL_MODEL is best_val, else the last.
 
     Raises:
-        ValueError: no folder is given, or the checkpoint is damaged or of another model, as far as embeddings depend
-            on it; each difference is named. FileNotFoundError: there is no such checkpoint.
+        ValueError: no folder is given, or the checkpoint is damaged or of a model with other embeddings; each
+            difference is named. FileNotFoundError: there is no such checkpoint.
     """
     if not trainer.trains:
         raise ValueError(f"{type(trainer).__name__} trains nothing: there is no checkpoint to load from {directory!r}")
@@ -104,7 +104,7 @@ def read_to_test(trainer: SBIRTrainer, directory: str, epoch: Optional[int]) -> 
 
 
 def read_to_go_on(trainer: SBIRTrainer, directory: str) -> Optional[Dict[str, Any]]:
-    """The newest checkpoint in ``directory``; None where none was written and none is asked for (RESUME).
+    """The newest checkpoint in ``directory``; None if there is none and RESUME does not ask for one.
 
     Raises:
         FileNotFoundError: there is none, but --resume names the folder. ValueError: it is damaged, or from a run with
@@ -129,10 +129,10 @@ def _model_here(trainer: SBIRTrainer, inference: bool = False) -> Dict[str, Any]
 
 
 def _by_key(trainer: SBIRTrainer, model: Dict[str, Any], where: str, inference: bool = False) -> Dict[str, Any]:
-    """What makes a model, by the keys of a config: what differs is named so that one can change it.
+    """A model's description by config keys, so that messages name the key to change.
 
     Args:
-        where: it is from. inference: only what embeddings depend on.
+        where: its source, for messages. inference: only what embeddings depend on.
     """
     settings, images = complete(trainer.model_class, model["settings"], where), model["preprocessing"]
     keys = {"mean": "PIXEL_MEAN", "std": "PIXEL_STD"}  # the others have their own names
@@ -144,7 +144,7 @@ def _by_key(trainer: SBIRTrainer, model: Dict[str, Any], where: str, inference: 
 
 
 def restore(trainer: SBIRTrainer, state: Dict[str, Any]) -> None:
-    """Put the trainer where it was when ``state`` was written."""
+    """Give the trainer the state that it had when ``state`` was written."""
     trainer.model.trainable.load_state_dict(state["state_dict"])
     trainer.tested_epoch, trainer.average = state["epoch"], state["average"]
     trainer.optim.load_state_dict(state["optimizer"])
@@ -157,7 +157,7 @@ def restore(trainer: SBIRTrainer, state: Dict[str, Any]) -> None:
 
 
 def copy_best(source: str, target: str) -> None:
-    """A run that goes on in another folder takes the best model so far with it."""
+    """Copy the best model so far into the folder in which a run continues."""
     source, target = (os.path.join(folder, "splip", checkpoints.BEST) for folder in (source, target))
     if os.path.isfile(source) and os.path.abspath(source) != os.path.abspath(target):
         os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -165,7 +165,7 @@ def copy_best(source: str, target: str) -> None:
 
 
 def random_state() -> Dict[str, Any]:
-    """Every global generator's state, of GPUs this process's own, in types that load without unpickling code."""
+    """The state of every global generator (of GPUs, this process's own), in types that load without running code."""
     kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     return {
         "python": random.getstate(),

@@ -1,4 +1,4 @@
-"""A run's folder: who writes it, what is written, and whether what lies in it is this very run."""
+"""A run's folder: its lock, its files, and the check whether they are of this run."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ LOCK = "running.lock"
 
 
 class RunFolder:
-    """The output folder of one run, into which one process writes at a time.
+    """The output folder of one run. Only one process writes into it at a time.
 
     Args:
         path: of the folder.
         cfg: the run's config.
-        method: what the run's model is made with, by the keys of a config.
-        dataset: that it trains or tests on.
-        clip: the backbone, before anything of it is trained; None = it is none that is known here.
-        precision: in which it computes.
-        seed: of what is drawn; it counts where something is trained.
-        trains: whether anything is.
+        method: the settings of the run's model, by config key.
+        dataset: that the run trains or tests on.
+        clip: the backbone before training; None = it is not known.
+        precision: in which the run computes.
+        seed: of random draws; part of the identity if the run trains.
+        trains: whether the run trains anything.
     """
 
     def __init__(
@@ -71,10 +71,10 @@ class RunFolder:
         return {**found, "seed": self.seed} if self.trains else found
 
     def is_finished(self) -> bool:
-        """Whether it holds this run's results, with TEST.SWAPPED also those that it asks for.
+        """Whether it holds this run's results; with TEST.SWAPPED, also the swapped ones.
 
         Raises:
-            ValueError: it holds another run's.
+            ValueError: it holds the results of another run.
         """
         path = self.file("results.json")
         if not os.path.isfile(path):
@@ -96,10 +96,10 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """While this holds no other run writes into the folder.
+        """Inside this context no other run writes into the folder.
 
         Raises:
-            ValueError: one does.
+            ValueError: another run is writing.
         """
         if not distributed.is_main():
             yield
@@ -114,11 +114,11 @@ class RunFolder:
             raise ValueError(f"another run is writing into {self.path}") from error
 
     def write_start(self, model: Any, checkpoint: str = "") -> None:
-        """The config, and what loads the model (`splip.json`): for whatever reads the run later.
+        """Write the config, and `splip.json`, from which the model is loaded later.
 
         Args:
-            model: of the run; a host's, or another library's, has no ``splip.json``.
-            checkpoint: with which it is tested: ``last``, ``best`` or ``none``.
+            model: of the run; a model of a host or another library gets no ``splip.json``.
+            checkpoint: the one that it is tested with: ``last``, ``best`` or ``none``.
         """
         if distributed.is_main():
             os.makedirs(self.path, exist_ok=True)
@@ -131,10 +131,10 @@ class RunFolder:
     def write_results(
         self, outcome: Outcome, preprocessing: Any, epoch: int = 0, history: Sequence[Dict[str, float]] = ()
     ) -> None:
-        """Of a test, by process 0: results.json, per_query.npz, retrieval.json and retrieval.png; a table in the log.
+        """Process 0 writes a test's results.json, per_query.npz, retrieval.json and retrieval.png, and prints a table.
 
         Args:
-            preprocessing: of its images. epoch: the model is of. history: of its training.
+            preprocessing: of the images. epoch: of the model. history: of its training.
         """
         if not distributed.is_main():
             return
@@ -146,7 +146,7 @@ class RunFolder:
             heading = f"{where}: a query and the nearest of {len(outcome.gallery)} photos"
             results.draw_sheet(data, outcome.query, outcome.gallery, self.path, heading)
             per_query.write(self.path, data.test_queries, outcome.per_query)
-            results.write_json(self.file("results.json"), {  # last: who finds it finds a finished run
+            results.write_json(self.file("results.json"), {  # last: a folder that has it is of a finished run
                 "trainer": name,
                 "dataset": cfg.DATASET.NAME,
                 "setting": data.setting,

@@ -1,7 +1,7 @@
-"""The loop around a method: reads the config, builds data and model, trains. No method, no maths.
+"""The training loop: reads the config, builds data and model, trains. It contains no method and no maths.
 
-A subclass names the class of its model (:class:`splip.RetrievalModel`), which knows how it is made; docs/EXTEND.md
-builds one. It has an `Evaluator`, which tests, and a `RunFolder`, into which it writes.
+A subclass names the class of its model (:class:`splip.RetrievalModel`), which builds the model; docs/EXTEND.md has an
+example. A trainer has an `Evaluator`, which tests, and a `RunFolder`, into which it writes.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class SBIRTrainer(TrainerX):
     Attributes:
         model_class: of the model that it trains. Its ``settings`` are keys of the method's node ``cfg.TRAINER.<NODE>``.
         node: that node's name; default the trainer's name in capitals, as Dassl has it.
-        fixed: settings that this trainer gives its model whatever the config says.
-        tester: an `Evaluator`, not Dassl's ``evaluator``. folder: what the run leaves.
+        fixed: settings of the model that this trainer sets and the config cannot change.
+        tester: an `Evaluator`, not Dassl's ``evaluator``. folder: the run's `RunFolder`.
     """
 
     model_class: Type[RetrievalModel]
@@ -51,7 +51,7 @@ class SBIRTrainer(TrainerX):
     progress: Progress
     patches: Optional[Patches]
     history: List[Dict[str, float]]
-    average: Optional[Dict[str, Tensor]]  # of weights, where OPTIM.AVERAGE_EPOCHS wants it
+    average: Optional[Dict[str, Tensor]]  # mean of weights, with OPTIM.AVERAGE_EPOCHS
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -64,10 +64,10 @@ class SBIRTrainer(TrainerX):
 
     @classmethod
     def method_settings(cls, cfg: Any) -> Dict[str, Any]:
-        """What the model is made with.
+        """The settings of the model.
 
         Raises:
-            ValueError: the config was never extended.
+            ValueError: ``splip.extend_cfg`` was not called on the config.
         """
         if cls.model_class.settings and cls.node not in cfg.TRAINER:
             raise ValueError(f"cfg.TRAINER.{cls.node} is missing: call splip.extend_cfg(cfg) before merging files")
@@ -75,19 +75,19 @@ class SBIRTrainer(TrainerX):
 
     @property
     def trains(self) -> bool:
-        """Whether there is anything to train; if not, ``train()`` tests, and a run has no checkpoint."""
+        """Whether there is anything to train; if not, ``train()`` only tests, and a run has no checkpoint."""
         return self.model_class.trains()
 
     @property
     def seed(self) -> int:
-        """Of everything that is drawn."""
+        """The seed of all random draws."""
         return self.folder.seed
 
-    num_permutations = 1  # of the jigsaw's bank; 1 where the method has none
-    jigsaw = Jigsaw(grid=3, permutations=1, tiles="crop", seed=0)  # by which shuffled copies of fixed views are made
+    num_permutations = 1  # of the jigsaw's bank; 1 if the method has none
+    jigsaw = Jigsaw(grid=3, permutations=1, tiles="crop", seed=0)  # makes the shuffled copies of fixed views
 
     def parse_batch_train(self, batch: Dict[str, Tensor]) -> Dict[str, Tensor]:
-        """To the device; images normalised, or E_0 in place of their row numbers (TRAINER.PATCH_CACHE)."""
+        """Move to the device; normalise images, or replace row numbers by E_0 (TRAINER.PATCH_CACHE)."""
         if self.patches is not None:
             batch = take_rows(batch, self.patches, ["sketch", "shuffled", "positive", "negative"], self.device)
         batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
@@ -96,14 +96,14 @@ class SBIRTrainer(TrainerX):
     # ------------------------------------------------------------------- set-up
 
     def check_cfg(self, cfg: Any) -> None:
-        """Refuse what this trainer would otherwise ignore, or stumble over later.
+        """Refuse what this trainer would ignore, or what would fail later.
 
         Raises:
             ValueError: naming the key, its value and what is accepted.
         """
         cuda = torch.cuda.is_available() and cfg.USE_CUDA
         chosen = precision(cfg, torch.device("cuda" if cuda else "cpu"))
-        # of process 0: `auto` asks the processor, and machines may differ
+        # process 0 decides: `auto` depends on the processor, and machines may differ
         self.precision = PRECISIONS[distributed.broadcast(PRECISIONS.index(chosen))]
         check_cfg(cfg, self.model_class, type(self).__name__)
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = cfg.TRAINER.TF32
@@ -112,7 +112,7 @@ class SBIRTrainer(TrainerX):
 
     def build_data_loader(self) -> None:
         cfg = self.cfg
-        with distributed.main_first():  # it may be a download
+        with distributed.main_first():  # it may download a file
             self.clip = load_clip(cfg.MODEL.BACKBONE.NAME, self.device)
         self.preprocessing = Preprocessing.from_cfg(cfg, self.clip)
         self.dataset = build_dataset(cfg)
@@ -143,14 +143,14 @@ class SBIRTrainer(TrainerX):
         if not self.trains:
             return
         self.loss_of = torch.compile(self.model, fullgraph=True) if cfg.TRAINER.COMPILE else self.model
-        distributed.broadcast_tensors(self.model.trainable.state_dict().values())  # an unseeded start differs
+        distributed.broadcast_tensors(self.model.trainable.state_dict().values())  # they differ if there is no seed
         trained = sum(p.numel() for p in self.model.trainable.parameters())
         print(f"{name}: {trained:,} trained parameters, {self.num_classes} classes, "
               f"{len(self.train_loader_x.dataset):,} training sketches, {self.precision}")
         groups = param_groups(self.model.trainable, cfg.OPTIM, self.model.rates, self.model_class.parts)
         optim_cfg = cfg.OPTIM.clone()
         optim_cfg.defrost()
-        optim_cfg.STAGED_LR = False  # the groups have it in; Dassl's builder would warn
+        optim_cfg.STAGED_LR = False  # the groups include it already; Dassl's builder would warn
         self.optim = build_optimizer(self.model.trainable, optim_cfg, groups)
         self.sched = build_lr_scheduler(self.optim, cfg.OPTIM, len(self.train_loader_x))
         self.scaler = grad_scaler(enabled=self.precision == "fp16")
@@ -176,7 +176,7 @@ class SBIRTrainer(TrainerX):
                 self.test()
 
     def before_train(self) -> None:
-        self.epoch_began = time.time()  # what is read and computed before the first epoch counts as its time
+        self.epoch_began = time.time()  # the first epoch's time includes this preparation
         os.makedirs(self.output_dir, exist_ok=True)
         super().before_train()
         self.folder.write_start(self.model, "best" if self.cfg.TEST.FINAL_MODEL == "best_val" else "last")
@@ -207,7 +207,7 @@ class SBIRTrainer(TrainerX):
         self.history.append({"epoch": self.epoch + 1, **losses.fetch(), "lr": lr, "seconds": 0.0})  # so far
 
     def forward_backward(self, batch: Dict[str, Tensor]) -> Dict[str, Tensor]:
-        """One step; returns the loss and its unweighted terms, on the device: nothing here waits for it."""
+        """One step; returns the loss and its unweighted terms, on the device: nothing here waits for the device."""
         batch = self.parse_batch_train(batch)
         with autocast(self.device, self.precision):
             loss, terms = self.loss_of(batch)
@@ -233,11 +233,11 @@ class SBIRTrainer(TrainerX):
             done["val"] = self.test(split="val")
             is_best = done["val"] > self.best_result
             self.best_result = max(self.best_result, done["val"])
-        done["seconds"], self.epoch_began = time.time() - self.epoch_began, time.time()  # with the checkpoint before
+        done["seconds"], self.epoch_began = time.time() - self.epoch_began, time.time()  # with the last checkpoint
         if distributed.is_main():
             self.save_model(self.epoch, self.output_dir, is_best=is_best, val_result=done.get("val"))
             results.write_json(os.path.join(self.output_dir, "history.json"), self.history)
-        distributed.barrier()  # all may read it next
+        distributed.barrier()  # all processes may read it next
         shown = " ".join(f"{name} {value:.4g}" for name, value in done.items() if name != "epoch")
         self.progress.say(f"epoch [{self.epoch + 1}/{self.max_epoch}] done: {shown}")
 
@@ -267,7 +267,7 @@ class SBIRTrainer(TrainerX):
         state = resume.read_to_test(self, directory, epoch)
         pretrained.load_weights(self.model, checkpoints.weights(state))
         self.tested_epoch, self.folder.seed = state["epoch"], state["seed"]
-        if not self.history or directory != self.output_dir:  # a run that selects its model has trained on after it
+        if not self.history or directory != self.output_dir:  # a best_val run's own history goes on after this epoch
             self.history = state["history"]
 
     def resume_model_if_exist(self, directory: str) -> int:
@@ -283,13 +283,13 @@ class SBIRTrainer(TrainerX):
         return state["epoch"]
 
     def test(self, split: Optional[str] = None) -> float:
-        """Rank the gallery for every query of a split; on the test split also write what a run leaves.
+        """Rank the gallery for every query of a split; on the test split also write the results.
 
         Args:
-            split: "test" (default), unseen classes, or "val", the pseudo-unseen ones.
+            split: "test" (default; unseen classes) or "val" (pseudo-unseen ones).
 
         Returns:
-            mAP@all, or Acc@1 within the category where fine-grained, in percent.
+            mAP@all, or Acc@1 within the category if fine-grained, in percent.
         """
         split = split or "test"
         outcome = self.tester.evaluate(split, self.cfg.TEST.SWAPPED)

@@ -13,7 +13,7 @@ from splip.common.threads import POLICIES, wait_passively
 ROOT = Path(__file__).resolve().parents[2]
 SPACE = f"import runpy, sys; sys.path.insert(0, {str(ROOT)!r}); runpy.run_path({str(ROOT / 'space/app.py')!r})"
 PROGRAMS = {
-    "splip": ["-m", "splip", "evaluate", "--features", "setup.py"],
+    "splip": ["-m", "splip", "export", "--model", "splip-search", "--output", "setup.py/nowhere"],
     "the installed command": ["-c", "import sys; from splip.cli import main; main(['table', 'nowhere']); import torch"],
     "train.py": ["train.py", "--help"],
     "the Space": ["-c", SPACE],

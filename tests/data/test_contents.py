@@ -6,6 +6,7 @@ import struct
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_benchmarks import SKETCHY_SKETCHES, make_sketchy
 
 from splip.data import contents
 from splip.data.base import PHOTO, SKETCH, SBIRDataset, SBIRDatum
@@ -113,3 +114,23 @@ def test_what_is_not_near_is_not_named(tmp_path):
         dataset(tmp_path, ["ant", "bee", "dog", "zebra"], ["ant", "bee", "dog"], ["dog"])
     assert near(["zebra"], ["ant", "bee"]) == near([], ["ant"]) == ""
     assert near(["Whel", "tre"], ["wheel", "tree"]) == " (near: wheel, tree)"
+
+
+def test_a_benchmarks_misspelt_folder_and_list_name_the_nearest(tmp_path):
+    import splip
+    import splip.datasets
+    from splip.engine import get_cfg_default
+
+    data = make_sketchy(tmp_path, photos=1, sketches=1)
+    cfg = get_cfg_default()
+    splip.extend_cfg(cfg)
+    cfg.DATASET.ROOT = str(data)
+    (tmp_path / "mine.txt").write_text("aeroplane\ncat\n")
+    cfg.DATASET.SPLIT = str(tmp_path / "mine.txt")
+    with pytest.raises(ValueError, match=r"names classes that Sketchy has not: \['aeroplane'\] \(near: airplane\)"):
+        splip.datasets.sketchy.Sketchy1(cfg)
+    cfg.DATASET.SPLIT = ""
+    folder = data / SKETCHY_SKETCHES
+    (folder / "airplane").rename(folder / "air plane (toy)")
+    with pytest.raises(ValueError, match=r"holds no sketch of 1 classes .*\['airplane'\] \(near: air plane \(toy\)\)"):
+        splip.datasets.sketchy.Sketchy1(cfg)

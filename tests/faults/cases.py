@@ -498,7 +498,7 @@ def _(world):
     return world.train(output_dir=world.run)
 
 
-@case(101, "pointer file gone", r"checkpoint is gone, beside model.pth.tar-1: write the newest name into it")
+@case(101, "pointer file gone", r"checkpoint is missing, beside model.pth.tar-1: write the newest name to it")
 def _(world):
     (world.run / "splip" / "checkpoint").unlink()
     return world.train(output_dir=world.run)

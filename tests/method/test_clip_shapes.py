@@ -1,7 +1,7 @@
 """OpenAI's ViT shapes with random weights: a training step and an evaluation on each, through a weight file.
 
-Widths, heads, patches, resolutions and joint spaces are the published ones; of the 12 or 24 blocks of a tower two or
-one are built, to stay within seconds.
+Widths, heads, patches, resolutions and joint spaces are the published ones. Each tower has only one or two of its 12
+or 24 blocks, so that the tests take seconds.
 """
 
 import pytest

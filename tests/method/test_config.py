@@ -63,11 +63,11 @@ def test_a_key_reaches_the_dataclass():
         ({"text_depth": 1.5}, "TEXT_DEPTH must be a whole number, got 1.5"),
         ({"visual_prompts": True}, "VISUAL_PROMPTS must be a whole number, got True"),
         ({"margin_template": None}, "MARGIN_TEMPLATE must be a text, got None"),
-        ({"photo_template": "a photo of a {}."}, r"PHOTO_TEMPLATE stands before the class name.*'a photo of a \{\}.'"),
-        ({"sketch_template": "<|endoftext|> a"}, "SKETCH_TEMPLATE stands before the class name"),
+        ({"photo_template": "a photo of a {}."}, r"PHOTO_TEMPLATE is put before the class name.*'a photo of a \{\}.'"),
+        ({"sketch_template": "<|endoftext|> a"}, "SKETCH_TEMPLATE is put before the class name"),
         ({"triplet": False, "alpha": 0.0, "beta": 0.0}, "has no loss: TRIPLET.*ALPHA, BETA or CONTRASTIVE above 0"),
-        ({"use_bvt": False, "alpha": 0.0}, "USE_BT True moves nothing.*USE_BVT.*ALPHA"),
-        ({"vision_depth": 0, "alpha": 0.0}, "USE_BT True moves nothing.*USE_BVT.*ALPHA"),
+        ({"use_bvt": False, "alpha": 0.0}, "USE_BT True has no effect.*USE_BVT.*ALPHA"),
+        ({"vision_depth": 0, "alpha": 0.0}, "USE_BT True has no effect.*USE_BVT.*ALPHA"),
     ],
 )
 def test_values_are_checked_at_the_door(setting, message):

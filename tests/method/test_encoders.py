@@ -1,4 +1,4 @@
-"""Without prompts both encoders are CLIP; with prompts they equal a literal reading that carries every token."""
+"""Without prompts both encoders equal CLIP; with prompts they equal a direct implementation that keeps every token."""
 
 import pytest
 import torch

@@ -1,7 +1,7 @@
-"""The method as it runs against the page that says what it is: `splip/model.py` and `splip/literal.py`.
+"""Compares the method as it runs, `splip/model.py`, with the method on one page, `splip/literal.py`.
 
-In float64, where two ways to compute the same differ by the order of sums alone: by up to 2e-14 of a tensor's largest
-entry here, in float32 by 5e-6.
+In float64, where both differ only by the order of sums: by up to 2e-14 of a tensor's largest entry here, in float32 by
+5e-6.
 """
 
 import copy

@@ -1,4 +1,4 @@
-"""SpLIP as a whole: what moves, what stays, what each switch changes. (test_literal.py holds its numbers.)"""
+"""SpLIP as a whole: what training changes, what stays, what each switch does. (test_literal.py tests the numbers.)"""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""What was trained goes to another machine as a folder, or by the hub, and embeds there bit for bit."""
+"""A saved model, in a folder or on the hub, gives bit-equal embeddings on another machine."""
 
 import json
 import subprocess

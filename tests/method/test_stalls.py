@@ -1,4 +1,4 @@
-"""A training step asks the device nothing, and is one graph: what a GPU needs, counted where there is none."""
+"""A training step never waits for the device, and is one graph, as a GPU needs it; tested without a GPU."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A CLIP belongs to one model: what a second one around it would do to the first, and to itself."""
+"""A CLIP belongs to one model: a second model around it would change the first one, and be wrong itself."""
 
 import copy
 import gc
@@ -114,7 +114,7 @@ WRONG = {
     lambda clip, names: SpLIP(clip, names, CONFIG), lambda clip, names: ClipPromptModel(clip, names, NODE),
 ], ids=["SpLIP", "ClipPromptModel"])  # fmt: skip
 def test_a_model_that_could_not_be_made_leaves_the_clip_free(tiny_clip, make, names):
-    with pytest.raises(ValueError, match=r"classnames must be a list of at least one|too long|read alike") as said:
+    with pytest.raises(ValueError, match=r"classnames must be a list of at least one|too long|the same text") as said:
         make(tiny_clip, names)
     print(said.value)
     assert make(tiny_clip, CLASSNAMES).clip is tiny_clip

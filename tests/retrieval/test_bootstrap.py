@@ -71,7 +71,7 @@ def test_rows_share_their_draws_so_differences_are_paired(data):
         (np.ones((2, 3)), ["a", "b"], "wanted values"),
         (np.ones(3), ["a", "b", "c"], "wanted values"),
         (np.array([[1, np.nan]]), ["a", "b"], "NaN"),
-        (np.ones((1, 2)), ["a", "a"], "1 of them can give no interval"),
+        (np.ones((1, 2)), ["a", "a"], "at least 2 of them, got 1"),
     ],
 )
 def test_what_gives_no_interval_is_refused(values, classes, message):

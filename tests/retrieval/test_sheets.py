@@ -106,7 +106,7 @@ def test_bad_sheets_are_refused(tmp_path, rows, more, message):
 
 def test_a_sheet_without_a_format_or_without_room_is_named(tmp_path, monkeypatch):
     rows = [(picture(), [(picture(), True, "")], "cat")]
-    with pytest.raises(ValueError, match="says no format of a picture by its suffix"):
+    with pytest.raises(ValueError, match=r"the suffix of .* names no image format"):
         contact_sheet(rows, tmp_path / "sheet")
     monkeypatch.setattr("os.fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     with pytest.raises(OSError, match="No space left to write") as caught:

@@ -70,3 +70,12 @@ def test_the_trunks_benchmark_runs(tmp_path):
     plain, half = rows(tmp_path)["found"]
     assert plain["times fp32"] == 1.0 and plain["images a second"] > 0
     assert 0 < half["relative error"] < 0.1, half
+
+
+def test_the_threads_benchmark_runs(tmp_path):
+    command = [sys.executable, str(BENCHMARKS / "threads.py"), "--small", "--load", "0"]
+    done = subprocess.run([*command, "--json", str(tmp_path / "found.json")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = rows(tmp_path)["found"]
+    assert [row["work"].split(",")[0] for row in found] == ["indexing", "asking", "training"]
+    assert all(row["spinning"] > 0 and row["sleeping"] > 0 for row in found), found

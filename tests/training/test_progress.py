@@ -76,3 +76,4 @@ def test_why_a_step_is_slow(monkeypatch):
     assert any("a load of 99.0" in line for line in progress.why_slow(settings(), "fp32", CPU))
     compiled = progress.why_slow(settings(compile=True), "fp16", torch.device("cuda"))
     assert compiled == ["TRAINER.COMPILE compiles the loss, which takes minutes and is done once"]
+    assert all(progress.why_slow(settings(), "fp16", torch.device(kind)) for kind in ("cpu", "cuda"))

@@ -185,9 +185,9 @@ REFUSED = {
     ),
     "steps by epoch": (["OPTIM.WARMUP_STEPS", 3], "WARMUP_STEPS needs OPTIM.BY_STEP True"),
     "memory of another method": (
-        ["TRAINER.NAME", "ClipPrompt", "TRAINER.MICRO_BATCH", 2], "MICRO_BATCH 2: ClipPrompt does not follow it",
+        ["TRAINER.NAME", "ClipPrompt", "TRAINER.MICRO_BATCH", 2], "MICRO_BATCH 2: ClipPrompt does not support it",
     ),
-    "one permutation": (["TRAINER.SPLIP.PERMUTATIONS", 1], "PERMUTATIONS 1 leaves the jigsaw nothing to tell"),
+    "one permutation": (["TRAINER.SPLIP.PERMUTATIONS", 1], "PERMUTATIONS 1 gives the jigsaw nothing to solve"),
     "negatives": (["TRAINER.SPLIP.NEGATIVES", "hardest"], "NEGATIVES must be one of"),
     "size": (["INPUT.SIZE", (224, 224)], r"INPUT.SIZE is \(224, 224\), but backbone .* takes 48 x 48"),
     "transform": (["INPUT.TRANSFORMS", ("cutout",)], r"TRANSFORMS must be of .*\['cutout'\]"),
