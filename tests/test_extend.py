@@ -8,16 +8,22 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from conftest import make_tiny_clip_file
+from PIL import Image
 from tiny_sbir import UNSEEN, tiny_cfg, write_images
 
 from splip import cli
 from splip.common import plugins
+from splip.data.transforms import to_tensor
 from splip.engine import DATASET_REGISTRY, build_dataset, get_cfg_default
 from splip.models import registry
+from splip.models.contract import CONTRACT
+from splip.models.encoders import load_encoder
 from splip.models.exported import read_encoder
 from splip.models.load import load_model
 from splip.training import results
@@ -79,6 +85,21 @@ def test_a_method_is_one_short_file():
     lines = [line for line in BLOCKS["my_method"].splitlines() if line.strip()]
     assert len(lines) < 60, len(lines)
     assert "Mine" in PAGE and set(BLOCKS) == {"my_method", "my_data", "mine"}
+
+
+def test_a_frozen_encoder_is_one_function(folder, monkeypatch):
+    """With a network of a few weights in place of timm's."""
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 5))
+    data = SimpleNamespace(resolve_data_config=lambda args, model: {}, create_transform=lambda: to_pixels_of_8)
+    monkeypatch.setitem(sys.modules, "timm", SimpleNamespace(create_model=lambda *a, **b: network, data=data))
+    encode, transform = load_encoder(f"{folder / 'mine.py'}:f", "cpu")
+    features = encode(transform(Image.new("RGB", (20, 30), "red"))[None])
+    assert features.shape == (1, 5) and not features.requires_grad
+    assert CONTRACT in " ".join(PAGE.replace("`", "").split())
+
+
+def to_pixels_of_8(picture):
+    return to_tensor(np.asarray(picture.resize((8, 8)))).float() / 255
 
 
 def test_it_trains_with_its_settings_and_rates_and_knows_the_modality(folder, run):

@@ -96,8 +96,6 @@ def _(world):
     words = ["--root", world.data, "--backbone", world.clip, "--config-file", world.method, "--output-dir", world.out]
     words += ["--trainer", "SpLIP", "--dataset-config-file", ROOT / "configs/datasets/folder.yaml", "--seed", 1]
     words += ["DATASET.SPLIT", world.split, "TRAINER.PREC", "bf16"]
-
-
     done = outside(world, [sys.executable, "-c", slow, *map(str, [ROOT / "train.py", *words])], PYTHONPATH=str(ROOT))
     assert "UserWarning" not in done.err, done.err
     return done._replace(out=done.out + done.err)

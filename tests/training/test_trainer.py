@@ -396,6 +396,7 @@ def test_results_hold_what_tables_need(config, tmp_path):
     keys = ("trainer", "dataset", "setting", "gallery", "seed", "epoch", "num_queries", "num_gallery",
             "selection")  # fmt: skip
     assert tuple(left[key] for key in keys) == wanted
+    assert (left["num_test_classes"], left["seen_test_classes"]) == (2, [])
     assert set(left["split"]) == {"name", "sha256", "seen", "unseen"}
     assert left["versions"]["splip"] == splip.__version__ and left["versions"]["engine"]
     assert left["config"]["OPTIM"]["LR"] == 0.001 and left["seconds"]["train"] > 0
