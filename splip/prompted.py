@@ -22,8 +22,8 @@ from splip.tuning import trained_layernorms, weights_key, with_own_layernorms
 class PromptedCLIP(RetrievalModel):
     """CLIP with T in its text tower, V^tg and V^ms in its vision tower, for one list of seen classes; no loss.
 
-    From then on the CLIP belongs to this model (:func:`splip.models.base.take_over`). Its parameters are frozen, except
-    the LayerNorms that ``config.layernorm`` names: those are trained in place.
+    The CLIP given to it belongs to this model alone (:func:`splip.models.base.take_over`). Its parameters are frozen,
+    except the LayerNorms that ``config.layernorm`` names: those are trained in place.
 
     Args:
         clip: float32, OpenAI layout (``splip.load_clip``).

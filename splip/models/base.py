@@ -34,7 +34,7 @@ class RetrievalModel(nn.Module):
 
     Args:
         clip: float32, OpenAI's layout (``splip.load_clip``). All its parameters are frozen here; a method may
-            unfreeze some. From then on it belongs to this model (:func:`take_over`).
+            unfreeze some. The CLIP then belongs to this model (:func:`take_over`).
 
     Attributes:
         settings: of the class: the method's settings in capitals, with plain default values.

@@ -89,7 +89,7 @@ def test_what_does_not_fit_is_named(tmp_path, clip_file):
     with pytest.raises(ValueError, match=r"was trained on another backbone: .*weights "):
         SpLIP.from_pretrained(folder, backbone=str(other))
     clip_file.rename(tmp_path / "moved.pt")
-    with pytest.raises(ValueError, match=r"needs its backbone: .*say where with backbone \(--backbone\)"):
+    with pytest.raises(ValueError, match=r"needs its backbone: .*give that as backbone \(--backbone\)"):
         SpLIP.from_pretrained(folder)
     change(folder, settings={"NEW_KEY": 1})
     with pytest.raises(ValueError, match=r"settings that this splip does not know: NEW_KEY"):
