@@ -92,7 +92,9 @@ def test_a_frozen_encoder_is_one_function(folder, monkeypatch):
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 5))
     data = SimpleNamespace(resolve_data_config=lambda args, model: {}, create_transform=lambda: to_pixels_of_8)
     monkeypatch.setitem(sys.modules, "timm", SimpleNamespace(create_model=lambda *a, **b: network, data=data))
-    encode, transform = load_encoder(f"{folder / 'mine.py'}:f", "cpu")
+    path = folder / "encoder_of_the_page.py"  # other tests have a module called mine
+    path.write_text(BLOCKS["mine"], encoding="utf-8")
+    encode, transform = load_encoder(f"{path}:f", "cpu")
     features = encode(transform(Image.new("RGB", (20, 30), "red"))[None])
     assert features.shape == (1, 5) and not features.requires_grad
     assert CONTRACT in " ".join(PAGE.replace("`", "").split())
