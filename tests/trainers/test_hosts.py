@@ -41,8 +41,8 @@ from splip import cli
 from splip.models import hosts
 from splip.models.hosts import host_images, load_host_weights
 
-def load(host, directory, epoch=None):
-    found = load_host_weights(host, directory, epoch)
+def load(host, directory, backbone, epoch=None):
+    found = load_host_weights(host, directory, backbone, epoch)
     # what the host's own forward pass takes for the images' embeddings
     seen, images = [], torch.randn(2, 3, 224, 224)
     handle = host.model.image_encoder.register_forward_hook(lambda module, args, out: seen.append(out))
