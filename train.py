@@ -13,32 +13,11 @@ import sys
 from pathlib import Path
 from typing import Optional, Sequence
 
+import splip
+from splip.common.errors import guarded
 from splip.common.threads import wait_passively
 
-wait_passively()  # before torch is loaded
-try:
-    import torch
-
-    import splip
-    import splip.datasets
-    import splip.trainers
-    from splip.common import distributed
-    from splip.common.errors import guarded
-    from splip.common.plugins import import_module
-    from splip.engine import (
-        ENGINE,
-        TRAINER_REGISTRY,
-        build_trainer,
-        collect_env_info,
-        get_cfg_default,
-        set_random_seed,
-        setup_logger,
-    )
-    from splip.training.options import merge_file, merge_options, read_config
-except ModuleNotFoundError as error:
-    here = Path(__file__).resolve().parent
-    print(f"train.py: {error.name!r} is not installed in {sys.executable}: pip install -e {here}", file=sys.stderr)
-    sys.exit(2)
+wait_passively()  # before torch is loaded: not before the arguments, and the files that they name, were looked at
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -49,7 +28,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=-1, help="0 or more; otherwise the config's, else a new one in each run")
     add("--import", dest="imports", action="append", default=[], metavar="MODULE",
         help="module or .py file with trainers or data sets of your own (docs/EXTEND.md)")
-    add("--trainer", default="", help=f"one of {', '.join(sorted(TRAINER_REGISTRY.registered_names()))}, or your own")
+    add("--trainer", default="", help="SpLIP, another one of trainers/, or your own; a wrong name shows them all")
     add("--backbone", default="", help="splip-hybrid, a name like ViT-B/32, or a file with CLIP's weights")
     add("--dataset-config-file", default="", help="e.g. configs/datasets/sketchmoji.yaml")
     add("--config-file", default="", help="e.g. configs/trainers/SpLIP/hybrid.yaml")
@@ -69,6 +48,9 @@ def setup_cfg(args: argparse.Namespace):
 
     With --resume and neither file it starts from the config that the run was made with.
     """
+    from splip.engine import get_cfg_default
+    from splip.training.options import merge_file, merge_options, read_config
+
     if args.resume and not (args.dataset_config_file or args.config_file):
         cfg = read_config(args.resume)
     else:
@@ -97,13 +79,27 @@ def setup_cfg(args: argparse.Namespace):
 def main(argv: Optional[Sequence[str]] = None):
     """Run one command line, alone or with the other processes that torchrun started; returns the trainer."""
     args = make_parser().parse_intermixed_args(argv)
+    require_one_copy()
+    try:
+        require_files(args)
+        from splip.common import distributed
+    except ModuleNotFoundError as error:
+        here = Path(__file__).resolve().parent
+        raise ValueError(f"{error.name!r} is not installed in {sys.executable}: pip install -e {here}") from error
     with distributed.processes():
         return run(args, sys.argv if argv is None else ["train.py", *argv])
 
 
 def run(args: argparse.Namespace, command: Sequence[str] = ()):
     """Do what the arguments ask for -> the trainer."""
-    require_one_copy()
+    import torch
+
+    import splip.datasets
+    import splip.trainers  # noqa: F401  (registers them)
+    from splip.common import distributed
+    from splip.common.plugins import import_module
+    from splip.engine import ENGINE, build_trainer, collect_env_info, set_random_seed, setup_logger
+
     for name in args.imports:
         import_module(name)
     cfg = setup_cfg(args)
@@ -151,6 +147,20 @@ def require_one_copy() -> None:
     here, package = Path(__file__).resolve().parent, Path(splip.__file__).resolve().parent
     if (here / "splip").is_dir() and package != here / "splip":
         raise ValueError(f"train.py is of {here}, but the installed package is {package}: pip install -e {here}")
+
+
+def require_files(args: argparse.Namespace) -> None:
+    """Refuse config files and folders of runs that do not exist.
+
+    Raises:
+        ValueError: naming the first one.
+    """
+    from splip.training.options import require_file, require_run
+
+    for path in filter(None, (args.dataset_config_file, args.config_file)):
+        require_file(path)
+    if args.resume and not (args.dataset_config_file or args.config_file):
+        require_run(args.resume)
 
 
 if __name__ == "__main__":

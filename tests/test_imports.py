@@ -102,3 +102,21 @@ rooms = ("splip.engine", "splip.training", "splip.trainers", "splip.datasets", "
 print(*[name for name in sys.modules if name.startswith(rooms)])
 """
     assert python("-c", code, cwd=tmp_path, path=[ROOT]) == ["1", "512"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--help"], "settings, e.g. OPTIM.LR 0.001"),
+        (["--config-file", "none.yaml"], "train.py: no config file 'none.yaml'"),
+        (["--dataset-config-file", "code.py"], "train.py: a config file must end in .yaml, got 'code.py'"),
+        (["--resume", "nothing"], "train.py: 'nothing' is no run's output folder"),
+    ],
+)
+def test_train_py_looks_at_its_arguments_before_it_loads_torch(words, said, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", ROOT / "train.py", *words], cwd=tmp_path, capture_output=True, text=True
+    )
+    loaded = {line.split("|")[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert said in done.stdout + done.stderr, (done.stdout, done.stderr[-500:])
+    assert "argparse" in loaded and not loaded & {"torch", "numpy", "yacs", "splip.engine"}, sorted(loaded)[:200]

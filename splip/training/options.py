@@ -17,9 +17,7 @@ def read_config(folder: Union[str, os.PathLike]) -> Any:
     Raises:
         ValueError: there is no ``config.yaml``.
     """
-    path = os.path.join(folder, "config.yaml")
-    if not os.path.isfile(path):
-        raise ValueError(f"{os.fspath(folder)!r} is no run's output folder: there is no {path}")
+    path = require_run(folder)
     from splip.engine import get_cfg_default  # imported here: they need torch, the rest of this file does not
     from splip.training.config import extend_cfg
 
@@ -31,20 +29,40 @@ def read_config(folder: Union[str, os.PathLike]) -> Any:
     return cfg
 
 
+def require_run(folder: Union[str, os.PathLike]) -> str:
+    """The path of a run's config.
+
+    Raises:
+        ValueError: there is none.
+    """
+    path = os.path.join(folder, "config.yaml")
+    if not os.path.isfile(path):
+        raise ValueError(f"{os.fspath(folder)!r} is no run's output folder: there is no {path}")
+    return path
+
+
+def require_file(path: str) -> None:
+    """Look at a config file without reading it.
+
+    Raises:
+        ValueError: it does not end in .yaml (yacs would run a .py file), or does not exist.
+    """
+    if not path.endswith((".yaml", ".yml")):
+        raise ValueError(f"a config file must end in .yaml, got {path!r}")
+    if not os.path.isfile(path):
+        raise ValueError(f"no config file {path!r}")
+
+
 def merge_file(cfg: Any, path: str) -> None:
     """Merge a config file into ``cfg``, in place.
 
     Raises:
-        ValueError: it does not end in .yaml (yacs would run a .py file), does not exist, is not YAML, or sets an
-            unknown key or a value of another type.
+        ValueError: `require_file` refuses it, it is not YAML, or sets an unknown key or a value of another type.
     """
-    if not path.endswith((".yaml", ".yml")):
-        raise ValueError(f"a config file must end in .yaml, got {path!r}")
+    require_file(path)
     try:
         with open(path, encoding="utf-8") as file:
             found = cfg.load_cfg(file)
-    except FileNotFoundError as error:
-        raise ValueError(f"no config file {path!r}") from error
     except (YAMLError, UnicodeDecodeError, AssertionError, AttributeError) as error:
         raise ValueError(f"config file {path!r} is no YAML of keys: {' '.join(str(error).split())[:200]}") from error
     try:
