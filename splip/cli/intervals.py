@@ -8,7 +8,7 @@ from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from splip.retrieval.bootstrap import LEVEL, bootstrap_means, interval
+from splip.retrieval.bootstrap import LEVEL, bootstrap_means, interval, seeds_interval
 from splip.training.per_query import SWAPPED, PerQuery, read
 
 VARYING = ("dataset", "backbone", "selection")  # names of `table.GROUP` that are shown if rows differ in them
@@ -116,5 +116,8 @@ def _line(
         "over seeds": spread,
     }  # fmt: skip
     if sign and seeds:
+        if len(seeds) > 1:
+            low, high = seeds_interval(seeds)
+            line["interval over seeds"] = f"{low:+.2f} to {high:+.2f}"
         line["seeds above 0"] = f"{sum(value > 0 for value in seeds)} of {len(seeds)}"
     return line

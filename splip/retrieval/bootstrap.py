@@ -1,7 +1,8 @@
-"""Intervals for means over queries: a bootstrap over classes, and over the queries of each (docs/METRICS.md)."""
+"""Intervals of means: over classes and queries by a bootstrap, over seeds by Student's t (docs/METRICS.md)."""
 
 from __future__ import annotations
 
+import statistics
 from typing import Sequence, Tuple, Union
 
 import numpy as np
@@ -9,6 +10,9 @@ import numpy as np
 REPLICATES = 10_000
 LEVEL = 0.95
 DRAWS = 2**22  # queries drawn at a time, which bounds memory
+# 97.5 % quantiles of Student's t for 1, 2, ... degrees of freedom; the normal distribution's for more
+STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
+NORMAL = 1.960
 
 
 def bootstrap_means(
@@ -59,3 +63,20 @@ def interval(means: np.ndarray, level: float = LEVEL) -> Tuple[float, float]:
     """The percentile interval of bootstrap means (replicates,) -> (low, high)."""
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def seeds_interval(values: Sequence[float]) -> Tuple[float, float]:
+    """The 95 % interval of the mean over further seeds, for the same classes and queries: mean ± t s / sqrt(n).
+
+    Args:
+        values: one of each seed.
+
+    Raises:
+        ValueError: there are fewer than two.
+    """
+    n = len(values)
+    if n < 2:
+        raise ValueError(f"an interval over seeds needs at least 2 of them, got {n}")
+    quantile = STUDENT[n - 2] if n - 2 < len(STUDENT) else NORMAL
+    half = quantile * statistics.stdev(values) / n**0.5
+    return statistics.mean(values) - half, statistics.mean(values) + half

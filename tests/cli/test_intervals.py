@@ -9,6 +9,7 @@ import pytest
 
 from splip.cli import main as splip_command
 from splip.retrieval import bootstrap_means
+from splip.retrieval.bootstrap import seeds_interval
 from splip.training import per_query
 
 CLASSES = np.repeat(["ant", "bat", "cow"], 4)
@@ -83,6 +84,7 @@ def test_means_differences_and_the_cost_of_swapping(runs, capsys):
     gains = [100 * (values - frozen).mean() for values in seeds.values()]
     paired = rows["SpLIP - FrozenCLIP"]
     assert paired["over seeds"] == f"{np.mean(gains):+.2f} ± {np.std(gains, ddof=1):.2f}"
+    assert paired["interval over seeds"] == "{:+.2f} to {:+.2f}".format(*seeds_interval(gains))
     assert paired["seeds above 0"] == "3 of 3"
     cost = rows["SpLIP, modality swapped - as it is"]
     assert (cost["mAP@all"], cost["interval"], cost["seeds above 0"]) == ("-3.00", "-3.00 to -3.00", "0 of 3")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from splip.retrieval import bootstrap_means, interval
+from splip.retrieval.bootstrap import seeds_interval
 
 
 def slow(values, classes, replicates, seed):
@@ -77,3 +78,18 @@ def test_rows_share_their_draws_so_differences_are_paired(data):
 def test_what_gives_no_interval_is_refused(values, classes, message):
     with pytest.raises(ValueError, match=message):
         bootstrap_means(values, classes)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 16, 17, 40])
+def test_the_interval_over_seeds_is_scipys(n):
+    stats = pytest.importorskip("scipy.stats")
+    values = np.random.default_rng(n).normal(0.5, 0.4, n)
+    low, high = seeds_interval(list(values))
+    quantile = stats.t.ppf(0.975, n - 1) if n < 17 else stats.norm.ppf(0.975)
+    half = quantile * stats.sem(values)
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), rel=1e-3), (low, high)
+
+
+def test_one_seed_gives_no_interval():
+    with pytest.raises(ValueError, match="needs at least 2 of them, got 1"):
+        seeds_interval([0.3])
