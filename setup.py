@@ -19,7 +19,17 @@ setup(
     description="SpLIP (ECCV 2024): multimodal prompt learning for zero-shot sketch-based image retrieval",
     long_description=HERE.joinpath("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
-    license="MIT",
+    license="MIT AND Apache-2.0 AND CC-BY-4.0 AND CC-BY-SA-4.0",  # the code; drawings and weights that it ships
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
+    keywords="sketch-based image retrieval, zero-shot, CLIP, prompt learning, SBIR",
+    project_urls={"Paper": "https://arxiv.org/abs/2407.04207"},
     python_requires=">=3.9,<3.14",
     # At the top of a checkout, as in CoOp and MaPLe; imported as splip.trainers and splip.datasets.
     packages=[*find_packages(include=["splip", "splip.*"]), "splip.trainers", "splip.datasets"],

@@ -23,6 +23,7 @@ COMMANDS = {
     "compare": ("splip.cli.compare", "one contact sheet for several runs"),
     "data check": ("splip.cli.data_check", "compare a data set on disk with the published counts"),
     "data download": ("splip.cli.data_download", "fetch a data set, or unpack an archive of it"),
+    "doctor": ("splip.cli.doctor", "what is installed, what a run would use, what is missing"),
     "evaluate": ("splip.cli.evaluate", "test a run, or a model trained in CoOp, MaPLe, ..."),
     "export": ("splip.cli.export", "save a run's image encoders as ONNX or torch.export files"),
     "index": ("splip.cli.index", "keep an index of your photos"),

@@ -24,7 +24,8 @@ SKETCHMOJI = ASSETS / "sketchmoji"
 # Bits of 256. The nearest pair differs in 44; the 96 nearest were looked at: all are drawn by another hand.
 NEAR_COPY_BITS, ALIKE_BITS = 40, 64
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "tools" / "backbone"))
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tools" / "backbone"))
 import augment  # noqa: E402
 import corpus  # noqa: E402
 import hash as hashing  # noqa: E402
@@ -161,7 +162,7 @@ def test_no_corpus_image_is_a_near_copy_of_a_sketchmoji_image(drawings):
     None is within `NEAR_COPY_BITS`, and few within `ALIKE_BITS`: conventional shapes (an anchor, a padlock, a star)
     that somebody else drew as well. The next test says how many copies these bounds would catch.
     """
-    hashes = np.load(WEIGHTS.with_name("corpus_hashes.npz"))["hashes"]
+    hashes = np.load(ROOT / "tools" / "backbone" / "corpus_hashes.npz")["hashes"]
     assert hashes.dtype == np.uint8 and hashes.shape[1] == hashing.BYTES and len(hashes) > 50_000, hashes.shape
     bits, _ = hashing.nearest(np.stack([hashing.perceptual_hash(rgba_of(path)) for path in drawings]), hashes)
     close = [f"{path.parent.name}/{path.name}: {b} bits" for path, b in zip(drawings, bits) if b <= NEAR_COPY_BITS]

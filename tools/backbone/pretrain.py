@@ -166,7 +166,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     add("--packages", type=Path, help="node_modules with the icon sets (default: that of --work)")
     add("--clipart", type=Path, help="unpacked openclipart-png (default: clipart in --work)")
     add("--photographs", type=Path, help="folder of photographs (default: photographs in --work, where it is)")
-    add("--output", type=Path, default=ASSET, help="folder for splip-hybrid.pt and corpus_hashes.npz")
+    add("--output", type=Path, default=ASSET, help="folder for splip-hybrid.pt and pretraining.json")
     add("--text-minutes", type=float, default=6)
     add("--steps", type=int, default=1500)
     add("--batch", type=int, default=256)
@@ -210,7 +210,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     export(model, args.output / "splip-hybrid.pt")
     report = {"trunk": monitor.trunk, "held_out": said}
     (args.output / "pretraining.json").write_text(json.dumps(report, indent=1) + "\n")
-    np.savez_compressed(args.output / "corpus_hashes.npz", hashes=np.load(args.work / "hashes.npy"))
+    np.savez_compressed(args.work / "corpus_hashes.npz", hashes=np.load(args.work / "hashes.npy"))
 
 
 def _of_trunk(model: nn.Module) -> Dict[str, Tensor]:
