@@ -57,6 +57,7 @@ setup(
         "milvus": MILVUS,  # the same with --engine milvus
         "app": APP,  # splip app
         "completion": COMPLETION,  # splip --print-completion
+        "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.27"],  # mkdocs build
         "mteb": ["mteb>=2.0", "datasets"],  # splip.search.mteb
         "jpeg": JPEG,  # JPEGs decoded faster, to the same pixels
         "export": ["onnx", "onnxruntime", "onnxscript"],  # splip export --format onnx

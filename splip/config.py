@@ -52,25 +52,25 @@ class SpLIPConfig:
     layernorm_shared: bool = True  # False: each modality trains its own vision LayerNorms (C: ClipPrompt)
     train_proj: bool = False  # train CLIP's visual projection (C: ClipPrompt)
     # rates: factors on OPTIM.LR (D)
-    lr_layernorm: float = 1.0
+    lr_layernorm: float = 1.0  # LayerNorms
     lr_mappers: float = 1.0  # B_t, B_v, B_vt and free prompts
-    lr_solver: float = 1.0
-    lr_proj: float = 1.0
+    lr_solver: float = 1.0  # jigsaw solver
+    lr_proj: float = 1.0  # visual projection
     # losses
-    triplet: bool = True  # L_triplet
+    triplet: bool = True  # L_triplet (A)
     distance: str = "sq_l2"  # squared L2 of unit vectors = 2 (1 - cos) (R), or cosine = 1 - cos (P: CLIP-AT)
     negatives: str = "random"  # each triplet's own (F), or from the batch: semi_hard, batch_hard, batch_all (D)
     margin: str = "adaptive"  # mu = cos of class names, or fixed_margin (F)
     margin_template: str = "a photo of a"  # comes before the class names that mu compares (D)
     fixed_margin: float = 0.2  # (N)
     margin_scale: float = 1.0  # mu -> margin_scale * mu + margin_shift (D)
-    margin_shift: float = 0.0
+    margin_shift: float = 0.0  # see margin_scale (D)
     same_class_margin: float = 0.3  # mu if c+ = c- (fine-grained), where the formula gives 1 (P, C: 0.15 to 0.3)
     logit_scale: float = 0.0  # inverse temperature of L_class; 0 = the backbone's own (D)
     alpha: float = 1.0  # weight of L_class, 0 = off (D)
     beta: float = 1.0  # weight of L_cjs, 0 = off (D)
     contrastive: float = 0.0  # weight of an in-batch contrastive loss, 0 = off (not in the paper)
-    contrastive_temperature: float = 0.1
+    contrastive_temperature: float = 0.1  # of that loss
     # jigsaw
     grid: int = 3  # tiles a side (F)
     permutations: int = 2000  # size of the bank (H; R: 1,000 and 100)

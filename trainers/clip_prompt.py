@@ -28,7 +28,13 @@ from splip.tuning import trained_layernorms, with_own_layernorms
 class ClipPromptModel(RetrievalModel):
     """Each modality has three learned tokens before the class token, and its own vision LayerNorms and projection."""
 
-    settings = {"PROMPTS": 3, "MARGIN": 0.3, "CLASS_WEIGHT": 0.5, "LOGIT_SCALE": 4.6052, "LR_BACKBONE": 0.1}
+    settings = {
+        "PROMPTS": 3,  # tokens of each modality, in the first layer (C)
+        "MARGIN": 0.3,  # of the triplet loss (C)
+        "CLASS_WEIGHT": 0.5,  # of the class loss (C)
+        "LOGIT_SCALE": 4.6052,  # inverse temperature of the class loss: without exp, as released (C)
+        "LR_BACKBONE": 0.1,  # factor on OPTIM.LR of LayerNorms and projection (C)
+    }
     knows_modality = True
     texts: Tensor
 

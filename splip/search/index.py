@@ -63,7 +63,8 @@ class Index:
             place: folder for the indexes of all models (default: :func:`default_place`).
             model: an argument of :func:`splip.load_model`, or a model.
             engine: ``faiss``, or ``milvus`` at ``uri``: a file (Milvus Lite) or ``http://host:19530``.
-            device, backbone: of the model.
+            device: of the model.
+            backbone: its name or file, if that is elsewhere now.
 
         Raises:
             ValueError: the engine is unknown or not installed, cannot be reached, or the index is damaged.

@@ -22,7 +22,7 @@ def extend_cfg(cfg: Any) -> None:
     from yacs.config import CfgNode
 
     # fp32 | bf16 | fp16 (with gradient scaling, CUDA only) | auto (bf16 where the processor or GPU has units for it)
-    cfg.TRAINER.PREC = "fp32"
+    cfg.TRAINER.PREC = "fp32"  # fp32 | bf16 | fp16 (GPU only) | auto: bf16 where the device has units for it
     cfg.TRAINER.TF32 = False  # on GPUs: float32 products in TF32, faster and less exact
     cfg.TRAINER.COMPILE = False  # run the loss through torch.compile: faster steps on GPUs after minutes of compiling
     cfg.TRAINER.GRAD_CHECKPOINTING = False  # run blocks again in the backward pass: less memory, one more forward pass
