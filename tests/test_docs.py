@@ -102,6 +102,19 @@ def test_the_reference_is_what_the_code_says(monkeypatch):
         assert kept["commands"] == reference.commands(), "run python tools/reference.py"
 
 
+def test_the_results_page_is_made_of_the_committed_runs():
+    made = load(ROOT / "tools/results.py").page()
+    assert (ROOT / "docs/RESULTS.md").read_text(encoding="utf-8") == made, "run python tools/results.py"
+
+
+def test_the_readmes_numbers_are_those_of_the_results_page():
+    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Results")[2].partition("## ")[0]
+    numbers = set(re.findall(r"\d+\.\d\d(?: ± \d\.\d\d)?", table))
+    page = (ROOT / "docs/RESULTS.md").read_text(encoding="utf-8")
+    lost = [number for number in numbers if number not in page]
+    assert len(numbers) > 5 and not lost, (sorted(numbers), lost)
+
+
 def commands():
     """(page, line) of each command of ours in a block of shell commands."""
     for page in PAGES:
