@@ -6,7 +6,7 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).resolve().parent
 HUGGING_FACE = ["transformers>=4.56", "huggingface_hub>=0.34"]
 OPEN_CLIP = ["open_clip_torch>=3.0"]
-SEARCH = ["faiss-cpu>=1.8", "pyarrow", "pathspec>=0.12"]
+SEARCH = ["faiss-cpu>=1.8", "pyarrow", "pathspec>=0.12", "scipy"]
 COMPLETION = ["shtab>=1.7"]
 JPEG = ["simplejpeg"]
 MILVUS = ["pymilvus>=3.0", "milvus-lite>=3.0"]

@@ -6,14 +6,15 @@ import os
 from typing import List, NamedTuple, Tuple, Union
 
 import numpy as np
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageOps
 
 from splip.data.images import as_rgb, open_rgb
 from splip.data.strokes import PEN, StrokeSpec, draw, has_strokes, list_lines
 
 MARGIN = 0.08  # around the ink, as a share of the square's side
-INK = 0.25  # least difference in lightness of stroke and paper, in [0, 1]
-LEAST = 4e-4  # share of inked pixels; below it the page is blank
+SIDE = 384  # of that square, in pixels
+WIDTH = 0.027  # of strokes, as a share of that side
+LEAST = 4e-5  # share of inked pixels; below it the page is blank
 MOST = 0.7  # share of inked pixels; above it the image is not a drawing
 WORKING = 1024  # longer side in pixels of the image that is processed
 
@@ -52,43 +53,114 @@ def split_number(question: Union[str, os.PathLike]) -> Tuple[str, int]:
 def clean_drawing(image: Image.Image) -> Drawing:
     """Convert a drawing to dark lines on white, cropped to its ink and padded to a square.
 
-    Transparent parts count as paper. Light lines on dark are inverted. Coloured, shaded or photographed paper becomes
-    white.
+    Transparent parts count as paper. Light lines on dark are inverted. Frames and bars along the edge, what lies around
+    a sheet, the lines of squared paper, and a date in a corner are left out. Pale lines become dark, very thin ones
+    wider.
 
     Raises:
         ValueError: nothing is drawn on it.
     """
-    mended = []
+    from splip.search import paper  # imported here: it needs scipy, which only drawings need
+
+    mended: List[str] = []
     image = as_rgb(image, keep_alpha=True)
-    if max(image.size) > WORKING:  # first, so that every later step is on the small image
-        image = image.copy()
-        image.thumbnail((WORKING, WORKING))
     grey, was_clear = _flatten(image)
+    screen = paper.from_a_screen(np.asarray(grey, dtype=np.float32) / 255)
     if was_clear:
         mended.append("transparent parts taken as paper")
-    light = np.asarray(grey, dtype=np.float32) / 255
-    edge = np.concatenate([light[0], light[-1], light[:, 0], light[:, -1]])
-    if np.median(edge) < 0.5 and np.median(light) < 0.6:
-        light, mended = 1 - light, [*mended, "inverted: light lines on dark"]
-        edge = 1 - edge
-    if np.median(edge) < 0.94 or np.percentile(edge, 5) < 0.85:
-        light = _without_shade(light)
+    small = _reduced(grey)
+    light = np.asarray(small, dtype=np.float32) / 255
+    top, bottom, left, right = paper.without_surroundings(light)
+    sheet = np.zeros(light.shape, dtype=bool)
+    sheet[top:bottom, left:right] = paper.sheet_of(light[top:bottom, left:right])
+    if not sheet.all():
+        mended.append("cut to the paper")
+        light = np.where(sheet, light, np.median(light[sheet]))
+    box = _box(_mask(light, sheet, screen))
+    scale = grey.width / small.width
+    if scale > 1.05 and (box[1] - box[0]) * (box[3] - box[2]) < 0.5 * light.size:  # a small drawing: look at it closely
+        pad = 0.1 * max(box[1] - box[0], box[3] - box[2])
+        near = (box[2] - pad, box[0] - pad, box[3] + pad, box[1] + pad)
+        part = grey.crop((max(0, int(near[0] * scale)), max(0, int(near[1] * scale)),
+                          min(grey.width, int(near[2] * scale)), min(grey.height, int(near[3] * scale))))  # fmt: skip
+        light = np.asarray(_reduced(part), dtype=np.float32) / 255
+        sheet = np.ones(light.shape, dtype=bool)
+    (ink, inverted), (mode, _) = paper.ink_of(light, screen), paper.mode_of(light)
+    mask = _mask(light, sheet, screen)
+    if inverted:
+        mended.append("inverted: light lines on dark")
+    if (mode if inverted else 1 - mode) > 0.06:
         mended.append("paper made white")
-    ink = light < 1 - INK
-    share = float(ink.mean())
-    if share < LEAST:
-        raise ValueError("nothing is drawn on it: it is blank")
-    if share > MOST:
-        raise ValueError("it is no drawing: nearly all of it is dark")
-    square = _crop(light, ink)
-    if square.size != grey.size:
+    if max(_box(mask)[1] - _box(mask)[0], _box(mask)[3] - _box(mask)[2]) < 0.95 * max(light.shape):
         mended.append("cropped to what is drawn")
-    return Drawing(square, mended)
+    return Drawing(_square(_drawn(ink * sheet, mask), mask), mended)
 
 
-def _flatten(image: Image.Image) -> tuple:
+def _reduced(grey: Image.Image) -> Image.Image:
+    """At most WORKING pixels a side: the mean of the pixels, so that no line is skipped."""
+    if max(grey.size) <= WORKING:
+        return grey
+    scale = WORKING / max(grey.size)
+    return grey.resize((max(1, round(grey.width * scale)), max(1, round(grey.height * scale))), Image.Resampling.BOX)
+
+
+def _mask(light: np.ndarray, sheet: np.ndarray, screen: bool) -> np.ndarray:
+    """Where the drawing's ink is.
+
+    Raises:
+        ValueError: nowhere, or nearly everywhere.
+    """
+    from splip.search import paper
+
+    ink = paper.ink_of(light, screen)[0] * sheet
+    strongest = float(np.quantile(ink[ink > paper.STEP / 2], 0.95)) if (ink > paper.STEP / 2).any() else 0.0
+    mask = ink > max(paper.STEP, 0.35 * strongest) if strongest > 0.3 else ink > max(0.5 * paper.STEP, 0.4 * strongest)
+    if mask.sum() < LEAST * min(mask.size, 2**18):
+        raise ValueError("nothing is drawn on it: it is blank")
+    if mask.mean() > MOST * sheet.mean():
+        raise ValueError("it is no drawing: nearly all of it is dark")
+    return paper.main_part(paper.without_grid(ink, mask))
+
+
+def _box(mask: np.ndarray) -> Tuple[int, int, int, int]:
+    """(top, bottom, left, right) of the ink."""
+    rows, columns = np.flatnonzero(_solid(mask.sum(axis=1))), np.flatnonzero(_solid(mask.sum(axis=0)))
+    return rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+
+
+def _drawn(ink: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Lightness (H, W): the ink within and right around the mask, as dark as it is when it is black, on white."""
+    from scipy import ndimage
+
+    near = ndimage.binary_dilation(mask, iterations=2)
+    strong = float(np.quantile(ink[mask], 0.8))
+    return 1 - np.clip(ink / max(strong, 1e-3), 0, 1) * near
+
+
+def _square(light: np.ndarray, mask: np.ndarray) -> Image.Image:
+    """The inked part, in a white square of SIDE pixels with a margin; strokes WIDTH of it wide."""
+    from splip.search import paper
+
+    top, bottom, left, right = _box(mask)
+    part = Image.fromarray((light[top:bottom, left:right] * 255).astype(np.uint8))
+    room = SIDE * (1 - 2 * MARGIN) / max(part.size)
+    if room > 1:  # larger first, so that a stroke's width can change by less than a pixel
+        size = max(1, round(part.width * room)), max(1, round(part.height * room))
+        part = part.resize(size, Image.Resampling.BICUBIC)
+    side = round(max(part.size) / (1 - 2 * MARGIN))
+    square = Image.new("L", (side, side), 255)
+    square.paste(part, ((side - part.width) // 2, (side - part.height) // 2))
+    own = np.asarray(square) < 128
+    wider = WIDTH * side - paper.line_width(own)
+    if own.any() and (wider > 0.1 * WIDTH * side or -2 * WIDTH * side < wider < -0.2 * WIDTH * side):  # else filled
+        square = Image.fromarray(np.uint8(255 * (1 - paper.widened(own, wider / 2))))
+    square = square.resize((SIDE, SIDE), Image.Resampling.BOX) if side > SIDE else square
+    return square.convert("RGB")
+
+
+def _flatten(image: Image.Image) -> Tuple[Image.Image, bool]:
     """(grey image, whether any part was transparent). Transparent parts become light if the ink is dark, and dark if
-    the ink is light.
+    the ink is light. Ink of both kinds, as on a sticker, is on light paper.
     """
     if image.mode != "RGBA":
         return ImageOps.grayscale(image), False
@@ -97,34 +169,9 @@ def _flatten(image: Image.Image) -> tuple:
     clear = alpha < 0.5
     if not clear.any():
         return ImageOps.grayscale(as_rgb(image)), False
-    paper = 255.0 if not (~clear).any() or colour[~clear].mean() < 160 else 0.0
-    return Image.fromarray((colour * alpha + paper * (1 - alpha)).astype(np.uint8)), True
-
-
-def _without_shade(light: np.ndarray) -> np.ndarray:
-    """The image divided by its paper. The paper is the image after filters that remove the strokes."""
-    side = max(light.shape)
-    small = Image.fromarray((light * 255).astype(np.uint8))
-    small.thumbnail((128, 128))
-    for step in (ImageFilter.MaxFilter(9), ImageFilter.MedianFilter(5), ImageFilter.GaussianBlur(4)):
-        small = small.filter(step)  # removes the strokes
-    shade = np.asarray(small.resize(light.shape[::-1], Image.Resampling.BICUBIC), dtype=np.float32) / 255
-    even = np.clip(light / np.maximum(shade, 0.05), 0, 1)
-    noise = Image.fromarray((even * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(max(1, side / 800)))
-    even = np.asarray(noise, dtype=np.float32) / 255
-    low = max(0.0, float(np.percentile(even, 0.5)))  # pencil is lighter than ink: its darkest value becomes dark
-    return np.clip(1 - (1 - even) * 0.9 / max(0.3, 1 - low), 0, 1)
-
-
-def _crop(light: np.ndarray, ink: np.ndarray) -> Image.Image:
-    """The inked part, in a white square with a margin."""
-    rows, columns = np.flatnonzero(_solid(ink.sum(axis=1))), np.flatnonzero(_solid(ink.sum(axis=0)))
-    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    part = Image.fromarray((light[top:bottom, left:right] * 255).astype(np.uint8))
-    side = round(max(part.size) / (1 - 2 * MARGIN))
-    square = Image.new("L", (side, side), 255)
-    square.paste(part, ((side - part.width) // 2, (side - part.height) // 2))
-    return square.convert("RGB")
+    shown = colour[~clear]
+    light_alone = shown.size > 0 and np.quantile(shown, 0.03) > 160
+    return Image.fromarray((colour * alpha + (0.0 if light_alone else 255.0) * (1 - alpha)).astype(np.uint8)), True
 
 
 def _solid(counts: np.ndarray) -> np.ndarray:

@@ -1,0 +1,209 @@
+"""Find the ink of a drawing: on a screen, on paper, in a photograph of paper. Used by `splip.search.drawings`.
+
+Arrays are float32 (H, W) in [0, 1]: *light* is lightness, *ink* is how much darker a pixel is than its paper.
+"""
+
+from __future__ import annotations
+
+from typing import Tuple
+
+import numpy as np
+from scipy import ndimage
+
+STEP = 0.08  # difference of lightness that people see as a line
+EVEN = 0.35  # share of pixels of one lightness from which on a picture is drawn on a screen, not photographed
+BAR = 0.9  # share of a row that is not paper, from which on it is a frame or a bar
+FAR = 0.15  # a small group of strokes that is farther from the drawing than this share of the side is no part of it
+SMALL = 0.25  # ... if it is smaller than this share of the drawing
+GRID = 4  # from so many full straight lines on, a page is squared or lined
+
+
+def from_a_screen(light: np.ndarray) -> bool:
+    """Whether a picture is from a screen, not photographed: most neighbours are equal, and one shade prevails."""
+    equal = float((np.diff(light, axis=1) == 0).mean()) if light.shape[1] > 1 else 1.0
+    return equal > 0.5 and mode_of(light)[1] >= EVEN
+
+
+def ink_of(light: np.ndarray, screen: bool) -> Tuple[np.ndarray, bool]:
+    """How much ink there is, from 0 (paper) to 1, and whether the ink is lighter than its paper.
+
+    Args:
+        screen: whether the paper has one shade everywhere (:func:`from_a_screen`).
+    """
+    if screen:
+        mode, _ = mode_of(light)
+        apart = light - mode
+        if on_both_sides(apart):
+            return np.abs(apart), False
+        return np.maximum(-apart if darker(apart) else apart, 0), not darker(apart)
+    step = max(1, max(light.shape) // 256)
+    small = ndimage.gaussian_filter(light, 1)[::step, ::step]
+    dips, peaks = (top(small, size=(7, 7)) for top in (ndimage.black_tophat, ndimage.white_tophat))
+    more = float(peaks[peaks > STEP].sum()) / max(1.0, float(dips[dips > STEP].sum()))
+    inverted = more > (1.2 if np.median(light) < 0.6 else 4)
+    return uneven(1 - light if inverted else light), inverted
+
+
+def mode_of(light: np.ndarray) -> Tuple[float, float]:
+    """The commonest lightness, and the share of pixels that have it (within 1.5 %)."""
+    counts = np.bincount((light * 255).astype(np.uint8).ravel(), minlength=256)
+    near = np.convolve(counts, np.ones(7), mode="same")
+    best = int(near.argmax())
+    return best / 255, float(near[best] / counts.sum())
+
+
+def darker(apart: np.ndarray) -> bool:
+    """Whether strokes are darker than their paper. apart: lightness minus that of the paper."""
+    return float((-apart[apart < -STEP]).sum()) >= float(apart[apart > STEP].sum())
+
+
+def on_both_sides(apart: np.ndarray) -> bool:
+    """Whether a drawing in colours has strokes that are darker, and others that are lighter than the paper."""
+    down, up = float((apart < -STEP).mean()), float((apart > STEP).mean())
+    return min(down, up) > 0.25 * max(down, up) > 0.002
+
+
+def uneven(light: np.ndarray) -> np.ndarray:
+    """Ink on paper whose lightness changes: in relation to the paper around it, which a closing finds under strokes."""
+    width = max(9, round(max(light.shape) / 14)) | 1
+    paper = ndimage.grey_closing(ndimage.gaussian_filter(light, 1), size=(width, width))
+    smooth = ndimage.gaussian_filter(light, max(0.6, max(light.shape) / 1200))
+    found = 1 - np.clip(smooth / np.maximum(paper, 0.05), 0, 1)
+    noise = 3 * float(np.median(np.abs(found - np.median(found)))) + float(np.median(found))
+    return np.maximum(found - noise, 0)
+
+
+def without_surroundings(light: np.ndarray) -> Tuple[int, int, int, int]:
+    """(top, bottom, left, right) of the picture without frames and bars along its edges, which are not paper."""
+    quarter, half = (light.shape[0] // 4, light.shape[1] // 4), (light.shape[0] // 2, light.shape[1] // 2)
+    middle = light[quarter[0] : quarter[0] + max(1, half[0]), quarter[1] : quarter[1] + max(1, half[1])]
+    mode, _ = mode_of(middle)
+    other = np.abs(light - mode) > STEP
+    top, bottom, left, right = 0, light.shape[0], 0, light.shape[1]
+    moved = True
+    while moved and bottom - top > 16 and right - left > 16:
+        part, moved = other[top:bottom, left:right], False
+        for edge, line in (("top", part[0]), ("bottom", part[-1]), ("left", part[:, 0]), ("right", part[:, -1])):
+            if line.mean() > BAR:
+                top, bottom = top + (edge == "top"), bottom - (edge == "bottom")
+                left, right, moved = left + (edge == "left"), right - (edge == "right"), True
+    if (bottom - top) * (right - left) < 0.1 * light.size:
+        return 0, light.shape[0], 0, light.shape[1]
+    inner = light[top:bottom, left:right]
+    rows, columns = np.median(light[:, left:right], axis=1), np.median(light[top:bottom], axis=0)
+    if inner.shape[0] > 2 and inner.shape[1] > 2:  # a bar ends at once; paper that gets darker does not
+        top = top if top and abs(rows[top] - rows[top - 1]) > STEP / 2 else 0
+        left = left if left and abs(columns[left] - columns[left - 1]) > STEP / 2 else 0
+        bottom = bottom if bottom < len(rows) and abs(rows[bottom - 1] - rows[bottom]) > STEP / 2 else len(rows)
+        right = right if right < len(columns) and abs(columns[right - 1] - columns[right]) > STEP / 2 else len(columns)
+    return top, bottom, left, right
+
+
+def sheet_of(light: np.ndarray) -> np.ndarray:
+    """The mask (H, W) of a sheet of paper that lies on something darker; everything, if there is none."""
+    whole = np.ones(light.shape, dtype=bool)
+    smooth = ndimage.grey_closing(light, size=(15, 15))
+    values = np.sort(smooth.ravel())[:: max(1, smooth.size // 4096)]
+    cut = otsu(values)
+    bright = smooth > cut
+    if values[-1] - values[0] < 0.2 or values[values > cut].mean() - values[values <= cut].mean() < 0.2:
+        return whole
+    labels, count = ndimage.label(bright)
+    if not count:
+        return whole
+    sizes = np.bincount(labels.ravel())[1:]
+    largest = labels == sizes.argmax() + 1
+    sheet = ndimage.binary_fill_holes(largest)
+    if largest.sum() < 0.8 * sheet.sum():  # strokes around something, not a sheet
+        return whole
+    edge = np.concatenate([sheet[0], sheet[-1], sheet[:, 0], sheet[:, -1]])
+    if not 0.15 < sheet.mean() < 0.95 or edge.mean() > 0.25:
+        return whole
+    return ndimage.binary_erosion(sheet, iterations=max(3, round(max(light.shape) / 80)))
+
+
+def otsu(values: np.ndarray) -> float:
+    """The threshold that parts sorted values into two groups with the least variance inside (Otsu, 1979)."""
+    n = np.arange(1, len(values))
+    sums = np.cumsum(values)
+    low, high = sums[:-1] / n, (sums[-1] - sums[:-1]) / (len(values) - n)
+    return float(values[int((n * (len(values) - n) * (low - high) ** 2).argmax())])
+
+
+def without_grid(ink: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The mask of ink without the lines of squared or lined paper."""
+    lines = np.zeros_like(mask)
+    for axis in (0, 1):
+        share = mask.mean(axis=1 - axis)
+        full = share > 0.6
+        starts = np.flatnonzero(np.diff(np.concatenate([[0], full.astype(int)])) == 1)
+        if len(starts) >= GRID:
+            lines |= np.expand_dims(ndimage.binary_dilation(full), 1 - axis)
+    if not lines.any():
+        return mask
+    printed = float(np.median(ink[lines & mask]))
+    strokes = ink > max(1.4 * printed, printed + STEP)
+    return strokes if strokes.mean() > 4e-4 else mask & ~lines
+
+
+def main_part(mask: np.ndarray) -> np.ndarray:
+    """The mask of ink without specks, without what lies along the edge, and without small groups far from the rest."""
+    side, (labels, count) = max(mask.shape), ndimage.label(mask, structure=np.ones((3, 3)))
+    boxes = ndimage.find_objects(labels)
+    if count > 1:
+        sizes, biggest = np.bincount(labels.ravel()), max(max(_size(box)) for box in boxes)
+        drop = np.array([False, *(
+            (sizes[i] < 12 and max(_size(box)) < 0.03 * biggest) or _at_the_edge(labels, i, box)
+            for i, box in enumerate(boxes, start=1)
+        )])  # fmt: skip
+        if not drop[1:].all():
+            mask = mask & ~drop[labels]
+    step = -(-side // 256)
+    reach = max(2, round(FAR * side / step / 2))  # groups grow by this much, so they meet across FAR of the side
+    rows, columns = (np.arange(0, n, step) for n in mask.shape)
+    pooled = np.logical_or.reduceat(np.logical_or.reduceat(mask, rows, axis=0), columns, axis=1)
+    groups, count = ndimage.label(ndimage.binary_dilation(pooled, iterations=reach))
+    if count < 2:
+        return mask
+    boxes = ndimage.find_objects(groups)
+    extents = [max(_size(box)) - 2 * reach for box in boxes]
+    main = boxes[int(np.argmax(extents))]
+    keep = [False, *(e >= SMALL * max(extents) or _overlap(b, main) for e, b in zip(extents, boxes))]
+    whole = np.kron(np.array(keep)[groups], np.ones((step, step), dtype=bool))
+    return mask & whole[: mask.shape[0], : mask.shape[1]]
+
+
+def _overlap(one: Tuple[slice, ...], other: Tuple[slice, ...]) -> bool:
+    return all(a.start < b.stop and b.start < a.stop for a, b in zip(one, other))
+
+
+def _size(box: Tuple[slice, ...]) -> Tuple[int, int]:
+    return box[0].stop - box[0].start, box[1].stop - box[1].start
+
+
+def _at_the_edge(labels: np.ndarray, i: int, box: Tuple[slice, ...]) -> bool:
+    """Whether a connected part is no drawing: a straight line across the page, or something (a thumb, the hole of a
+    binder) that touches the edge and stays near it."""
+    (height, width), shape = _size(box), labels.shape
+    if min(height, width) < 0.03 * max(shape) and (height > 0.85 * shape[0] or width > 0.85 * shape[1]):
+        return True
+    inner = box[0].start > 0 and box[1].start > 0 and box[0].stop < shape[0] and box[1].stop < shape[1]
+    if inner or max(height, width) >= 0.6 * max(shape):
+        return False
+    y, x = np.nonzero(labels[box] == i)
+    y, x = y + box[0].start, x + box[1].start
+    away = np.minimum.reduce([y, x, shape[0] - 1 - y, shape[1] - 1 - x])
+    return float((away > 0.15 * max(shape)).mean()) < 0.6
+
+
+def widened(mask: np.ndarray, by: float) -> np.ndarray:
+    """Ink (H, W) in [0, 1] of strokes whose edges are moved outwards by so many pixels; inwards if it is negative."""
+    outside, inside = ndimage.distance_transform_edt(~mask), ndimage.distance_transform_edt(mask)
+    return np.clip(by + 1 - np.where(mask, 1 - inside, outside), 0, 1)
+
+
+def line_width(mask: np.ndarray) -> float:
+    """The usual width of strokes, in pixels."""
+    depth = ndimage.distance_transform_edt(mask)
+    ridge = mask & (depth >= ndimage.maximum_filter(depth, size=3))
+    return 2 * float(np.quantile(depth[ridge], 0.4)) if ridge.any() else 0.0
