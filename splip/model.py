@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
-from typing import Any, Dict, Mapping, Sequence, Tuple, Union
+from typing import Any, Dict, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor
@@ -12,9 +12,17 @@ from torch import Tensor
 from splip.backbone.encoders import encode_text
 from splip.backbone.texts import PackedTexts
 from splip.common import distributed
-from splip.config import TRAINING_ONLY, SpLIPConfig
+from splip.config import SpLIPConfig
 from splip.jigsaw import JigsawSolver, conditional_jigsaw_loss
-from splip.losses import batch_triplet_loss, class_loss, class_similarity, contrastive_loss, triplet_loss
+from splip.losses import (
+    batch_triplet_loss,
+    class_loss,
+    class_similarity,
+    contrastive_loss,
+    inverse_temperature,
+    margin_of,
+    triplet_loss,
+)
 from splip.models import pretrained
 from splip.models.base import Recipe, class_tokens
 from splip.models.registry import register_model
@@ -23,8 +31,8 @@ from splip.prompted import PromptedCLIP
 MOST_INSTANCES = 2**20  # of one class; more than any data set has
 
 RATE_OF = {  # part of `SpLIP.trainable` -> the setting that scales its rate
-    "layernorms": "lr_layernorm", "layernorms_photo": "lr_layernorm", "proj": "lr_proj", "jigsaw": "lr_solver",
-    **dict.fromkeys(("b_t", "b_v", "b_vt", "free"), "lr_mappers"),
+    "layernorms": "lr_layernorm", "layernorms_photo": "lr_layernorm", "leaked": "lr_layernorm", "proj": "lr_proj",
+    "jigsaw": "lr_solver", **dict.fromkeys(("b_t", "b_v", "b_vt", "free"), "lr_mappers"),
 }
 
 
@@ -36,7 +44,7 @@ class SpLIP(PromptedCLIP):
     Arguments, attributes and errors are those of :class:`PromptedCLIP`.
     """
 
-    settings = {name.upper(): value for name, value in asdict(SpLIPConfig()).items()}
+    config_class = SpLIPConfig
     parts = tuple(RATE_OF)
     training_only = ("jigsaw",)
     memory_keys = ("GRAD_CHECKPOINTING", "MICRO_BATCH")
@@ -61,19 +69,6 @@ class SpLIP(PromptedCLIP):
         if config.beta > 0:
             solver = JigsawSolver(self.dims.embed_dim, config.permutations, config.jigsaw_layers)
             self.trainable["jigsaw"] = solver.to(self.device)
-
-    @classmethod
-    def make(cls, clip: Any, classnames: Sequence[str], settings: Mapping[str, Any]) -> SpLIP:
-        return cls(clip, classnames, cls.config_of(settings))
-
-    @staticmethod
-    def config_of(settings: Mapping[str, Any]) -> SpLIPConfig:
-        """The dataclass for settings by key, in capitals; ValueError if a value is not accepted."""
-        return SpLIPConfig(**{name.lower(): value for name, value in settings.items()})
-
-    @classmethod
-    def inference_settings(cls, settings: Mapping[str, Any]) -> Dict[str, Any]:
-        return {key: value for key, value in settings.items() if key.lower() not in TRAINING_ONLY}
 
     @classmethod
     def from_pretrained(
@@ -126,10 +121,7 @@ class SpLIP(PromptedCLIP):
                     sketch_texts = sketch_texts[:size]
                 labels = [label, torch.cat([label, negative_label])]
                 groups = [sketch, photo_features], [sketch_texts, photo_texts]
-                scale = self.clip.logit_scale.exp()
-                if config.logit_scale > 0:
-                    scale = torch.full_like(scale, config.logit_scale)
-                terms["class"] = class_loss(*groups, labels, scale)
+                terms["class"] = class_loss(*groups, labels, inverse_temperature(config, self.clip))
             if config.beta > 0:
                 terms["jigsaw"] = conditional_jigsaw_loss(
                     self.trainable["jigsaw"], sketch, sketch_features[size:], positive, negative, batch["permutation"]
@@ -139,8 +131,7 @@ class SpLIP(PromptedCLIP):
                 ids = torch.where(batch["instance"] < 0, label, label * MOST_INSTANCES + batch["instance"])
                 rows, columns, own = (distributed.join(x) for x in (sketch, positive, ids))
                 terms["contrastive"] = contrastive_loss(rows, columns, own, own, config.contrastive_temperature)
-            loss = torch.stack([self.loss_weights.get(name, 1.0) * value for name, value in terms.items()]).sum()
-        return loss, {name: value.detach() for name, value in terms.items()}
+        return self.weighted(terms)
 
     def _triplet_loss(self, sketch: Tensor, positive: Tensor, negative: Tensor, batch: Dict[str, Tensor]) -> Tensor:
         config, label = self.config, batch["label"]
@@ -162,12 +153,8 @@ class SpLIP(PromptedCLIP):
         return batch_triplet_loss(sketch, positive, photos, mu, allowed, config.distance, config.negatives)
 
     def margin(self, label: Tensor, negative_label: Tensor) -> Tensor:
-        """mu(c+, c-) of each pair of labels: adaptive or fixed, ``same_class_margin`` where c+ = c- (unless fixed)."""
-        config = self.config
-        if config.margin == "fixed":
-            return torch.full((label - negative_label).shape, config.fixed_margin, device=label.device)
-        mu = config.margin_scale * self.class_similarity[label, negative_label] + config.margin_shift
-        return torch.where(label == negative_label, torch.full_like(mu, config.same_class_margin), mu)
+        """mu(c+, c-) of each pair of labels (:func:`splip.losses.margin_of`)."""
+        return margin_of(self.config, self.class_similarity, label, negative_label)
 
     def margin_summary(self) -> Dict[str, float]:
         """Distribution of mu over pairs of different seen classes: mean, std, min, max.

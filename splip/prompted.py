@@ -16,7 +16,7 @@ from splip.common.modalities import MODALITIES, check_modality
 from splip.config import SpLIPConfig
 from splip.models.base import RetrievalModel, class_tokens, tokens_of
 from splip.prompts import Prototypes, StatesToVision, TextToVision, VisionToText
-from splip.tuning import trained_layernorms, weights_key, with_own_layernorms
+from splip.tuning import train_layernorms, weights_key
 
 
 class PromptedCLIP(RetrievalModel):
@@ -53,15 +53,9 @@ class PromptedCLIP(RetrievalModel):
         self.grad_checkpointing, self.micro_batch = grad_checkpointing, micro_batch
         for name, value in tokens.items():
             self.register_buffer(name, value.to(self.device), persistent=False)
-        layernorms = trained_layernorms(clip, config.layernorm)
-        if layernorms:
-            self.trainable["layernorms"] = nn.ModuleDict(layernorms).requires_grad_(True)
-        if config.train_proj:
-            self.trainable["proj"] = nn.ParameterDict({"visual": clip.visual.proj.requires_grad_(True)})
-        self._visual = dict.fromkeys(MODALITIES, clip.visual)  # nn.Module does not register what a dict holds
-        if not config.layernorm_shared:
-            self._visual["photo"] = with_own_layernorms(clip.visual)
-            self.trainable["layernorms_photo"] = nn.ModuleDict(trained_layernorms(self._visual["photo"], "both"))
+        # nn.Module does not register what a dict holds
+        own = config.layernorm, config.layernorm_shared, config.train_proj
+        self._visual = train_layernorms(self.trainable, clip, *own)
         vision, text = dims.vision_width, dims.text_width
         if config.free_prompts > 0:
             shape = config.free_prompts, vision

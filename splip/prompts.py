@@ -5,6 +5,8 @@ All start small (weights of std 0.02, zero biases), so that training starts near
 
 from __future__ import annotations
 
+from typing import List, Optional
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -103,6 +105,28 @@ class StatesToVision(nn.Module):
         mean = states.float().mean(dim=-2)
         tokens = self.map(F.layer_norm(mean, mean.shape[-1:]))
         return tokens.unflatten(-1, (self.num_tokens, -1))
+
+
+class LayeredPrompts(nn.Module):
+    """Learned prompts of a tower's first layers, each layer's own.
+
+    Args:
+        count: tokens in each layer. depth: number of layers.
+        std: of their start values. first: start values of the first layer, (count, width).
+    """
+
+    def __init__(
+        self, width: int, count: int, depth: int, std: float = 0.02, first: Optional[Tensor] = None
+    ) -> None:
+        super().__init__()
+        tokens = std * torch.randn(depth, count, width)
+        if first is not None:
+            tokens[0] = first
+        self.tokens = nn.Parameter(tokens)
+
+    def forward(self) -> List[Tensor]:
+        """(count, width) for each layer."""
+        return list(self.tokens)
 
 
 class Prototypes(nn.Module):

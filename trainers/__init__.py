@@ -7,8 +7,8 @@ if __name__ != "splip.trainers":
 
 
 from splip.common.plugins import load_entry_points
-from splip.trainers import clip_prompt, frozen, layernorm, splip
+from splip.trainers import clip_at, clip_prompt, frozen, ivlp, layernorm, maple, prompt_src, splip, vpt
 
-__all__ = ["clip_prompt", "frozen", "layernorm", "splip"]
+__all__ = ["clip_at", "clip_prompt", "frozen", "ivlp", "layernorm", "maple", "prompt_src", "splip", "vpt"]
 
 load_entry_points("splip.trainers")

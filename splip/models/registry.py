@@ -15,6 +15,11 @@ HERE = {
     "SpLIP": "splip.model",
     "FrozenCLIP": "splip.models.frozen",
     "ClipPromptModel": "splip.trainers.clip_prompt",
+    "ClipATModel": "splip.trainers.clip_at",
+    "VPTModel": "splip.trainers.vpt",
+    "IVLPModel": "splip.trainers.ivlp",
+    "MaPLeModel": "splip.trainers.maple",
+    "PromptSRCModel": "splip.trainers.prompt_src",
 }
 _FOUND: Dict[str, Type[RetrievalModel]] = {}
 

@@ -226,7 +226,7 @@ class SBIRTrainer(TrainerX):
     def after_epoch(self) -> None:
         done, is_best = self.history[-1], False
         self.tested_epoch = self.epoch + 1
-        averaged = self.epoch + 1 - (self.max_epoch - self.cfg.OPTIM.AVERAGE_EPOCHS)
+        averaged = checkpoints.epochs_averaged(self.cfg.OPTIM, self.epoch + 1)
         if averaged > 0:
             self.average = checkpoints.running_mean(self.average, self.model.trainable.state_dict(), averaged)
         if self.cfg.TEST.FINAL_MODEL == "best_val":

@@ -33,7 +33,7 @@ def test_a_key_reaches_the_dataclass():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"layernorm": "some"}, r"LAYERNORM must be one of \('both', 'vision', 'text', 'none'\), got 'some'"),
+        ({"layernorm": "some"}, r"LAYERNORM must be one of \('both', 'vision', 'text', 'none', 'leaky'\), got 'some'"),
         ({"text_conditioning": "x"}, "TEXT_CONDITIONING must be one of"),
         ({"margin": "wide"}, r"MARGIN must be one of \('adaptive', 'fixed'\), got 'wide'"),
         ({"text_prompts": 0}, "TEXT_PROMPTS must be at least 1, got 0"),
