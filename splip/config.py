@@ -33,7 +33,7 @@ LEAST = {
     "jigsaw_layers": 1, "alpha": 0, "beta": 0, "logit_scale": 0, "bv_layers": 1, "bvt_width": 0, "free_prompts": 0,
     "contrastive": 0, "fixed_margin": 0, "same_class_margin": 0,
     "anchor_image": 0, "anchor_text": 0, "anchor_logits": 0, "divergence": 0, "divergence_triplets": 2,
-    "patch_shuffle": 0, "patch_margin": 0,
+    "patch_shuffle": 0, "patch_margin": 0, "shots": 1,
 }  # fmt: skip
 MOST = {"grid": 10, "permutations": MOST_PERMUTATIONS}
 ABOVE_0 = ("lr_layernorm", "lr_mappers", "lr_solver", "lr_proj", "lr_prompts", "contrastive_temperature", "prompt_std")
@@ -270,4 +270,5 @@ TRAINING_ONLY = (
     "logit_scale", "alpha", "beta", "contrastive", "contrastive_temperature", "grid", "permutations", "tiles",
     "jigsaw_layers", "jigsaw_seed", "lr_prompts", "prompt_std", "anchor_image", "anchor_text", "anchor_logits",
     "anchor_templates", "divergence", "divergence_triplets", "patch_shuffle", "patch_margin",
+    "shots",
 )

@@ -7,8 +7,23 @@ if __name__ != "splip.trainers":
 
 
 from splip.common.plugins import load_entry_points
-from splip.trainers import clip_at, clip_prompt, frozen, ivlp, layernorm, maple, prompt_src, splip, vpt
+from splip.trainers import (
+    clip_at,
+    clip_prompt,
+    clipfit,
+    frozen,
+    ivlp,
+    layernorm,
+    maple,
+    projection,
+    prompt_src,
+    splip,
+    vpt,
+)
 
-__all__ = ["clip_at", "clip_prompt", "frozen", "ivlp", "layernorm", "maple", "prompt_src", "splip", "vpt"]
+__all__ = [
+    "clip_at", "clip_prompt", "clipfit", "frozen", "ivlp", "layernorm", "maple", "projection", "prompt_src", "splip",
+    "vpt",
+]  # fmt: skip
 
 load_entry_points("splip.trainers")

@@ -3,7 +3,8 @@
 import pytest
 import torch
 from conftest import build_clip
-from test_encoders import PREFIXED, TEXTS, close, run_causal
+from slow_method import literal_image, literal_text
+from test_encoders import PREFIXED, TEXTS, close
 
 from splip.backbone import tokenize
 from splip.backbone.encoders import encode_patches, encode_text, patch_embeddings
@@ -25,33 +26,6 @@ def prompts_of(lengths, width, sets=0):
     torch.manual_seed(1)
     shape = (sets,) if sets else ()
     return [None if m is None else torch.randn(*shape, m, width, requires_grad=True) for m in lengths]
-
-
-def replaced(x, count, own, place):
-    """x with the ``count`` prompts at ``place`` replaced by ``own``, if there are any."""
-    if own is None:
-        return x, count
-    own = own.expand(len(x), -1, -1)
-    return torch.cat([x[:, :place], own, x[:, place + count :]], dim=1), own.shape[1]
-
-
-def literal_image(visual, patches, prompts):
-    x = torch.cat([visual.class_embedding.expand(len(patches), 1, -1), patches], dim=1)
-    x, count, length = visual.ln_pre(x + visual.positional_embedding), 0, x.shape[1]
-    for block, own in zip(visual.transformer.resblocks, [*prompts, *[None] * 4]):
-        x, count = replaced(x, count, own, length)
-        x = block(x.transpose(0, 1)).transpose(0, 1)
-    return visual.ln_post(x[:, 0]) @ visual.proj
-
-
-def literal_text(clip, tokens, prompts):
-    x, count, states = clip.token_embedding(tokens) + clip.positional_embedding[: tokens.shape[1]], 0, []
-    ends, rows = tokens.argmax(-1), torch.arange(len(tokens))
-    for block, own in zip(clip.transformer.resblocks, [*prompts, *[None] * 4]):
-        x, count = replaced(x, count, own, 1)
-        x = run_causal(block, x)
-        states.append(x[rows, ends + count])
-    return clip.ln_final(states[-1]) @ clip.text_projection, states
 
 
 def compare(found, wanted, prompts):

@@ -1,4 +1,4 @@
-"""Every baseline: a run on tiny data that is saved and loaded; which parameters move; one short file, nothing copied."""
+"""Every baseline: a run on tiny data, saved and loaded; which parameters move; one short file, nothing copied."""
 
 import json
 import re
@@ -18,7 +18,8 @@ from splip.training import results
 
 ROOT = Path(__file__).resolve().parents[2]
 BASELINES = {
-    "VPTSBIR": {}, "IVLPSBIR": {}, "MaPLeSBIR": {}, "PromptSRCSBIR": {}, "ClipAT": {},
+    "VPTSBIR": {}, "IVLPSBIR": {}, "MaPLeSBIR": {}, "PromptSRCSBIR": {}, "ClipAT": {}, "ProjectionCLIP": {},
+    "CLIPFitLike": {},
 }  # fmt: skip
 HOSTS_HAVE = {"CoOp", "CoCoOp", "MaPLe", "IVLP", "VPT", "PromptSRC", "ZeroshotCLIP", "ZeroshotCLIP2"}
 
@@ -61,7 +62,8 @@ def test_a_run_trains_is_saved_and_loads(files, tmp_path, monkeypatch, name, cac
     for drawing in ("draw_sheet", "draw_curve"):
         monkeypatch.setattr(results, drawing, lambda *args, **kwargs: None)
     opts = ["INPUT.SKETCH_VIEWS", 1, "INPUT.PHOTO_VIEWS", 1, "TRAINER.PATCH_CACHE", "memory"] if cached else []
-    cfg = tiny_cfg(*files, tmp_path / "run", "TRAINER.NAME", name, "OPTIM.MAX_EPOCH", 1, "TRAINER.PREC", precision, *opts)
+    opts += ["TRAINER.NAME", name, "OPTIM.MAX_EPOCH", 1, "TRAINER.PREC", precision]
+    cfg = tiny_cfg(*files, tmp_path / "run", *opts)
     trainer = build_trainer(cfg)
     trainer.train()
     left = json.loads((tmp_path / "run/results.json").read_text())
@@ -112,8 +114,9 @@ def test_baselines_are_registered_and_hide_no_name_of_a_host():
     nodes = {TRAINER_REGISTRY.get(name).node for name in found}
     assert not nodes & {name.upper() for name in HOSTS_HAVE}
     for name in found:
-        cls = TRAINER_REGISTRY.get(name).model_class
-        assert registry.HERE[cls.__name__] == cls.__module__ and cls.config_class.node == TRAINER_REGISTRY.get(name).node
+        trainer = TRAINER_REGISTRY.get(name)
+        cls = trainer.model_class
+        assert registry.HERE[cls.__name__] == cls.__module__ and cls.config_class.node == trainer.node
 
 
 def lines_of(path):
