@@ -8,6 +8,8 @@ if __name__ != "splip.trainers":
 
 from splip.common.plugins import load_entry_points
 from splip.trainers import (
+    centered,
+    class_name,
     clip_at,
     clip_prompt,
     clipfit,
@@ -22,8 +24,8 @@ from splip.trainers import (
 )
 
 __all__ = [
-    "clip_at", "clip_prompt", "clipfit", "frozen", "ivlp", "layernorm", "maple", "projection", "prompt_src", "splip",
-    "vpt",
+    "centered", "class_name", "clip_at", "clip_prompt", "clipfit", "frozen", "ivlp", "layernorm", "maple", "projection",
+    "prompt_src", "splip", "vpt",
 ]  # fmt: skip
 
 load_entry_points("splip.trainers")

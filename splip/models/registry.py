@@ -16,6 +16,8 @@ HERE = {
     "FrozenCLIP": "splip.models.frozen",
     "ClipPromptModel": "splip.trainers.clip_prompt",
     "ClipATModel": "splip.trainers.clip_at",
+    "CenteredModel": "splip.trainers.centered",
+    "ClassNameModel": "splip.trainers.class_name",
     "ProjectionModel": "splip.trainers.projection",
     "CLIPFitModel": "splip.trainers.clipfit",
     "VPTModel": "splip.trainers.vpt",

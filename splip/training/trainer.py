@@ -42,10 +42,11 @@ class SBIRTrainer(TrainerX):
         model_class: of the model that it trains. Its ``settings`` are keys of the method's node ``cfg.TRAINER.<NODE>``.
         node: that node's name; default the trainer's name in capitals, as Dassl has it.
         fixed: settings of the model that this trainer sets and the config cannot change.
-        tester: an `Evaluator`, not Dassl's ``evaluator``. folder: the run's `RunFolder`.
+        tester: an `Evaluator` (of ``tester_class``), not Dassl's ``evaluator``. folder: the run's `RunFolder`.
     """
 
     model_class: Type[RetrievalModel]
+    tester_class: Type[Evaluator] = Evaluator
     node: str = ""
     fixed: Mapping[str, Any] = {}
     progress: Progress
@@ -133,13 +134,12 @@ class SBIRTrainer(TrainerX):
         cfg, name = self.cfg, type(self).__name__
         self.history, self.tested_epoch, self.average = [], 0, None
         settings = checkpoints.plain(self.method_settings(cfg))
-        names = list(self.dataset.classnames)
-        recipe = Recipe(self.model_class.__name__, settings, names, asdict(self.preprocessing))
+        recipe = Recipe(self.model_class.__name__, settings, list(self.dataset.classnames), asdict(self.preprocessing))
         self.model = build(recipe, self.clip, "the config")
         for key in self.model_class.memory_keys:
             setattr(self.model, key.lower(), cfg.TRAINER[key])
         how = self.preprocessing, self.device, self.precision, self.workers
-        self.tester = Evaluator.from_cfg(cfg, self.model, self.dataset, *how)
+        self.tester = self.tester_class.from_cfg(cfg, self.model, self.dataset, *how)
         if not self.trains:
             return
         self.loss_of = torch.compile(self.model, fullgraph=True) if cfg.TRAINER.COMPILE else self.model
