@@ -17,6 +17,7 @@ BVT_STATES = ("eot", "all")
 ACTIVATIONS = ("relu", "gelu")
 MARGINS = ("adaptive", "fixed")
 DISTANCES = ("sq_l2", "cosine")
+PROMPT_STARTS = ("small", "token_mean", "token_norm")
 NEGATIVES = ("random", "semi_hard", "batch_hard", "batch_all")
 TILES = ("crop", "resize")
 KINDS = {bool: "True or False", int: "a whole number", float: "a finite number", str: "a text"}
@@ -26,17 +27,21 @@ MOST_PERMUTATIONS = 5_000  # the time to choose them grows with the square (spli
 CHOICES = {  # of every setting of that name
     "layernorm": LAYERNORMS, "text_conditioning": TEXT_CONDITIONINGS, "margin": MARGINS, "bt_pool": BT_POOLS,
     "bvt_states": BVT_STATES, "bvt_activation": ACTIVATIONS, "distance": DISTANCES, "tiles": TILES,
-    "negatives": NEGATIVES,
+    "negatives": NEGATIVES, "prompt_start": PROMPT_STARTS,
 }  # fmt: skip
 LEAST = {
     "text_prompts": 1, "visual_prompts": 1, "text_depth": 0, "vision_depth": 0, "grid": 2, "permutations": 1,
     "jigsaw_layers": 1, "alpha": 0, "beta": 0, "logit_scale": 0, "bv_layers": 1, "bvt_width": 0, "free_prompts": 0,
-    "contrastive": 0, "fixed_margin": 0, "same_class_margin": 0,
-    "anchor_image": 0, "anchor_text": 0, "anchor_logits": 0, "divergence": 0, "divergence_triplets": 2,
-    "patch_shuffle": 0, "patch_margin": 0, "shots": 1,
+    "contrastive": 0, "fixed_margin": 0, "same_class_margin": 0, "anchor_image": 0, "anchor_text": 0,
+    "anchor_logits": 0, "divergence": 0, "divergence_triplets": 2, "patch_shuffle": 0, "patch_margin": 0, "shots": 1,
+    "mcc_sketch": 0, "mcc_photo": 0, "mcc_sketch_at": -1, "mcc_photo_at": -1, "anchor": 0, "prompts_after": 0,
+    "consistency": 0, "triplet_weight": 0, "class_weight": 0, "prompts": 1,
 }  # fmt: skip
-MOST = {"grid": 10, "permutations": MOST_PERMUTATIONS}
-ABOVE_0 = ("lr_layernorm", "lr_mappers", "lr_solver", "lr_proj", "lr_prompts", "contrastive_temperature", "prompt_std")
+MOST = {"mcc_sketch_at": 1, "mcc_photo_at": 1, "grid": 10, "permutations": MOST_PERMUTATIONS}
+ABOVE_0 = (
+    "lr_layernorm", "lr_mappers", "lr_solver", "lr_proj", "lr_prompts", "contrastive_temperature", "prompt_std",
+    "temperature", "lr_backbone",
+)
 TEMPLATES = ("sketch_template", "photo_template", "margin_template")
 
 
@@ -62,7 +67,7 @@ class Settings:
             accepted = accepted and isinstance(value, bool) == (kind is bool)
             if not accepted or (kind is float and not abs(value) < float("inf")):  # NaN is not
                 raise ValueError(f"{self.key(name)} must be {KINDS[kind]}, got {value!r}")
-            if name in CHOICES and value not in CHOICES[name]:
+            if name in CHOICES and kind is str and value not in CHOICES[name]:
                 raise ValueError(f"{self.key(name)} must be one of {CHOICES[name]}, got {value!r}")
             if name in LEAST and value < LEAST[name]:
                 raise ValueError(f"{self.key(name)} must be at least {LEAST[name]}, got {value}")
@@ -83,7 +88,29 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class LossSettings(Settings):
+class CapacitySettings(Settings):
+    """Of MCC's term, :func:`splip.losses.capacity_loss`, which any method may add."""
+
+    mcc_sketch: float = 0.0  # weights; 0 = off
+    mcc_photo: float = 0.0
+    mcc_sketch_at: float = 0.0  # the mean cosines that it asks for
+    mcc_photo_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("mcc_sketch", "mcc_photo"):
+            if getattr(self, f"{name}_at") != 0 and getattr(self, name) == 0:
+                raise ValueError(f"{self.key(name + '_at')} has no effect while {name.upper()}, its weight, is 0")
+
+
+    @property
+    def has_mcc(self) -> bool:
+        """Whether the term is on."""
+        return self.mcc_sketch > 0 or self.mcc_photo > 0
+
+
+@dataclass(frozen=True)
+class LossSettings(CapacitySettings):
     """What the triplet and class losses of all methods here are set by."""
 
     triplet: bool = True  # L_triplet
@@ -96,69 +123,6 @@ class LossSettings(Settings):
     same_class_margin: float = 0.3  # mu if c+ = c- (fine-grained), where the formula gives 1 (P, C: 0.15 to 0.3)
     logit_scale: float = 0.0  # inverse temperature of L_class; 0 = the backbone's own (D)
     alpha: float = 1.0  # weight of L_class, 0 = off (D)
-
-
-@dataclass(frozen=True)
-class BaselineSettings(LossSettings):
-    """Of every baseline: what is trained beside its own parts, and the rates."""
-
-    photo_template: str = "a photo of a"  # comes before the class names of L_class
-    layernorm: str = "none"  # towers whose LayerNorms are trained; leaky: as CLIP-AT's released code has it
-    layernorm_shared: bool = True  # False: each modality trains its own vision LayerNorms
-    lr_layernorm: float = 1.0  # factors on OPTIM.LR
-    lr_prompts: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_own_layernorms(self)
-        if not (self.triplet or self.alpha > 0):
-            raise ValueError(f"TRAINER.{self.node} has no loss: TRIPLET must be True, or ALPHA above 0")
-
-    @property
-    def learned_words(self) -> int:
-        """How many of the template's first words learned prompts stand for."""
-        return 0
-
-    @property
-    def knows_modality(self) -> bool:
-        """Whether a sketch and a photo are encoded in different ways."""
-        return not self.layernorm_shared
-
-
-@dataclass(frozen=True)
-class VisualPromptSettings(BaselineSettings):
-    """Of baselines with learned prompts in the vision tower."""
-
-    visual_prompts: int = 2  # tokens in a layer
-    vision_depth: int = 12  # number of visual layers, from the first, that have them; a larger number = all
-    prompts_shared: bool = True  # False: sketches and photos have their own
-    prompt_std: float = 0.02  # of their start values
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_depth(self, "vision_depth")
-
-    @property
-    def knows_modality(self) -> bool:
-        return not (self.layernorm_shared and self.prompts_shared)
-
-
-@dataclass(frozen=True)
-class TextPromptSettings(BaselineSettings):
-    """Of baselines with learned prompts in the text tower."""
-
-    text_prompts: int = 2  # tokens in a layer; in the first one they start as the template's first words
-    text_depth: int = 12  # number of text layers, from the first, that have them; a larger number = all
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_depth(self, "text_depth")
-        if not self.alpha > 0:
-            raise ValueError(f"{self.key('alpha')} 0 leaves text prompts that no loss reads: set it above 0")
-
-    @property
-    def learned_words(self) -> int:
-        return self.text_prompts
 
 
 @dataclass(frozen=True)
@@ -186,6 +150,8 @@ class SpLIPConfig(LossSettings):
     bvt_states: str = "all"  # B_vt reads each text's mean over all tokens (R), or its end-of-text state (D)
     bvt_width: int = 256  # hidden width of B_vt; 0 = the visual width (R)
     bvt_activation: str = "relu"  # of B_vt (R)
+    prompt_start: str = "small"  # visual prompts start near 0; or token_mean, token_norm: as tokens (not in the paper)
+    prompts_after: int = 0  # steps in which LayerNorms learn, and prompts do not yet (not in the paper)
     free_prompts: int = 0  # learned visual prompts for each modality, besides V^tg (not in the paper)
     sketch_template: str = "a sketch of a"  # (F)
     photo_template: str = "a photo of a"  # (F)
@@ -202,6 +168,7 @@ class SpLIPConfig(LossSettings):
     beta: float = 1.0  # weight of L_cjs, 0 = off (D)
     contrastive: float = 0.0  # weight of an in-batch contrastive loss, 0 = off (not in the paper)
     contrastive_temperature: float = 0.1
+    anchor: float = 0.0  # weight of 1 - cos to the frozen CLIP's embedding of an image, 0 = off (not in the paper)
     # jigsaw
     grid: int = 3  # tiles a side (F)
     permutations: int = 2000  # size of the bank (H; R: 1,000 and 100)
@@ -221,6 +188,8 @@ class SpLIPConfig(LossSettings):
                 "TRAINER.SPLIP.USE_BT True has no effect: no prompt is made from texts (USE_BVT, VISION_DEPTH) and "
                 "no loss reads them (ALPHA). Set USE_BT False, or switch one of these on"
             )
+        if self.prompts_after > 0 and self.layernorm == "none" and not self.train_proj:
+            raise ValueError("TRAINER.SPLIP.PROMPTS_AFTER needs something that learns before: LAYERNORM or TRAIN_PROJ")
         if self.beta > 0 and self.permutations < 2:
             raise ValueError("TRAINER.SPLIP.PERMUTATIONS 1 gives the jigsaw nothing to solve: set 2 or more, or BETA 0")
         if not 0 <= self.prototype_momentum < 1:
@@ -248,12 +217,6 @@ class SpLIPConfig(LossSettings):
         return self.use_bv or self.use_bvt or self.free_prompts > 0 or not self.layernorm_shared
 
 
-def require_depth(config: Any, name: str) -> None:
-    """Raise ValueError if a method is left without the prompts that it is about."""
-    if getattr(config, name) < 1:
-        raise ValueError(f"{config.key(name)} must be at least 1, got {getattr(config, name)}: there are no prompts")
-
-
 def require_own_layernorms(config: Any) -> None:
     """Raise ValueError if each modality is to train its own vision LayerNorms, and none are trained."""
     if not config.layernorm_shared and config.layernorm not in ("both", "vision"):
@@ -270,5 +233,6 @@ TRAINING_ONLY = (
     "logit_scale", "alpha", "beta", "contrastive", "contrastive_temperature", "grid", "permutations", "tiles",
     "jigsaw_layers", "jigsaw_seed", "lr_prompts", "prompt_std", "anchor_image", "anchor_text", "anchor_logits",
     "anchor_templates", "divergence", "divergence_triplets", "patch_shuffle", "patch_margin",
-    "shots",
+    "shots", "mcc_sketch", "mcc_photo", "mcc_sketch_at", "mcc_photo_at", "anchor", "prompts_after", "prompt_start",
+    "consistency", "temperature", "triplet_weight", "class_weight", "lr_backbone",
 )

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from splip.config import LossSettings
+from splip.common import distributed
+from splip.config import CapacitySettings, LossSettings
 
 DISTANCE_SCALE = {"cosine": 1.0, "sq_l2": 2.0}  # of a distance in units of 1 - cos
 
@@ -71,6 +72,26 @@ def relative_divergence(delta: Tensor, label: Tensor, triplets: int) -> Tensor:
     logs = F.log_softmax(rows.float(), dim=1)
     each = (logs.exp() * logs).sum(dim=1, keepdim=True) - logs.exp() @ logs.t()  # KL(D_c || D_c'), 0 on the diagonal
     return each.sum() / (len(rows) * (len(rows) - 1))
+
+
+def capacity_loss(config: CapacitySettings, sketch: Tensor, photo: Tensor) -> Tensor:
+    """MCC's term: how widely each modality is spread, as the mean cosine of its images in the batch ("Modality Capacity
+    Guidance", IJCAI 2024; github.com/YHdian0716/ZS-SBIR-MCC at c0b0575, `core.py`).
+
+        L_mcc = w_s |S - c_s| + w_p |P - c_p|,  S = mean_{i, j} cos(s_i, s_j) with i = j, P of positives
+
+    That code multiplies by its weights twice; here w is what the term is worth. Batches should hold many classes.
+
+    Args:
+        sketch, photo: features (B, d). config: w is ``mcc_sketch`` and ``mcc_photo``, c those ending in ``_at``.
+    """
+    terms = []
+    for features, weight, at in (
+        (sketch, config.mcc_sketch, config.mcc_sketch_at), (photo, config.mcc_photo, config.mcc_photo_at)
+    ):  # fmt: skip
+        center = distributed.mean(F.normalize(features.float(), dim=-1).mean(dim=0))  # |center|^2 = mean of all cosines
+        terms.append(weight * (center.square().sum() - at).abs())
+    return terms[0] + terms[1]
 
 
 def triplet_loss(
@@ -138,6 +159,19 @@ def class_loss(
         logits = torch.einsum("bd,cd->bc" if texts.dim() == 2 else "bd,bcd->bc", images, texts)
         losses.append(F.cross_entropy(logit_scale.float() * logits, target, reduction="none"))
     return torch.cat(losses).mean()
+
+
+def info_nce(features: Tensor, reference: Tensor, temperature: float) -> Tensor:
+    """Each image must be nearest to its own reference of all in the batch (van den Oord et al., 2018), one-sided.
+
+        L = mean_i H(i, softmax_j(cos(z_i, r_j) / t))
+
+    Args:
+        features, reference: (B, d); their norms do not matter. temperature: t, above 0.
+    """
+    features, reference = (distributed.join(F.normalize(x.float(), dim=-1)) for x in (features, reference))
+    logits = features @ reference.t() / temperature
+    return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
 
 
 def contrastive_loss(

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any, Dict, Sequence, Tuple, Union
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from splip.backbone.encoders import encode_text
 from splip.backbone.texts import PackedTexts
@@ -16,9 +16,11 @@ from splip.config import SpLIPConfig
 from splip.jigsaw import JigsawSolver, conditional_jigsaw_loss
 from splip.losses import (
     batch_triplet_loss,
+    capacity_loss,
     class_loss,
     class_similarity,
     contrastive_loss,
+    distance,
     inverse_temperature,
     margin_of,
     triplet_loss,
@@ -46,7 +48,7 @@ class SpLIP(PromptedCLIP):
 
     config_class = SpLIPConfig
     parts = tuple(RATE_OF)
-    training_only = ("jigsaw",)
+    training_only = ("jigsaw", "steps")
     memory_keys = ("GRAD_CHECKPOINTING", "MICRO_BATCH")
     class_similarity: Tensor
 
@@ -59,6 +61,7 @@ class SpLIP(PromptedCLIP):
             clip, classnames, config, grad_checkpointing=grad_checkpointing, micro_batch=micro_batch
         )
         self.loss_weights = {"class": config.alpha, "jigsaw": config.beta, "contrastive": config.contrastive}
+        self.loss_weights["anchor"] = config.anchor
         settings = {name.upper(): value for name, value in asdict(config).items()}
         self.recipe = Recipe("SpLIP", settings, list(classnames), {})
         self.rates = {part: getattr(config, rate) for part, rate in RATE_OF.items()}
@@ -69,6 +72,11 @@ class SpLIP(PromptedCLIP):
         if config.beta > 0:
             solver = JigsawSolver(self.dims.embed_dim, config.permutations, config.jigsaw_layers)
             self.trainable["jigsaw"] = solver.to(self.device)
+        if config.anchor > 0:
+            self.keep_frozen_tower()
+        if config.prompts_after > 0:
+            self.trainable["steps"] = nn.Module()
+            self.trainable["steps"].register_buffer("done", torch.zeros((), dtype=torch.long, device=self.device))
 
     @classmethod
     def from_pretrained(
@@ -104,6 +112,8 @@ class SpLIP(PromptedCLIP):
             The loss, and its unweighted terms, detached.
         """
         config, label, negative_label = self.config, batch["label"], batch["negative_label"]
+        if config.prompts_after > 0 and self.training:
+            self._count_step()
         size = len(label)
         sketches = [batch["sketch"], batch["shuffled"]] if config.beta > 0 else [batch["sketch"]]
         anchors = len(sketches) * size if config.bt_shuffled else size
@@ -111,6 +121,9 @@ class SpLIP(PromptedCLIP):
         photos = torch.cat([batch["positive"], batch["negative"]])
         photo_features, photo_texts = self._encode("photo", photos, 2 * size)
 
+        frozen = None
+        if config.anchor > 0:
+            frozen = self.frozen_features(batch["sketch"], photos)
         with torch.autocast(label.device.type, enabled=False):
             sketch, (positive, negative) = sketch_features[:size], photo_features.split(size)
             terms: Dict[str, Tensor] = {}
@@ -131,7 +144,19 @@ class SpLIP(PromptedCLIP):
                 ids = torch.where(batch["instance"] < 0, label, label * MOST_INSTANCES + batch["instance"])
                 rows, columns, own = (distributed.join(x) for x in (sketch, positive, ids))
                 terms["contrastive"] = contrastive_loss(rows, columns, own, own, config.contrastive_temperature)
-        return self.weighted(terms)
+            if config.has_mcc:
+                terms["mcc"] = capacity_loss(config, sketch, positive)
+            if frozen is not None:
+                terms["anchor"] = distance(torch.cat([sketch, positive, negative]), frozen).mean()
+            return self.weighted(terms)
+
+    def _count_step(self) -> None:
+        """Prompts learn from step PROMPTS_AFTER on; before it they take no gradient, so the optimiser skips them."""
+        done: Any = self.trainable["steps"].done
+        for name in ("b_t", "b_v", "b_vt", "free"):
+            if name in self.trainable:
+                self.trainable[name].requires_grad_(int(done) >= self.config.prompts_after)
+        done += 1
 
     def _triplet_loss(self, sketch: Tensor, positive: Tensor, negative: Tensor, batch: Dict[str, Tensor]) -> Tensor:
         config, label = self.config, batch["label"]

@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from splip.backbone import clip_dims
-from splip.backbone.encoders import encode_patches, encode_text, patch_embeddings
+from splip.backbone.encoders import encode_patches, encode_text, first_tokens, patch_embeddings
 from splip.backbone.texts import PackedTexts
 from splip.common import distributed
 from splip.common.modalities import MODALITIES, check_modality
 from splip.config import SpLIPConfig
 from splip.models.base import RetrievalModel, class_tokens, tokens_of
-from splip.prompts import Prototypes, StatesToVision, TextToVision, VisionToText
+from splip.prompts import Prototypes, StatesToVision, TextToVision, VisionToText, start_at_tokens
 from splip.tuning import train_layernorms, weights_key
 
 
@@ -70,6 +70,11 @@ class PromptedCLIP(RetrievalModel):
             shape = config.visual_prompts, config.bvt_width or vision
             self.trainable["b_vt"] = StatesToVision(text, vision, *shape, config.bvt_activation)
         self.trainable.to(self.device)
+        if config.prompt_start != "small":  # as the tokens of an image of CLIP's mean colour
+            blank = torch.zeros(1, 3, dims.resolution, dims.resolution, device=self.device)
+            with torch.no_grad():
+                tokens = first_tokens(clip.visual, patch_embeddings(clip.visual, blank))[0, 1:]
+            start_at_tokens(self.trainable, tokens, config.prompt_start)
         self._cache: Dict[str, Tuple[tuple, List[Optional[Tensor]]]] = {}
         # with one set of prompts for each image, arithmetic takes most of the time, also on a GPU
         self._share_prefix = True if self._per_image else None

@@ -107,6 +107,26 @@ class StatesToVision(nn.Module):
         return tokens.unflatten(-1, (self.num_tokens, -1))
 
 
+def start_at_tokens(trainable: nn.ModuleDict, tokens: Tensor, kind: str) -> None:
+    """Let SpLIP's visual prompts start as tokens do, instead of near 0.
+
+    A mapper's last bias is set; its weights, which stay small, add the differences.
+
+    Args:
+        trainable: may have ``b_v``, ``b_vt`` and ``free``.
+        tokens: of an image, as the first block reads them, (N, Dv).
+        kind: ``token_mean``: all start as the tokens' mean. ``token_norm``: in random directions, with their mean norm.
+    """
+    starts = [trainable[name].map[-1].bias for name in ("b_v", "b_vt") if name in trainable]
+    starts += list(trainable["free"].parameters()) if "free" in trainable else []
+    for start in starts:
+        rows = start.data.view(-1, tokens.shape[1])
+        if kind == "token_mean":
+            rows.copy_(tokens.mean(dim=0).expand_as(rows))
+        else:
+            rows.copy_(F.normalize(torch.randn(rows.shape), dim=1) * tokens.norm(dim=1).mean().cpu())
+
+
 class LayeredPrompts(nn.Module):
     """Learned prompts of a tower's first layers, each layer's own.
 

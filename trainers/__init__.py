@@ -19,13 +19,14 @@ from splip.trainers import (
     maple,
     projection,
     prompt_src,
+    seco_like,
     splip,
     vpt,
 )
 
 __all__ = [
     "centered", "class_name", "clip_at", "clip_prompt", "clipfit", "frozen", "ivlp", "layernorm", "maple", "projection",
-    "prompt_src", "splip", "vpt",
+    "prompt_src", "seco_like", "splip", "vpt",
 ]  # fmt: skip
 
 load_entry_points("splip.trainers")

@@ -12,12 +12,12 @@ and all blocks, 1e-4 for them and 1e-6 for the rest, which is more than LayerNor
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict
+from typing import Any, Dict, Mapping
 
 import torch
 from torch import Tensor
 
-from splip.config import VisualPromptSettings
+from splip.baselines import VisualPromptSettings
 from splip.engine import TRAINER_REGISTRY
 from splip.jigsaw import shuffled_pairs
 from splip.losses import class_loss, distance, inverse_temperature, relative_divergence, triplet_loss
@@ -51,6 +51,10 @@ class ClipATModel(FramedModel):
 
     config_class = ClipATSettings
 
+    @classmethod
+    def reads_images(cls, settings: Mapping[str, Any]) -> str:
+        return "PATCH_SHUFFLE" if settings["PATCH_SHUFFLE"] > 0 else ""
+
     def add_parts(self) -> None:
         self.add_visual_prompts()
         self.loss_weights.update(divergence=self.config.divergence, patch_shuffle=self.config.patch_shuffle)
@@ -83,8 +87,3 @@ class ClipAT(SBIRTrainer):
     """Settings under TRAINER.CLIPAT."""
 
     model_class = ClipATModel
-
-    def check_cfg(self, cfg: Any) -> None:
-        super().check_cfg(cfg)
-        if cfg.TRAINER.CLIPAT.PATCH_SHUFFLE > 0 and cfg.TRAINER.PATCH_CACHE:
-            raise ValueError("TRAINER.CLIPAT.PATCH_SHUFFLE cuts images, and TRAINER.PATCH_CACHE keeps none: set it ''")

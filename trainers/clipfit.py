@@ -14,7 +14,7 @@ from typing import Any, Dict, Sequence
 import torch
 from torch import Tensor, nn
 
-from splip.config import BaselineSettings
+from splip.baselines import BaselineSettings
 from splip.engine import TRAINER_REGISTRY
 from splip.losses import distance
 from splip.models.framed import FramedModel, Step

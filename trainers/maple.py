@@ -14,7 +14,7 @@ from typing import Any, List
 
 from torch import Tensor, nn
 
-from splip.config import TextPromptSettings
+from splip.baselines import TextPromptSettings
 from splip.engine import TRAINER_REGISTRY
 from splip.models.framed import FramedModel
 from splip.training.trainer import SBIRTrainer
@@ -40,9 +40,13 @@ class MaPLeModel(FramedModel):
         first, deeper = nn.Linear(*sizes), nn.Linear(*sizes)
         self.trainable["maps"] = nn.ModuleList([first, *(copy.deepcopy(deeper) for _ in range(depth - 1))])
 
+    def maps_of(self, modality: str) -> Any:
+        """The maps of the layers."""
+        return self.trainable["maps"]
+
     def visual_prompts(self, modality: str) -> List[Tensor]:
-        maps: Any = self.trainable["maps"]
-        return self.before_blocks(modality, [of(tokens) for of, tokens in zip(maps, self.text_prompts())])
+        pairs = zip(self.maps_of(modality), self.text_prompts())
+        return self.before_blocks(modality, [to_vision(tokens) for to_vision, tokens in pairs])
 
 
 @TRAINER_REGISTRY.register()

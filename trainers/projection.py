@@ -13,7 +13,7 @@ from typing import Dict
 
 from torch import Tensor, nn
 
-from splip.config import BaselineSettings
+from splip.baselines import BaselineSettings
 from splip.engine import TRAINER_REGISTRY
 from splip.models.framed import FramedModel, Step
 from splip.training.trainer import SBIRTrainer

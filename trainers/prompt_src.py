@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from splip.backbone.encoders import encode_text
-from splip.config import TextPromptSettings, VisualPromptSettings
+from splip.baselines import TextPromptSettings, VisualPromptSettings
 from splip.engine import TRAINER_REGISTRY
 from splip.losses import divergence, inverse_temperature
 from splip.models.base import class_tokens

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from splip.config import VisualPromptSettings
+from splip.baselines import VisualPromptSettings
 from splip.engine import TRAINER_REGISTRY
 from splip.models.framed import FramedModel
 from splip.training.trainer import SBIRTrainer

@@ -46,6 +46,13 @@ def patch_embeddings(visual: Any, images: Tensor) -> Tensor:
     return visual.conv1(images.to(visual.conv1.weight.dtype)).flatten(2).transpose(1, 2)
 
 
+def first_tokens(visual: Any, patches: Tensor) -> Tensor:
+    """What the first block reads: E_0 (B, N, D) -> (B, 1 + N, D), the class token first."""
+    class_token = visual.class_embedding.to(patches).expand(patches.shape[0], 1, -1)
+    x = torch.cat([class_token, patches], dim=1)
+    return visual.ln_pre(x + visual.positional_embedding.to(x))
+
+
 def encode_patches(
     visual: Any,
     patches: Tensor,
@@ -80,9 +87,7 @@ def encode_patches(
             _checkpoint(inner, part, [None if p is None else p[i] for p in shares])
             for i, part in enumerate(parts)
         ])
-    class_token = visual.class_embedding.to(patches).expand(patches.shape[0], 1, -1)
-    x = torch.cat([class_token, patches], dim=1)  # (B, 1 + N, D)
-    x = visual.ln_pre(x + visual.positional_embedding.to(x))
+    x = first_tokens(visual, patches)
     if not torch.is_grad_enabled() and all(own is None for own in prompts):
         x = visual.transformer(x.transpose(0, 1)).transpose(0, 1)
         return visual.ln_post(x[:, 0]) @ visual.proj

@@ -15,6 +15,7 @@ from splip.backbone import tokenize
 from splip.backbone.encoders import encode_patches, encode_text, patch_embeddings
 from splip.common.modalities import check_modality
 from splip.config import TRAINING_ONLY
+from splip.tuning import frozen_twin
 
 FROZEN = "frozen model"  # owner of a CLIP that nothing trains
 
@@ -104,6 +105,11 @@ class RetrievalModel(nn.Module):
         return {key: value for key, value in settings.items() if key.lower() not in skipped}
 
     @classmethod
+    def reads_images(cls, settings: Mapping[str, Any]) -> str:
+        """The key of a setting with which the loss needs a batch's images, not only their E_0; "" = there is none."""
+        return ""
+
+    @classmethod
     def trains(cls) -> bool:
         """Whether there is anything to train: the class has a loss."""
         return cls.forward is not RetrievalModel.forward
@@ -128,6 +134,16 @@ class RetrievalModel(nn.Module):
             TypeError: the method trains nothing.
         """
         raise TypeError(f"{type(self).__name__} has no loss: it trains nothing")
+
+    def keep_frozen_tower(self) -> None:
+        """Keep the visual tower as it is now, for :meth:`frozen_features`; call it before anything is trained."""
+        self._frozen = [frozen_twin(self.clip.visual)]  # in a list it is not registered as a part of the model
+
+    @torch.no_grad()
+    def frozen_features(self, *images: Tensor) -> Tensor:
+        """Of the untrained tower without prompts: groups of images, or of their E_0 -> (B, d), not normalised."""
+        (visual,) = self._frozen
+        return encode_patches(visual, patch_embeddings(visual, torch.cat(images)))
 
     def weighted(self, terms: Dict[str, Tensor]) -> Tuple[Tensor, Dict[str, Tensor]]:
         """What ``forward`` returns, from its terms: their sum by ``loss_weights``, and the terms, detached."""

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from splip.backbone import clip_dims
 from splip.backbone.encoders import encode_patches, encode_text, patch_embeddings
 from splip.backbone.texts import PackedTexts
+from splip.baselines import BaselineSettings
 from splip.common.modalities import MODALITIES, check_modality
-from splip.config import BaselineSettings
-from splip.losses import class_loss, class_similarity, inverse_temperature, margin_of, triplet_loss
+from splip.losses import capacity_loss, class_loss, class_similarity, inverse_temperature, margin_of, triplet_loss
 from splip.models.base import RetrievalModel, class_tokens, tokens_of
 from splip.prompts import LayeredPrompts
-from splip.tuning import LAYERNORM_PARTS, frozen_twin, train_layernorms
+from splip.tuning import LAYERNORM_PARTS, train_layernorms
 
 
 class Step(NamedTuple):
@@ -78,7 +78,8 @@ class FramedModel(RetrievalModel):
         self.trainable.to(self.device)
         norms = config.lr_layernorm
         self.rates = {part: norms if part in LAYERNORM_PARTS else config.lr_prompts for part in self.trainable}
-        self._frozen = [frozen_twin(clip.visual)] if self.anchored else []  # a list: not registered as a part
+        if self.anchored:
+            self.keep_frozen_tower()
         self.layout = PackedTexts(tokens.to(self.device), False if config.learned_words else None)
         self._fixed_texts: Optional[Tensor] = None
         trained = [name for name, p in clip.named_parameters() if p.requires_grad and not name.startswith("visual.")]
@@ -112,8 +113,8 @@ class FramedModel(RetrievalModel):
 
     def more_features(self, batch: Dict[str, Tensor]) -> Dict[str, Tensor]:
         """Further features that :meth:`more_terms` reads: ``frozen``, as ``Step.images``, if the method is anchored."""
-        images = [batch[name] for name in ("sketch", "positive", "negative")]
-        return {"frozen": self.frozen_features(torch.cat(images))} if self.anchored else {}
+        images = (batch[name] for name in ("sketch", "positive", "negative"))
+        return {"frozen": self.frozen_features(*images)} if self.anchored else {}
 
     def more_terms(self, step: Step) -> Dict[str, Tensor]:
         """Further terms of the loss, by name; ``loss_weights`` has their weights."""
@@ -138,12 +139,6 @@ class FramedModel(RetrievalModel):
     def before_blocks(self, modality: str, prompts: Sequence[Tensor]) -> List[Tensor]:
         """The prompts as the blocks read them: the first layer's have passed ``ln_pre``."""
         return [self.towers[modality].ln_pre(prompts[0]), *prompts[1:]]
-
-    @torch.no_grad()
-    def frozen_features(self, images: Tensor) -> Tensor:
-        """Of the untrained tower, without prompts: images, or their E_0 -> (B, d)."""
-        (visual,) = self._frozen
-        return encode_patches(visual, patch_embeddings(visual, images))
 
     # ------------------------------------------------------------------- embeddings
 
@@ -175,6 +170,8 @@ class FramedModel(RetrievalModel):
                 terms["triplet"] = triplet_loss(*step[1:4], mu, config.distance)
             if config.alpha > 0:
                 terms["class"] = self.class_term(step)
+            if config.has_mcc:
+                terms["mcc"] = capacity_loss(config, step.sketch, step.positive)
             terms.update(self.more_terms(step))
             return self.weighted(terms)
 

@@ -20,6 +20,7 @@ HERE = {
     "ClassNameModel": "splip.trainers.class_name",
     "ProjectionModel": "splip.trainers.projection",
     "CLIPFitModel": "splip.trainers.clipfit",
+    "SeCoLikeModel": "splip.trainers.seco_like",
     "VPTModel": "splip.trainers.vpt",
     "IVLPModel": "splip.trainers.ivlp",
     "MaPLeModel": "splip.trainers.maple",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Type
+from typing import Any, Mapping, Optional, Type
 
 from splip.config import SpLIPConfig
 from splip.data.galleries import STROKE_KEYS
@@ -67,12 +67,15 @@ def extend_cfg(cfg: Any) -> None:
                 own(cfg)
 
 
-def check_cfg(cfg: Any, model_class: Type[RetrievalModel], name: str = "") -> None:
+def check_cfg(
+    cfg: Any, model_class: Type[RetrievalModel], name: str = "", settings: Optional[Mapping[str, Any]] = None
+) -> None:
     """Refuse values of the loop's keys that would be ignored, or fail later.
 
     Args:
         model_class: of the model that is trained or tested.
         name: of the trainer, for messages.
+        settings: the model's, by key, if it is to be trained.
 
     Raises:
         ValueError: naming the key, its value and what is accepted.
@@ -110,6 +113,9 @@ def check_cfg(cfg: Any, model_class: Type[RetrievalModel], name: str = "") -> No
     views = cfg.INPUT.SKETCH_VIEWS, cfg.INPUT.PHOTO_VIEWS
     if (0 in views) != (views == (0, 0)):
         raise ValueError(f"INPUT.SKETCH_VIEWS and INPUT.PHOTO_VIEWS go together, got {views}")
+    reader = model_class.reads_images(settings) if settings else ""
+    if cfg.TRAINER.PATCH_CACHE and reader:
+        raise ValueError(f"TRAINER.PATCH_CACHE keeps no images, and {name}'s {reader} reads them: set it to ''")
     if cfg.TRAINER.PATCH_CACHE and trains and 0 in views:
         raise ValueError(
             "TRAINER.PATCH_CACHE keeps the patch embeddings of fixed views: set INPUT.SKETCH_VIEWS and PHOTO_VIEWS. "

@@ -106,7 +106,7 @@ class SBIRTrainer(TrainerX):
         chosen = precision(cfg, torch.device("cuda" if cuda else "cpu"))
         # process 0 decides: `auto` depends on the processor, and machines may differ
         self.precision = PRECISIONS[distributed.broadcast(PRECISIONS.index(chosen))]
-        check_cfg(cfg, self.model_class, type(self).__name__)
+        check_cfg(cfg, self.model_class, type(self).__name__, self.method_settings(cfg))
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = cfg.TRAINER.TF32
         distributed.check_launch(cuda)
         self.workers = choose_workers(cfg.DATALOADER.NUM_WORKERS, cuda)

@@ -14,6 +14,7 @@ from splip.losses import (
     contrastive_loss,
     distance,
     divergence,
+    info_nce,
     relative_divergence,
     triplet_loss,
 )
@@ -178,3 +179,12 @@ def test_relative_divergence_of_one_category_is_zero_and_still_a_graph(label):
     loss = relative_divergence(delta, torch.tensor(label), 2)
     loss.backward()
     assert loss == 0 and torch.equal(delta.grad, torch.zeros(4))
+
+
+def test_info_nce():
+    z, reference = torch.randn(5, 7), torch.randn(5, 7)
+    rows = [torch.tensor([cos(a, b) / 0.3 for b in reference], dtype=torch.float64) for a in z]
+    slow = sum(cross_entropy(row, i) for i, row in enumerate(rows)) / 5
+    found, other = float(info_nce(z, reference, 0.3)), float(info_nce(reference, z, 0.3))
+    print(f"{found:.6f}, slowly {slow:.6f}, the other way {other:.6f}")
+    assert found == pytest.approx(slow, abs=1e-5) and abs(found - other) > 1e-3
