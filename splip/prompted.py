@@ -73,8 +73,8 @@ class PromptedCLIP(RetrievalModel):
         if config.prompt_start != "small":  # as the tokens of an image of CLIP's mean colour
             blank = torch.zeros(1, 3, dims.resolution, dims.resolution, device=self.device)
             with torch.no_grad():
-                tokens = first_tokens(clip.visual, patch_embeddings(clip.visual, blank))[0, 1:]
-            start_at_tokens(self.trainable, tokens, config.prompt_start)
+                read = first_tokens(clip.visual, patch_embeddings(clip.visual, blank))[0, 1:]
+            start_at_tokens(self.trainable, read, config.prompt_start)
         self._cache: Dict[str, Tuple[tuple, List[Optional[Tensor]]]] = {}
         # with one set of prompts for each image, arithmetic takes most of the time, also on a GPU
         self._share_prefix = True if self._per_image else None

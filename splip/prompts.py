@@ -5,7 +5,7 @@ All start small (weights of std 0.02, zero biases), so that training starts near
 
 from __future__ import annotations
 
-from typing import List, Optional
+from typing import Any, List, Optional
 
 import torch
 import torch.nn.functional as F
@@ -117,7 +117,8 @@ def start_at_tokens(trainable: nn.ModuleDict, tokens: Tensor, kind: str) -> None
         tokens: of an image, as the first block reads them, (N, Dv).
         kind: ``token_mean``: all start as the tokens' mean. ``token_norm``: in random directions, with their mean norm.
     """
-    starts = [trainable[name].map[-1].bias for name in ("b_v", "b_vt") if name in trainable]
+    mappers: List[Any] = [trainable[name] for name in ("b_v", "b_vt") if name in trainable]
+    starts = [mapper.map[-1].bias for mapper in mappers]
     starts += list(trainable["free"].parameters()) if "free" in trainable else []
     for start in starts:
         rows = start.data.view(-1, tokens.shape[1])

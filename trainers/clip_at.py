@@ -78,7 +78,8 @@ class ClipATModel(FramedModel):
             terms["divergence"] = relative_divergence(delta, label, config.divergence_triplets)
         if config.patch_shuffle > 0:
             margin = torch.full(label.shape, config.patch_margin, device=label.device)
-            terms["patch_shuffle"] = triplet_loss(*step.more.values(), margin)
+            sketch, photo, other = step.more.values()
+            terms["patch_shuffle"] = triplet_loss(sketch, photo, other, margin)
         return terms
 
 

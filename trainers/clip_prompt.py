@@ -42,8 +42,7 @@ class ClipPromptSettings(CapacitySettings):
 class ClipPromptModel(RetrievalModel):
     """Each modality has three learned tokens before the class token, and its own vision LayerNorms and projection."""
 
-    config_class = ClipPromptSettings
-    knows_modality = True
+    config_class, knows_modality = ClipPromptSettings, True
     texts: Tensor
 
     def __init__(self, clip: Any, classnames: Sequence[str], config: ClipPromptSettings) -> None:
@@ -76,7 +75,8 @@ class ClipPromptModel(RetrievalModel):
         sketch, label = self.features(batch["sketch"], "sketch"), batch["label"]
         photos = self.features(torch.cat([batch["positive"], batch["negative"]]), "photo").chunk(2)
         with torch.autocast(label.device.type, enabled=False):
-            terms = {"triplet": triplet_loss(sketch, *photos, self.texts.new_full(label.shape, self.config.margin))}
+            margin = self.texts.new_full(label.shape, self.config.margin)
+            terms = {"triplet": triplet_loss(sketch, photos[0], photos[1], margin)}
             for name, images in (("class_sketch", sketch), ("class_photo", photos[0])):
                 logits = self.config.logit_scale * F.normalize(images.float(), dim=-1) @ self.texts.t()
                 terms[name] = F.cross_entropy(logits, label)

@@ -61,6 +61,8 @@ class FramedModel(RetrievalModel):
     memory_keys = ("GRAD_CHECKPOINTING", "MICRO_BATCH")
     grad_checkpointing, micro_batch = False, 0
     anchored = False
+    config: Any  # of the `config_class`
+    loss_weights: Dict[str, float]
     class_similarity: Tensor
 
     def __init__(self, clip: Any, classnames: Sequence[str], config: BaselineSettings) -> None:
@@ -161,13 +163,13 @@ class FramedModel(RetrievalModel):
     def forward(self, batch: Dict[str, Tensor]) -> Tuple[Tensor, Dict[str, Tensor]]:
         config, label = self.config, batch["label"]
         photos = torch.cat([batch["positive"], batch["negative"]])
-        sketch, photo = self.features(batch["sketch"], "sketch"), self.features(photos, "photo")
-        step = Step(batch, sketch, *photo.chunk(2), self.class_features(), self.more_features(batch))
+        sketch, (positive, negative) = self.features(batch["sketch"], "sketch"), self.features(photos, "photo").chunk(2)
+        step = Step(batch, sketch, positive, negative, self.class_features(), self.more_features(batch))
         terms: Dict[str, Tensor] = {}
         with torch.autocast(label.device.type, enabled=False):
             if config.triplet:
                 mu = margin_of(config, self.class_similarity, label, batch["negative_label"])
-                terms["triplet"] = triplet_loss(*step[1:4], mu, config.distance)
+                terms["triplet"] = triplet_loss(step.sketch, step.positive, step.negative, mu, config.distance)
             if config.alpha > 0:
                 terms["class"] = self.class_term(step)
             if config.has_mcc:
