@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from splip.common import distributed
 from splip.config import MOST_PERMUTATIONS
 
 
@@ -107,11 +108,11 @@ def shuffled_pairs(sketch: Tensor, photo: Tensor, grid: int = 2) -> Tuple[Tensor
     """
     if sketch.dim() != 4:
         raise ValueError(f"shuffled patches are cut from images, not from their E_0 of shape {tuple(sketch.shape)}")
-    tiles = grid * grid
+    tiles, whole = grid * grid, len(sketch) * distributed.world()  # drawn for the whole batch, if processes share it
     moves = permutation_bank(grid, min(math.factorial(tiles) - 1, MOST_PERMUTATIONS))  # without the identity
-    first = torch.rand(len(sketch), tiles).argsort(dim=1)
-    second = first.gather(1, moves[torch.randint(len(moves), (len(sketch),))]).to(sketch.device)
-    first = first.to(sketch.device)
+    first = torch.rand(whole, tiles).argsort(dim=1)
+    second = first.gather(1, moves[torch.randint(len(moves), (whole,))])
+    first, second = (distributed.shard(order).to(sketch.device) for order in (first, second))
     return shuffle(sketch, first, grid), shuffle(photo, first, grid), shuffle(photo, second, grid)
 
 

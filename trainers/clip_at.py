@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from splip.baselines import VisualPromptSettings
+from splip.common import distributed
 from splip.engine import TRAINER_REGISTRY
 from splip.jigsaw import shuffled_pairs
 from splip.losses import class_loss, distance, inverse_temperature, relative_divergence, triplet_loss
@@ -75,7 +76,8 @@ class ClipATModel(FramedModel):
         terms: Dict[str, Tensor] = {}
         if config.divergence > 0:
             delta = distance(step.sketch, step.positive) - distance(step.sketch, step.negative)
-            terms["divergence"] = relative_divergence(delta, label, config.divergence_triplets)
+            whole = distributed.join(delta), distributed.join(label)
+            terms["divergence"] = relative_divergence(*whole, config.divergence_triplets)
         if config.patch_shuffle > 0:
             margin = torch.full(label.shape, config.patch_margin, device=label.device)
             sketch, photo, other = step.more.values()

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from splip.common import distributed
 from splip.engine import TRAINER_REGISTRY
 from splip.losses import info_nce
 from splip.models.framed import Step
@@ -71,10 +72,11 @@ def augmented(images: Tensor) -> Tensor:
     """Images (B, 3, H, W), each cropped to 85 to 100 % of its area and back to size, every other one mirrored."""
     if images.dim() != 4:
         raise ValueError(f"crops are cut from images, not from their E_0 of shape {tuple(images.shape)}")
-    side = torch.empty(len(images)).uniform_(0.85, 1.0).sqrt()
-    shift = torch.empty(2, len(images)).uniform_(-1.0, 1.0) * (1 - side)
-    zero, mirror = torch.zeros_like(side), 1 - 2 * torch.randint(2, (len(images),))
-    rows = torch.stack([side * mirror, zero, shift[0], zero, side, shift[1]], dim=1).view(-1, 2, 3)
+    draws = torch.rand(len(images) * distributed.world(), 4)  # for the whole batch, if processes share it
+    size, left, top, turn = distributed.shard(draws).unbind(dim=1)
+    side, mirror, zero = (0.85 + 0.15 * size).sqrt(), torch.where(turn < 0.5, 1.0, -1.0), torch.zeros_like(size)
+    left, top = ((2 * place - 1) * (1 - side) for place in (left, top))
+    rows = torch.stack([side * mirror, zero, left, zero, side, top], dim=1).view(-1, 2, 3)
     grid = F.affine_grid(rows.to(images), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
