@@ -155,7 +155,8 @@ class SpLIPConfig(LossSettings):
     free_prompts: int = 0  # learned visual prompts for each modality, besides V^tg (not in the paper)
     sketch_template: str = "a sketch of a"  # (F)
     photo_template: str = "a photo of a"  # (F)
-    layernorm: str = "both"  # towers whose LayerNorms are trained (N: they are trained; R, P: both towers)
+    # towers whose LayerNorms are trained (N: they are trained; R, P: both towers); leaky: as CLIP-AT's code has it (C)
+    layernorm: str = "both"
     layernorm_shared: bool = True  # False: each modality trains its own vision LayerNorms (C: ClipPrompt)
     train_proj: bool = False  # train CLIP's visual projection (C: ClipPrompt)
     # rates: factors on OPTIM.LR (D)

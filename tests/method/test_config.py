@@ -90,6 +90,7 @@ def test_values_are_checked_at_the_door(setting, message):
         ({"layernorm": "none"}, True),
         ({"layernorm": "none", "vision_depth": 0, "text_depth": 0}, False),
         ({"layernorm": "none", "vision_depth": 0, "use_bt": False}, False),
+        ({"layernorm": "leaky", "vision_depth": 0, "use_bt": False, "alpha": 0.0}, True),
         ({"layernorm": "none", "vision_depth": 0, "use_bt": False, "free_prompts": 2}, False),
         ({"layernorm": "none", "vision_depth": 0}, True),
         ({"layernorm": "text", "vision_depth": 0, "use_bt": False, "alpha": 0.0}, False),

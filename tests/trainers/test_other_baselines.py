@@ -10,7 +10,8 @@ from tiny_sbir import tiny_cfg, write_images
 
 import splip.trainers.seco_like as seco
 from splip.backbone.encoders import patch_embeddings
-from splip.engine import build_trainer
+from splip.engine import build_trainer, set_random_seed
+from splip.training import results
 
 
 @torch.no_grad()
@@ -105,3 +106,45 @@ def test_clip_prompt_in_other_settings():
     assert with_proj - without == {"visual.proj", "proj_sketch.proj", "proj_photo.proj"} and not without - with_proj
     with pytest.raises(ValueError, match=r"TRAINER.CLIPPROMPT.PROMPTS must be at least 1, got 0"):
         make("ClipPrompt", PROMPTS=0)
+
+
+RESUMED = {
+    "random crops": ["SeCoLike"],
+    "random patches": ["ClipAT", "TRAINER.CLIPAT.PATCH_SHUFFLE", 1.0, "TRAINER.CLIPAT.DIVERGENCE", 0.1],
+    "a Gaussian mean": [
+        "PromptSRCSBIR", "OPTIM.AVERAGE_EPOCHS", 2, "OPTIM.AVERAGE_MEAN", 1.5, "OPTIM.AVERAGE_STD", 1.0,
+    ],
+    "running means": ["CenteredCLIP", "OPTIM.WEIGHT_DECAY", 0.0],
+    "prompts after LayerNorms": ["SpLIP", "TRAINER.SPLIP.PROMPTS_AFTER", 4, "TRAINER.SPLIP.ANCHOR", 1.0],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", RESUMED)
+def test_a_resumed_run_ends_as_an_unbroken_one(tmp_path, monkeypatch, case):
+    """Bit for bit: random draws, what is averaged, and what is counted go on where they were."""
+    for drawing in ("draw_sheet", "draw_curve"):
+        monkeypatch.setattr(results, drawing, lambda *args, **kwargs: None)
+    (tmp_path / "images").mkdir()
+    files, states = (write_images(tmp_path / "images"), make_tiny_clip_file(tmp_path / "clip.pt")), []
+    for breaks in (False, True):
+        cfg = tiny_cfg(*files, tmp_path / str(breaks), "TRAINER.NAME", *RESUMED[case])
+        if breaks:
+            set_random_seed(cfg.SEED)
+            broken = build_trainer(cfg)
+            broken.before_epoch = lambda trainer=broken: stop(trainer)
+            with pytest.raises(KeyboardInterrupt):
+                broken.train()
+            torch.manual_seed(99)
+        else:
+            set_random_seed(cfg.SEED)
+        trainer = build_trainer(cfg)
+        trainer.train()
+        assert len(trainer.history) == 2
+        states.append(trainer.model.trainable.state_dict())
+    for name, value in states[0].items():
+        assert torch.equal(value, states[1][name]), name
+
+
+def stop(trainer):
+    if trainer.epoch == 1:
+        raise KeyboardInterrupt
