@@ -1,5 +1,7 @@
 """SeCo-like and ClipPrompt's settings against slow readings; MCC's term with any method; what reads images says so."""
 
+import json
+
 import pytest
 import torch
 from conftest import make_tiny_clip_file
@@ -148,3 +150,19 @@ def test_a_resumed_run_ends_as_an_unbroken_one(tmp_path, monkeypatch, case):
 def stop(trainer):
     if trainer.epoch == 1:
         raise KeyboardInterrupt
+
+
+def test_clip_at_trains_fine_grained(tmp_path, monkeypatch):
+    """One common prompt and encoder; every term of the loss is there, and the divergence has categories to compare."""
+    for drawing in ("draw_sheet", "draw_curve"):
+        monkeypatch.setattr(results, drawing, lambda *args, **kwargs: None)
+    (tmp_path / "images").mkdir()
+    files, node = (write_images(tmp_path / "images"), make_tiny_clip_file(tmp_path / "clip.pt")), "TRAINER.CLIPAT."
+    opts = ["TRAINER.NAME", "ClipAT", "DATASET.SETTING", "fg", node + "PROMPTS_SHARED", True, node + "DIVERGENCE", 0.1]
+    opts += [node + "LAYERNORM_SHARED", True, node + "PATCH_SHUFFLE", 1.0, "DATALOADER.TRAIN_X.BATCH_SIZE", 8]
+    trainer = build_trainer(tiny_cfg(*files, tmp_path / "run", *opts))
+    trainer.train()
+    left, (first, _) = json.loads((tmp_path / "run/results.json").read_text()), trainer.history
+    print(first)
+    assert {"triplet", "class", "divergence", "patch_shuffle"} <= set(first) and first["divergence"] > 0
+    assert left["setting"] == "fg" and "Acc@1" in left["metrics"]["category"] and not trainer.model.knows_modality
