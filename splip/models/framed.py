@@ -54,7 +54,7 @@ class FramedModel(RetrievalModel):
         anchored: of the class: whether a loss reads the untrained tower (:meth:`frozen_features`).
 
     Raises:
-        ValueError: as :func:`splip.models.base.class_tokens`; the template has too few words; nothing is trained.
+        ValueError: as :func:`splip.models.base.class_tokens`; the template has too few words.
     """
 
     config_class: Any = BaselineSettings
@@ -82,7 +82,8 @@ class FramedModel(RetrievalModel):
         self.rates = {part: norms if part in LAYERNORM_PARTS else config.lr_prompts for part in self.trainable}
         if self.anchored:
             self.keep_frozen_tower()
-        self.layout = PackedTexts(tokens.to(self.device), False if config.learned_words else None)
+        carried = 0 < len(self.text_prompts()) < self.dims.text_layers  # which takes whole texts
+        self.layout = PackedTexts(tokens.to(self.device), False if carried else None)
         self._fixed_texts: Optional[Tensor] = None
         trained = [name for name, p in clip.named_parameters() if p.requires_grad and not name.startswith("visual.")]
         if not trained and not config.learned_words:
