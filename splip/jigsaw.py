@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Tuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from splip.common import distributed
 from splip.config import MOST_PERMUTATIONS
 
 
@@ -96,6 +98,22 @@ def shuffle(images: Tensor, permutation: Tensor, grid: int = 3, fit: str = "crop
     if divisible != (height, width):
         out = F.interpolate(out, size=(height, width), mode="bilinear", align_corners=False)
     return out.reshape(images.shape)
+
+
+def shuffled_pairs(sketch: Tensor, photo: Tensor, grid: int = 2) -> Tuple[Tensor, Tensor, Tensor]:
+    """CLIP-AT's patch shuffling: s^g1, p^g1, p^g2 of images (B, 3, H, W), for random orders g1 and g2 that differ.
+
+    Raises:
+        ValueError: the inputs are not images.
+    """
+    if sketch.dim() != 4:
+        raise ValueError(f"shuffled patches are cut from images, not from their E_0 of shape {tuple(sketch.shape)}")
+    tiles, whole = grid * grid, len(sketch) * distributed.world()  # drawn for the whole batch, if processes share it
+    moves = permutation_bank(grid, min(math.factorial(tiles) - 1, MOST_PERMUTATIONS))  # without the identity
+    first = torch.rand(whole, tiles).argsort(dim=1)
+    second = first.gather(1, moves[torch.randint(len(moves), (whole,))])
+    first, second = (distributed.shard(order).to(sketch.device) for order in (first, second))
+    return shuffle(sketch, first, grid), shuffle(photo, first, grid), shuffle(photo, second, grid)
 
 
 class JigsawSolver(nn.Module):

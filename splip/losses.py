@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Any, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from splip.common import distributed
+from splip.config import CapacitySettings, LossSettings
 
 DISTANCE_SCALE = {"cosine": 1.0, "sq_l2": 2.0}  # of a distance in units of 1 - cos
 
@@ -24,6 +27,71 @@ def class_similarity(text_features: Tensor) -> Tensor:
     """Cosines between class names, (C, d) -> (C, C): the adaptive margin mu(c+, c-) before its affine map."""
     text_features = F.normalize(text_features.float(), dim=-1)
     return text_features @ text_features.t()
+
+
+def margin_of(config: LossSettings, similarity: Tensor, label: Tensor, negative_label: Tensor) -> Tensor:
+    """mu(c+, c-) of each pair of labels: adaptive or fixed, ``same_class_margin`` where c+ = c- (unless fixed).
+
+    Args:
+        similarity: of all classes (C, C), :func:`class_similarity`.
+        label, negative_label: long, of shapes that broadcast; so does the result.
+    """
+    if config.margin == "fixed":
+        return torch.full((label - negative_label).shape, config.fixed_margin, device=label.device)
+    mu = config.margin_scale * similarity[label, negative_label] + config.margin_shift
+    return torch.where(label == negative_label, torch.full_like(mu, config.same_class_margin), mu)
+
+
+def inverse_temperature(config: LossSettings, clip: Any) -> Tensor:
+    """Of the class loss: ``logit_scale``, or if that is 0 the backbone's own; a scalar."""
+    scale = clip.logit_scale.exp()
+    return torch.full_like(scale, config.logit_scale) if config.logit_scale > 0 else scale
+
+
+def divergence(wanted: Tensor, found: Tensor) -> Tensor:
+    """Kullback-Leibler divergence KL(softmax(wanted) || softmax(found)), mean over rows: (R, n), (R, n) -> scalar."""
+    wanted, found = (F.log_softmax(logits.float(), dim=-1) for logits in (wanted, found))
+    return F.kl_div(found, wanted, reduction="batchmean", log_target=True)
+
+
+def relative_divergence(delta: Tensor, label: Tensor, triplets: int) -> Tensor:
+    """CLIP-AT's L_delta: relative distances should be distributed alike in all categories.
+
+        L_delta = 1 / (N (N - 1)) sum_{c, c'} KL(D_c || D_c'),  D_c = softmax over the triplets i of c of delta_i
+
+    Args:
+        delta: d(s_i, p+_i) - d(s_i, p-_i), (B,). label: (B,).
+        triplets: of a category, its first ones in the batch; categories with fewer are left out. If under two
+            categories are left, the loss is 0.
+    """
+    same = label[:, None] == label
+    chosen = (same.sum(dim=1) >= triplets) & (same.tril(-1).sum(dim=1) < triplets)
+    rows = delta[chosen][label[chosen].argsort(stable=True)].unflatten(0, (-1, triplets)) if chosen.any() else delta[:0]
+    if len(rows) < 2:
+        return (delta * 0).sum()
+    logs = F.log_softmax(rows.float(), dim=1)
+    each = (logs.exp() * logs).sum(dim=1, keepdim=True) - logs.exp() @ logs.t()  # KL(D_c || D_c'), 0 on the diagonal
+    return each.sum() / (len(rows) * (len(rows) - 1))
+
+
+def capacity_loss(config: CapacitySettings, sketch: Tensor, photo: Tensor) -> Tensor:
+    """MCC's term: how widely each modality is spread, as the mean cosine of its images in the batch ("Modality Capacity
+    Guidance", IJCAI 2024; github.com/YHdian0716/ZS-SBIR-MCC at c0b0575, `core.py`).
+
+        L_mcc = w_s |S - c_s| + w_p |P - c_p|,  S = mean_{i, j} cos(s_i, s_j) with i = j, P of positives
+
+    That code multiplies by its weights twice; here w is what the term is worth. Batches should hold many classes.
+
+    Args:
+        sketch, photo: features (B, d). config: w is ``mcc_sketch`` and ``mcc_photo``, c those ending in ``_at``.
+    """
+    terms = []
+    for features, weight, at in (
+        (sketch, config.mcc_sketch, config.mcc_sketch_at), (photo, config.mcc_photo, config.mcc_photo_at)
+    ):  # fmt: skip
+        center = distributed.mean(F.normalize(features.float(), dim=-1).mean(dim=0))  # |center|^2 = mean of all cosines
+        terms.append(weight * (center.square().sum() - at).abs())
+    return terms[0] + terms[1]
 
 
 def triplet_loss(
@@ -91,6 +159,19 @@ def class_loss(
         logits = torch.einsum("bd,cd->bc" if texts.dim() == 2 else "bd,bcd->bc", images, texts)
         losses.append(F.cross_entropy(logit_scale.float() * logits, target, reduction="none"))
     return torch.cat(losses).mean()
+
+
+def info_nce(features: Tensor, reference: Tensor, temperature: float) -> Tensor:
+    """Each image must be nearest to its own reference of all in the batch (van den Oord et al., 2018), one-sided.
+
+        L = mean_i H(i, softmax_j(cos(z_i, r_j) / t))
+
+    Args:
+        features, reference: (B, d); their norms do not matter. temperature: t, above 0.
+    """
+    features, reference = (distributed.join(F.normalize(x.float(), dim=-1)) for x in (features, reference))
+    logits = features @ reference.t() / temperature
+    return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
 
 
 def contrastive_loss(

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
-from typing import Any, Dict, Mapping, Sequence, Tuple, Union
+from typing import Any, Dict, Sequence, Tuple, Union
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from splip.backbone.encoders import encode_text
 from splip.backbone.texts import PackedTexts
 from splip.common import distributed
-from splip.config import TRAINING_ONLY, SpLIPConfig
+from splip.config import SpLIPConfig
 from splip.jigsaw import JigsawSolver, conditional_jigsaw_loss
-from splip.losses import batch_triplet_loss, class_loss, class_similarity, contrastive_loss, triplet_loss
+from splip.losses import (
+    batch_triplet_loss,
+    capacity_loss,
+    class_loss,
+    class_similarity,
+    contrastive_loss,
+    distance,
+    inverse_temperature,
+    margin_of,
+    triplet_loss,
+)
 from splip.models import pretrained
 from splip.models.base import Recipe, class_tokens
 from splip.models.registry import register_model
@@ -23,8 +33,8 @@ from splip.prompted import PromptedCLIP
 MOST_INSTANCES = 2**20  # of one class; more than any data set has
 
 RATE_OF = {  # part of `SpLIP.trainable` -> the setting that scales its rate
-    "layernorms": "lr_layernorm", "layernorms_photo": "lr_layernorm", "proj": "lr_proj", "jigsaw": "lr_solver",
-    **dict.fromkeys(("b_t", "b_v", "b_vt", "free"), "lr_mappers"),
+    "layernorms": "lr_layernorm", "layernorms_photo": "lr_layernorm", "leaked": "lr_layernorm", "proj": "lr_proj",
+    "jigsaw": "lr_solver", **dict.fromkeys(("b_t", "b_v", "b_vt", "free"), "lr_mappers"),
 }
 
 
@@ -36,9 +46,9 @@ class SpLIP(PromptedCLIP):
     Arguments, attributes and errors are those of :class:`PromptedCLIP`.
     """
 
-    settings = {name.upper(): value for name, value in asdict(SpLIPConfig()).items()}
+    config_class = SpLIPConfig
     parts = tuple(RATE_OF)
-    training_only = ("jigsaw",)
+    training_only = ("jigsaw", "steps")
     memory_keys = ("GRAD_CHECKPOINTING", "MICRO_BATCH")
     class_similarity: Tensor
 
@@ -51,6 +61,7 @@ class SpLIP(PromptedCLIP):
             clip, classnames, config, grad_checkpointing=grad_checkpointing, micro_batch=micro_batch
         )
         self.loss_weights = {"class": config.alpha, "jigsaw": config.beta, "contrastive": config.contrastive}
+        self.loss_weights["anchor"] = config.anchor
         settings = {name.upper(): value for name, value in asdict(config).items()}
         self.recipe = Recipe("SpLIP", settings, list(classnames), {})
         self.rates = {part: getattr(config, rate) for part, rate in RATE_OF.items()}
@@ -61,19 +72,11 @@ class SpLIP(PromptedCLIP):
         if config.beta > 0:
             solver = JigsawSolver(self.dims.embed_dim, config.permutations, config.jigsaw_layers)
             self.trainable["jigsaw"] = solver.to(self.device)
-
-    @classmethod
-    def make(cls, clip: Any, classnames: Sequence[str], settings: Mapping[str, Any]) -> SpLIP:
-        return cls(clip, classnames, cls.config_of(settings))
-
-    @staticmethod
-    def config_of(settings: Mapping[str, Any]) -> SpLIPConfig:
-        """The dataclass for settings by key, in capitals; ValueError if a value is not accepted."""
-        return SpLIPConfig(**{name.lower(): value for name, value in settings.items()})
-
-    @classmethod
-    def inference_settings(cls, settings: Mapping[str, Any]) -> Dict[str, Any]:
-        return {key: value for key, value in settings.items() if key.lower() not in TRAINING_ONLY}
+        if config.anchor > 0:
+            self.keep_frozen_tower()
+        if config.prompts_after > 0:
+            self.trainable["steps"] = nn.Module()
+            self.trainable["steps"].register_buffer("done", torch.zeros((), dtype=torch.long, device=self.device))
 
     @classmethod
     def from_pretrained(
@@ -109,6 +112,8 @@ class SpLIP(PromptedCLIP):
             The loss, and its unweighted terms, detached.
         """
         config, label, negative_label = self.config, batch["label"], batch["negative_label"]
+        if config.prompts_after > 0 and self.training:
+            self._count_step()
         size = len(label)
         sketches = [batch["sketch"], batch["shuffled"]] if config.beta > 0 else [batch["sketch"]]
         anchors = len(sketches) * size if config.bt_shuffled else size
@@ -116,6 +121,9 @@ class SpLIP(PromptedCLIP):
         photos = torch.cat([batch["positive"], batch["negative"]])
         photo_features, photo_texts = self._encode("photo", photos, 2 * size)
 
+        frozen = None
+        if config.anchor > 0:
+            frozen = self.frozen_features(batch["sketch"], photos)
         with torch.autocast(label.device.type, enabled=False):
             sketch, (positive, negative) = sketch_features[:size], photo_features.split(size)
             terms: Dict[str, Tensor] = {}
@@ -126,10 +134,7 @@ class SpLIP(PromptedCLIP):
                     sketch_texts = sketch_texts[:size]
                 labels = [label, torch.cat([label, negative_label])]
                 groups = [sketch, photo_features], [sketch_texts, photo_texts]
-                scale = self.clip.logit_scale.exp()
-                if config.logit_scale > 0:
-                    scale = torch.full_like(scale, config.logit_scale)
-                terms["class"] = class_loss(*groups, labels, scale)
+                terms["class"] = class_loss(*groups, labels, inverse_temperature(config, self.clip))
             if config.beta > 0:
                 terms["jigsaw"] = conditional_jigsaw_loss(
                     self.trainable["jigsaw"], sketch, sketch_features[size:], positive, negative, batch["permutation"]
@@ -139,8 +144,19 @@ class SpLIP(PromptedCLIP):
                 ids = torch.where(batch["instance"] < 0, label, label * MOST_INSTANCES + batch["instance"])
                 rows, columns, own = (distributed.join(x) for x in (sketch, positive, ids))
                 terms["contrastive"] = contrastive_loss(rows, columns, own, own, config.contrastive_temperature)
-            loss = torch.stack([self.loss_weights.get(name, 1.0) * value for name, value in terms.items()]).sum()
-        return loss, {name: value.detach() for name, value in terms.items()}
+            if config.has_mcc:
+                terms["mcc"] = capacity_loss(config, sketch, positive)
+            if frozen is not None:
+                terms["anchor"] = distance(torch.cat([sketch, positive, negative]), frozen).mean()
+            return self.weighted(terms)
+
+    def _count_step(self) -> None:
+        """Prompts learn from step PROMPTS_AFTER on; before it they take no gradient, so the optimiser skips them."""
+        done: Any = self.trainable["steps"].done
+        for name in ("b_t", "b_v", "b_vt", "free"):
+            if name in self.trainable:
+                self.trainable[name].requires_grad_(int(done) >= self.config.prompts_after)
+        done += 1
 
     def _triplet_loss(self, sketch: Tensor, positive: Tensor, negative: Tensor, batch: Dict[str, Tensor]) -> Tensor:
         config, label = self.config, batch["label"]
@@ -162,12 +178,8 @@ class SpLIP(PromptedCLIP):
         return batch_triplet_loss(sketch, positive, photos, mu, allowed, config.distance, config.negatives)
 
     def margin(self, label: Tensor, negative_label: Tensor) -> Tensor:
-        """mu(c+, c-) of each pair of labels: adaptive or fixed, ``same_class_margin`` where c+ = c- (unless fixed)."""
-        config = self.config
-        if config.margin == "fixed":
-            return torch.full((label - negative_label).shape, config.fixed_margin, device=label.device)
-        mu = config.margin_scale * self.class_similarity[label, negative_label] + config.margin_shift
-        return torch.where(label == negative_label, torch.full_like(mu, config.same_class_margin), mu)
+        """mu(c+, c-) of each pair of labels (:func:`splip.losses.margin_of`)."""
+        return margin_of(self.config, self.class_similarity, label, negative_label)
 
     def margin_summary(self) -> Dict[str, float]:
         """Distribution of mu over pairs of different seen classes: mean, std, min, max.

@@ -9,14 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from splip.backbone import clip_dims
-from splip.backbone.encoders import encode_patches, encode_text, patch_embeddings
+from splip.backbone.encoders import encode_patches, encode_text, first_tokens, patch_embeddings
 from splip.backbone.texts import PackedTexts
 from splip.common import distributed
 from splip.common.modalities import MODALITIES, check_modality
 from splip.config import SpLIPConfig
 from splip.models.base import RetrievalModel, class_tokens, tokens_of
-from splip.prompts import Prototypes, StatesToVision, TextToVision, VisionToText
-from splip.tuning import trained_layernorms, weights_key, with_own_layernorms
+from splip.prompts import Prototypes, StatesToVision, TextToVision, VisionToText, start_at_tokens
+from splip.tuning import train_layernorms, weights_key
 
 
 class PromptedCLIP(RetrievalModel):
@@ -53,15 +53,9 @@ class PromptedCLIP(RetrievalModel):
         self.grad_checkpointing, self.micro_batch = grad_checkpointing, micro_batch
         for name, value in tokens.items():
             self.register_buffer(name, value.to(self.device), persistent=False)
-        layernorms = trained_layernorms(clip, config.layernorm)
-        if layernorms:
-            self.trainable["layernorms"] = nn.ModuleDict(layernorms).requires_grad_(True)
-        if config.train_proj:
-            self.trainable["proj"] = nn.ParameterDict({"visual": clip.visual.proj.requires_grad_(True)})
-        self._visual = dict.fromkeys(MODALITIES, clip.visual)  # nn.Module does not register what a dict holds
-        if not config.layernorm_shared:
-            self._visual["photo"] = with_own_layernorms(clip.visual)
-            self.trainable["layernorms_photo"] = nn.ModuleDict(trained_layernorms(self._visual["photo"], "both"))
+        # nn.Module does not register what a dict holds
+        own = config.layernorm, config.layernorm_shared, config.train_proj
+        self._visual = train_layernorms(self.trainable, clip, *own)
         vision, text = dims.vision_width, dims.text_width
         if config.free_prompts > 0:
             shape = config.free_prompts, vision
@@ -76,6 +70,11 @@ class PromptedCLIP(RetrievalModel):
             shape = config.visual_prompts, config.bvt_width or vision
             self.trainable["b_vt"] = StatesToVision(text, vision, *shape, config.bvt_activation)
         self.trainable.to(self.device)
+        if config.prompt_start != "small":  # as the tokens of an image of CLIP's mean colour
+            blank = torch.zeros(1, 3, dims.resolution, dims.resolution, device=self.device)
+            with torch.no_grad():
+                read = first_tokens(clip.visual, patch_embeddings(clip.visual, blank))[0, 1:]
+            start_at_tokens(self.trainable, read, config.prompt_start)
         self._cache: Dict[str, Tuple[tuple, List[Optional[Tensor]]]] = {}
         # with one set of prompts for each image, arithmetic takes most of the time, also on a GPU
         self._share_prefix = True if self._per_image else None

@@ -5,6 +5,8 @@ All start small (weights of std 0.02, zero biases), so that training starts near
 
 from __future__ import annotations
 
+from typing import Any, List, Optional
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -103,6 +105,49 @@ class StatesToVision(nn.Module):
         mean = states.float().mean(dim=-2)
         tokens = self.map(F.layer_norm(mean, mean.shape[-1:]))
         return tokens.unflatten(-1, (self.num_tokens, -1))
+
+
+def start_at_tokens(trainable: nn.ModuleDict, tokens: Tensor, kind: str) -> None:
+    """Let SpLIP's visual prompts start as tokens do, instead of near 0.
+
+    A mapper's last bias is set; its weights, which stay small, add the differences.
+
+    Args:
+        trainable: may have ``b_v``, ``b_vt`` and ``free``.
+        tokens: of an image, as the first block reads them, (N, Dv).
+        kind: ``token_mean``: all start as the tokens' mean. ``token_norm``: in random directions, with their mean norm.
+    """
+    mappers: List[Any] = [trainable[name] for name in ("b_v", "b_vt") if name in trainable]
+    starts = [mapper.map[-1].bias for mapper in mappers]
+    starts += list(trainable["free"].parameters()) if "free" in trainable else []
+    for start in starts:
+        rows = start.data.view(-1, tokens.shape[1])
+        if kind == "token_mean":
+            rows.copy_(tokens.mean(dim=0).expand_as(rows))
+        else:
+            rows.copy_(F.normalize(torch.randn(rows.shape), dim=1) * tokens.norm(dim=1).mean().cpu())
+
+
+class LayeredPrompts(nn.Module):
+    """Learned prompts of a tower's first layers, each layer's own.
+
+    Args:
+        count: tokens in each layer. depth: number of layers.
+        std: of their start values. first: start values of the first layer, (count, width).
+    """
+
+    def __init__(
+        self, width: int, count: int, depth: int, std: float = 0.02, first: Optional[Tensor] = None
+    ) -> None:
+        super().__init__()
+        tokens = std * torch.randn(depth, count, width)
+        if first is not None:
+            tokens[0] = first
+        self.tokens = nn.Parameter(tokens)
+
+    def forward(self) -> List[Tensor]:
+        """(count, width) for each layer."""
+        return list(self.tokens)
 
 
 class Prototypes(nn.Module):

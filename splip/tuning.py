@@ -9,6 +9,8 @@ from typing import Any, Dict, List, Mapping, Sequence
 import torch
 from torch import nn
 
+from splip.common.modalities import MODALITIES
+
 
 def trained_layernorms(clip: Any, towers: str) -> Dict[str, nn.Module]:
     """LayerNorms of the named towers (``both | vision | text | none``), by a name without dots."""
@@ -18,6 +20,54 @@ def trained_layernorms(clip: Any, towers: str) -> Dict[str, nn.Module]:
         for name, module in clip.named_modules()
         if isinstance(module, nn.LayerNorm) and ("vision" if name.startswith("visual.") else "text") in wanted
     }
+
+
+LAYERNORM_PARTS = ("layernorms", "layernorms_photo", "leaked")  # that `train_layernorms` can make
+
+
+def leaked_parameters(visual: Any) -> Dict[str, nn.Parameter]:
+    """What CLIP-AT's released code trains of a visual tower beside its LayerNorms, by a name without dots.
+
+    Its helper freezes, module by module, what is *named* weight or bias (github.com/aneeshan95/Sketch_LVM at ca33be98,
+    `freeze_all_but_bn`). The queries, keys and values of every attention (`in_proj_*`), `proj`, the positions and the
+    class embedding have other names, and so stay trainable: 21.7 million numbers of a ViT-B/32, with its LayerNorms.
+    That code has no loss of texts, so its text tower does not change.
+    """
+    return {
+        name.replace(".", "_"): parameter
+        for name, parameter in visual.named_parameters()
+        if name.split(".")[-1] not in ("weight", "bias")
+    }
+
+
+def train_layernorms(
+    trainable: nn.ModuleDict, clip: Any, towers: str, shared: bool = True, proj: bool = False
+) -> Dict[str, Any]:
+    """Put the LayerNorms of ``towers`` into a model's trained parts -> the visual tower of each modality.
+
+    Args:
+        towers: as in :func:`trained_layernorms`; ``leaky``: of the vision tower, and its :func:`leaked_parameters`.
+        shared: False: photos have a visual tower with LayerNorms of its own.
+        proj: CLIP's visual projection, too.
+    """
+    visual: Dict[str, Any] = dict.fromkeys(MODALITIES, clip.visual)
+    layernorms = trained_layernorms(clip, "vision" if towers == "leaky" else towers)
+    if layernorms:
+        trainable["layernorms"] = nn.ModuleDict(layernorms).requires_grad_(True)
+    if towers == "leaky":
+        trainable["leaked"] = nn.ParameterDict(leaked_parameters(clip.visual)).requires_grad_(True)
+    if proj:
+        trainable["proj"] = nn.ParameterDict({"visual": clip.visual.proj.requires_grad_(True)})
+    if not shared:
+        visual["photo"] = with_own_layernorms(clip.visual)
+        trainable["layernorms_photo"] = nn.ModuleDict(trained_layernorms(visual["photo"], "both"))
+    return visual
+
+
+def frozen_twin(visual: Any) -> Any:
+    """A visual tower that stays as it is now: it shares the weights that are not trained, and has copies of others."""
+    held = {id(tensor): tensor for tensor in [*visual.parameters(), *visual.buffers()] if not tensor.requires_grad}
+    return copy.deepcopy(visual, held).requires_grad_(False)
 
 
 def with_own_layernorms(visual: Any, proj: bool = False) -> nn.Module:

@@ -92,7 +92,8 @@ def comments() -> Dict[str, str]:
 
 def of_trainer(node: str, trainer: Any) -> Dict[str, str]:
     """The comments in the file that defines a trainer's settings, or in what that file takes them from."""
-    files = [inspect.getfile(trainer), *(inspect.getfile(one) for one in trainer.model_class.__mro__[:-1])]
+    settings = getattr(trainer.model_class, "config_class", None) or trainer
+    files = [inspect.getfile(one) for one in settings.__mro__[:-1]]
     fields = {}
     for file in reversed(files):
         for line in Path(file).read_text(encoding="utf-8").splitlines() if file.startswith(str(ROOT)) else ():
@@ -100,6 +101,10 @@ def of_trainer(node: str, trainer: Any) -> Dict[str, str]:
             field = field or re.match(r'\s+"([A-Z_]+)": [^{]+?  # (.+)$', line)
             if field:
                 fields[field[1].upper()] = field[2]
+    usual = (ROOT / "splip/config.py").read_text(encoding="utf-8")  # a default of its own, without a comment of its own
+    for key in set(getattr(trainer.model_class, "settings", {})) - set(fields):
+        same = re.search(rf"^    {key.lower()}: \w+ = .+?  # (.+)$", usual, re.MULTILINE)
+        fields.update({key: re.sub(r" \([FAPCHRND]\b[^()]*\)", "", same[1])} if same else {})
     return {f"TRAINER.{node}.{key}": text for key, text in fields.items()}
 
 

@@ -7,8 +7,26 @@ if __name__ != "splip.trainers":
 
 
 from splip.common.plugins import load_entry_points
-from splip.trainers import clip_prompt, frozen, layernorm, splip
+from splip.trainers import (
+    centered,
+    class_name,
+    clip_at,
+    clip_prompt,
+    clipfit,
+    frozen,
+    ivlp,
+    layernorm,
+    maple,
+    projection,
+    prompt_src,
+    seco_like,
+    splip,
+    vpt,
+)
 
-__all__ = ["clip_prompt", "frozen", "layernorm", "splip"]
+__all__ = [
+    "centered", "class_name", "clip_at", "clip_prompt", "clipfit", "frozen", "ivlp", "layernorm", "maple", "projection",
+    "prompt_src", "seco_like", "splip", "vpt",
+]  # fmt: skip
 
 load_entry_points("splip.trainers")

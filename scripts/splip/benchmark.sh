@@ -2,7 +2,7 @@
 #
 # Arguments: seeds (default: 1 2 3). Variables, each with a default:
 #   DATA      folder that holds Sketchy/, TUBerlin/, QuickDraw/ (data; seen from the repository's folder, as OUTPUT is)
-#   TRAINER   one or more of SpLIP, LayerNormCLIP, FrozenCLIP, ClipPrompt (SpLIP)
+#   TRAINER   one or more of SpLIP and the baselines that docs/EXTEND.md lists (SpLIP)
 #   CFG       a file of configs/trainers/<trainer>, or else of configs/trainers/SpLIP (vit_b32)
 #   OUTPUT    where runs go: $OUTPUT/<data set>/<trainer>/<CFG>/seed<n> (output; output/fast with FAST)
 #   OPTS      further settings for train.py (none), e.g. OPTS="OPTIM.MAX_EPOCH 30"
@@ -93,7 +93,7 @@ each() {  # NAME, SOURCE or "", KEY VALUE ...
     for trainer in $TRAINER; do
         for seed in $SEEDS; do
             model=()
-            if [ "$trainer" = FrozenCLIP ]; then
+            if [ "$trainer" = FrozenCLIP ] || [ "$trainer" = ClassNameCLIP ]; then
                 [ "$seed" = "${SEEDS%% *}" ] || continue  # nothing is trained: every seed gives the same
             elif [ -n "$source" ]; then
                 model=(--eval-only --model-dir "$OUTPUT/$source/$trainer/$CFG/seed$seed")

@@ -1,6 +1,7 @@
 """Deep-prompted vision and text encoders over a plain CLIP (PAPER: visual input of layer l; T in every text layer).
 
-Prompts enter a layer and are attended to. Their outputs are dropped, and the next layer gets its own prompts. Three
+Prompts enter a layer and are attended to. Their outputs are dropped, and the next layer gets its own prompts. (With
+``carry`` a layer without prompts of its own takes the outputs of the layer before, as in MaPLe.) Three
 things make that cheap and change no number (tests/method/test_encoders.py compares with a direct implementation):
 
 - a token whose output is dropped needs no query and no MLP: prompts are keys and values only, and those that
@@ -26,6 +27,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from splip.backbone.attention import attend, finish_block, keys_of, queries_and_keys, queries_of
+from splip.backbone.carried import encode_carried
 from splip.backbone.texts import PackedTexts, packed
 
 
@@ -44,12 +46,20 @@ def patch_embeddings(visual: Any, images: Tensor) -> Tensor:
     return visual.conv1(images.to(visual.conv1.weight.dtype)).flatten(2).transpose(1, 2)
 
 
+def first_tokens(visual: Any, patches: Tensor) -> Tensor:
+    """What the first block reads: E_0 (B, N, D) -> (B, 1 + N, D), the class token first."""
+    class_token = visual.class_embedding.to(patches).expand(patches.shape[0], 1, -1)
+    x = torch.cat([class_token, patches], dim=1)
+    return visual.ln_pre(x + visual.positional_embedding.to(x))
+
+
 def encode_patches(
     visual: Any,
     patches: Tensor,
     prompts: Sequence[Optional[Tensor]] = (),
     grad_checkpointing: bool = False,
     micro_batch: int = 0,
+    carry: bool = False,
 ) -> Tensor:
     """Image features in CLIP's joint space, not normalised.
 
@@ -59,6 +69,7 @@ def encode_patches(
             Layers past the end get none. Prompts have no position embedding and skip ``ln_pre``.
         grad_checkpointing: see the top of this file; numbers and gradients stay the same.
         micro_batch: number of images at a time; each part runs again in the backward pass; 0 = all at once.
+        carry: see the top of this file.
 
     Returns:
         (B, embed_dim); with no prompts ``visual(images)``.
@@ -71,19 +82,22 @@ def encode_patches(
     if torch.is_grad_enabled() and 0 < micro_batch < len(patches):
         parts = patches.split(micro_batch)
         shares = [None if p is None else p.split(micro_batch) if p.dim() == 3 else [p] * len(parts) for p in prompts]
-        inner = partial(encode_patches, visual, grad_checkpointing=grad_checkpointing)
+        inner = partial(encode_patches, visual, grad_checkpointing=grad_checkpointing, carry=carry)
         return torch.cat([
             _checkpoint(inner, part, [None if p is None else p[i] for p in shares])
             for i, part in enumerate(parts)
         ])
-    class_token = visual.class_embedding.to(patches).expand(patches.shape[0], 1, -1)
-    x = torch.cat([class_token, patches], dim=1)  # (B, 1 + N, D)
-    x = visual.ln_pre(x + visual.positional_embedding.to(x))
+    x = first_tokens(visual, patches)
     if not torch.is_grad_enabled() and all(own is None for own in prompts):
         x = visual.transformer(x.transpose(0, 1)).transpose(0, 1)
         return visual.ln_post(x[:, 0]) @ visual.proj
     for layer, (block, own) in enumerate(zip(blocks, prompts)):
-        x = _run(grad_checkpointing, _image_block, block, x, own, layer == len(blocks) - 1)
+        last = layer == len(blocks) - 1
+        if carry and own is not None:
+            x = x[:, : 1 + patches.shape[1]]  # without what was carried here
+            if not last and prompts[layer + 1] is None:
+                x, own = torch.cat([x, own.to(x).expand(len(x), -1, -1)], dim=1), None
+        x = _run(grad_checkpointing, _image_block, block, x, own, last)
     return visual.ln_post(x[:, 0]) @ visual.proj
 
 
@@ -122,6 +136,7 @@ def encode_text(
     grad_checkpointing: bool = False,
     all_states: bool = False,
     shift: int = 0,
+    carry: bool = False,
 ) -> Tuple[Tensor, List[Tensor]]:
     """Text features, and the state of each text after each layer (W_l of the paper).
 
@@ -137,6 +152,7 @@ def encode_text(
             token's state.
         shift: the words' position embeddings start at 1 + ``shift`` instead of 1. In MaPLe it is m: the first layer's
             prompts have positions 1 to m there, and the caller adds these.
+        carry: see the top of this file.
 
     Returns:
         features, not normalised, and a list of states, one for each layer: (n, embed_dim) and (n, D), or
@@ -146,8 +162,12 @@ def encode_text(
         ValueError: ``prompts`` is one tensor, has more entries than there are layers, or its entries differ in B;
             shifted texts do not fit into CLIP's context.
     """
-    blocks, layout = clip.transformer.resblocks, packed(tokens, share_prefix)
+    blocks = clip.transformer.resblocks
     prompts, sets = _by_layer(prompts, len(blocks))
+    carry = carry and any(own is not None and after is None for own, after in zip(prompts, prompts[1:]))
+    layout = packed(tokens, False if carry else share_prefix)
+    if carry and layout.start:
+        raise ValueError("prompts that are carried on need whole texts: PackedTexts(tokens, share_prefix=False)")
     plain = shift == 0 and all(own is None for own in prompts) and not torch.is_grad_enabled()
     if plain and not isinstance(tokens, PackedTexts):
         return _encode_plain_text(clip, tokens, all_states)
@@ -156,8 +176,8 @@ def encode_text(
         raise ValueError(f"{length} tokens and a shift of {shift} do not fit into CLIP's {len(positions)} positions")
     places = positions[:length] if shift == 0 else torch.cat([positions[:1], positions[1 + shift : length + shift]])
     embedded = clip.token_embedding(layout.tokens) + places  # (n, L, D)
-    encode = _encode_packed if layout.start else _encode_padded
-    x, states = encode(blocks, layout, embedded, prompts, sets or 1, grad_checkpointing, all_states)
+    encode: Any = encode_carried if carry else _encode_packed if layout.start else _encode_padded
+    x, states = encode(blocks, layout, embedded, prompts, sets or 1, partial(_run, grad_checkpointing), all_states)
     if sets is None:
         x, states = x[0], [state[0] for state in states]
     return clip.ln_final(x) @ clip.text_projection, states
@@ -168,8 +188,8 @@ Encoded = Tuple[Tensor, List[Tensor]]
 
 
 def _encode_padded(
-    blocks: Any, layout: PackedTexts, embedded: Tensor, prompts: Sequence[Optional[Tensor]], sets: int,
-    grad_checkpointing: bool, all_states: bool,
+    blocks: Any, layout: PackedTexts, embedded: Tensor, prompts: Sequence[Optional[Tensor]], sets: int, run: Any,
+    all_states: bool,
 ) -> Encoded:  # fmt: skip
     """Runs every text whole, with its padding: fewest operations, each of which costs a launch on a GPU."""
     n = layout.n
@@ -196,15 +216,15 @@ def _encode_padded(
     states = []
     for layer, (block, own) in enumerate(zip(blocks, prompts)):
         last = layer == len(blocks) - 1 and not all_states
-        x = _run(grad_checkpointing, run_block, block, x, own, last)
+        x = run(run_block, block, x, own, last)
         end = x[:, 0] if last else x[rows, ends]
         states.append((x * share).sum(dim=1) if all_states else end)
     return end.unflatten(0, (sets, n)), [state.unflatten(0, (sets, n)) for state in states]
 
 
 def _encode_packed(
-    blocks: Any, layout: PackedTexts, embedded: Tensor, prompts: Sequence[Optional[Tensor]], sets: int,
-    grad_checkpointing: bool, all_states: bool,
+    blocks: Any, layout: PackedTexts, embedded: Tensor, prompts: Sequence[Optional[Tensor]], sets: int, run: Any,
+    all_states: bool,
 ) -> Encoded:  # fmt: skip
     """Runs the shared first tokens once, and only the own tokens of each text: least arithmetic."""
     n, start, length, real = layout.n, layout.start, layout.length, layout.real
@@ -248,7 +268,7 @@ def _encode_packed(
     states = []
     for layer, (block, own) in enumerate(zip(blocks, prompts)):
         last = layer == len(blocks) - 1 and not all_states
-        prefix, rest = _run(grad_checkpointing, run_block, block, prefix, rest, own, last)
+        prefix, rest = run(run_block, block, prefix, rest, own, last)
         x = rest if last else rest[:, layout.ends]  # (B, n, D)
         states.append(mean_state(prefix, rest) if all_states else x)
     return x, states

@@ -53,6 +53,12 @@ class PackedTexts:
         """Which keys [T, prefix, own tokens] a token after the prefix sees, bool (length, prompts + L)."""
         return self._with_prompts(self.causal[self.start :], self.start, prompts)
 
+    def visible_to_prompts(self, prompts: int) -> Tensor:
+        """Which keys [T, all tokens] a prompt sees, bool (prompts, prompts + L); the layout must have no prefix."""
+        before = self.causal.new_ones(prompts, prompts).tril_()
+        start = torch.arange(self.length, device=before.device) == 0  # the start token comes before T
+        return torch.cat([before, start.expand(prompts, -1)], dim=1)
+
     def _with_prompts(self, mask: Tensor, first_row: int, prompts: int) -> Tensor:
         rows = torch.arange(first_row, first_row + len(mask), device=mask.device)
         sees_prompts = (rows > 0)[:, None].expand(-1, prompts)  # T comes after the start token

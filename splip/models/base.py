@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from splip.backbone import tokenize
 from splip.backbone.encoders import encode_patches, encode_text, patch_embeddings
 from splip.common.modalities import check_modality
+from splip.config import TRAINING_ONLY
+from splip.tuning import frozen_twin
 
 FROZEN = "frozen model"  # owner of a CLIP that nothing trains
 
@@ -38,6 +40,7 @@ class RetrievalModel(nn.Module):
 
     Attributes:
         settings: of the class: the method's settings in capitals, with plain default values.
+        config_class: of the class: a dataclass of the settings, which checks them; ``settings`` then follow from it.
         trainable: holds exactly what is trained, and running statistics; its ``state_dict`` is the checkpoint.
         parts: of the class: all children that ``trainable`` can have, if a config decides which it has.
         rates: factors on OPTIM.LR, by child of ``trainable``; 1 if not named.
@@ -51,6 +54,7 @@ class RetrievalModel(nn.Module):
     """
 
     settings: Mapping[str, Any] = {}
+    config_class: Optional[Type[Any]] = None
     parts: Sequence[str] = ()
     rates: Mapping[str, float] = {}
     memory_keys: Sequence[str] = ()
@@ -59,6 +63,11 @@ class RetrievalModel(nn.Module):
     knows_modality: bool = False
     clip: Any  # OpenAI's class, or a host's copy of it
     recipe: Optional[Recipe] = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "config_class" in cls.__dict__ and cls.config_class is not None:
+            cls.settings = cls.config_class.defaults()
 
     def __init__(self, clip: Any) -> None:
         super().__init__()
@@ -71,17 +80,34 @@ class RetrievalModel(nn.Module):
         """The model around ``clip`` for the seen classes, on the clip's device. Nothing else rebuilds a run.
 
         Default: ``cls(clip)`` if the class has no settings, else ``cls(clip, classnames, settings)`` with the settings
-        as attributes.
+        as attributes, or as a ``config_class``.
 
         Args:
             settings: all of them, by key.
         """
+        if cls.config_class is not None:
+            return cls(clip, classnames, cls.config_of(settings))  # type: ignore[call-arg]
         return cls(clip, classnames, SimpleNamespace(**settings)) if cls.settings else cls(clip)  # type: ignore[call-arg]
 
     @classmethod
+    def config_of(cls, settings: Mapping[str, Any]) -> Any:
+        """The ``config_class`` for settings by key, in capitals; ValueError if a value is not accepted."""
+        assert cls.config_class is not None
+        return cls.config_class(**{name.lower(): value for name, value in settings.items()})
+
+    @classmethod
     def inference_settings(cls, settings: Mapping[str, Any]) -> Dict[str, Any]:
-        """The settings that embeddings depend on: models that differ only in others give the same embeddings."""
-        return dict(settings)
+        """The settings that embeddings depend on: models that differ only in others give the same embeddings.
+
+        Default: all; of a ``config_class`` those that `splip.config.TRAINING_ONLY` does not name.
+        """
+        skipped = TRAINING_ONLY if cls.config_class is not None else ()
+        return {key: value for key, value in settings.items() if key.lower() not in skipped}
+
+    @classmethod
+    def reads_images(cls, settings: Mapping[str, Any]) -> str:
+        """The key of a setting with which the loss needs a batch's images, not only their E_0; "" = there is none."""
+        return ""
 
     @classmethod
     def trains(cls) -> bool:
@@ -108,6 +134,21 @@ class RetrievalModel(nn.Module):
             TypeError: the method trains nothing.
         """
         raise TypeError(f"{type(self).__name__} has no loss: it trains nothing")
+
+    def keep_frozen_tower(self) -> None:
+        """Keep the visual tower as it is now, for :meth:`frozen_features`; call it before anything is trained."""
+        self._frozen = [frozen_twin(self.clip.visual)]  # in a list it is not registered as a part of the model
+
+    @torch.no_grad()
+    def frozen_features(self, *images: Tensor) -> Tensor:
+        """Of the untrained tower without prompts: groups of images, or of their E_0 -> (B, d), not normalised."""
+        (visual,) = self._frozen
+        return encode_patches(visual, patch_embeddings(visual, torch.cat(images)))
+
+    def weighted(self, terms: Dict[str, Tensor]) -> Tuple[Tensor, Dict[str, Tensor]]:
+        """What ``forward`` returns, from its terms: their sum by ``loss_weights``, and the terms, detached."""
+        loss = torch.stack([self.loss_weights.get(name, 1.0) * value for name, value in terms.items()]).sum()
+        return loss, {name: value.detach() for name, value in terms.items()}
 
     @torch.no_grad()
     def encode(self, images: Tensor, modality: str) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import zipfile
@@ -16,6 +17,7 @@ from splip.data.classes import some
 
 SCHEMA = 3  # of what a checkpoint holds
 BEST = "model-best.pth.tar"
+MOST_EXPONENT = 700.0  # of e in a float
 POINTER = "checkpoint"  # a text file that names the newest checkpoint, as Dassl has it
 
 
@@ -105,9 +107,9 @@ def weights(state: Dict[str, Any]) -> Dict[str, Tensor]:
     return state.get("average") or state["state_dict"]
 
 
-def running_mean(mean: Optional[Dict[str, Tensor]], new: Dict[str, Tensor], count: int) -> Dict[str, Tensor]:
+def running_mean(mean: Optional[Dict[str, Tensor]], new: Dict[str, Tensor], count: float) -> Dict[str, Tensor]:
     """Mean of ``count`` state dicts: ``new`` is the last one, ``mean`` the mean of those before. Integers are taken
-    from the last one.
+    from the last one. With unequal weights ``count`` is the sum of all weights in units of the last one's.
     """
     if mean is None:
         return {name: value.detach().clone() for name, value in new.items()}
@@ -116,6 +118,18 @@ def running_mean(mean: Optional[Dict[str, Tensor]], new: Dict[str, Tensor], coun
         name: moved[name] + (value - moved[name]) / count if value.is_floating_point() else value.clone()
         for name, value in new.items()
     }
+
+
+def epochs_averaged(optim: Any, epoch: int) -> float:
+    """``count`` of :func:`running_mean` after ``epoch`` epochs (from 1) with ``cfg.OPTIM``; 0 = not averaged yet.
+
+    Epochs weigh the same, or with AVERAGE_STD as a Gaussian around AVERAGE_MEAN (PromptSRC, Khattak et al., ICCV 2023).
+    """
+    count = epoch - (optim.MAX_EPOCH - optim.AVERAGE_EPOCHS)
+    if count <= 0 or optim.AVERAGE_STD == 0:
+        return max(count, 0)
+    heights = [-0.5 * ((e - optim.AVERAGE_MEAN) / optim.AVERAGE_STD) ** 2 for e in range(epoch - count + 1, epoch + 1)]
+    return sum(math.exp(min(height - heights[-1], MOST_EXPONENT)) for height in heights)
 
 
 def require_finite(state_dict: Dict[str, Tensor]) -> None:

@@ -15,6 +15,16 @@ HERE = {
     "SpLIP": "splip.model",
     "FrozenCLIP": "splip.models.frozen",
     "ClipPromptModel": "splip.trainers.clip_prompt",
+    "ClipATModel": "splip.trainers.clip_at",
+    "CenteredModel": "splip.trainers.centered",
+    "ClassNameModel": "splip.trainers.class_name",
+    "ProjectionModel": "splip.trainers.projection",
+    "CLIPFitModel": "splip.trainers.clipfit",
+    "SeCoLikeModel": "splip.trainers.seco_like",
+    "VPTModel": "splip.trainers.vpt",
+    "IVLPModel": "splip.trainers.ivlp",
+    "MaPLeModel": "splip.trainers.maple",
+    "PromptSRCModel": "splip.trainers.prompt_src",
 }
 _FOUND: Dict[str, Type[RetrievalModel]] = {}
 

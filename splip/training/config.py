@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any, Type
+from typing import Any, Mapping, Optional, Type
 
 from splip.config import SpLIPConfig
 from splip.data.galleries import STROKE_KEYS
@@ -27,11 +26,13 @@ def extend_cfg(cfg: Any) -> None:
     cfg.TRAINER.COMPILE = False  # run the loss through torch.compile: faster steps on GPUs after minutes of compiling
     cfg.TRAINER.GRAD_CHECKPOINTING = False  # run blocks again in the backward pass: less memory, one more forward pass
     cfg.TRAINER.MICRO_BATCH = 0  # images through the vision tower at a time, with the whole batch's gradient; 0 = all
-    cfg.TRAINER.SPLIP = CfgNode({name.upper(): value for name, value in asdict(SpLIPConfig()).items()})
+    cfg.TRAINER.SPLIP = CfgNode(SpLIPConfig.defaults())
     cfg.OPTIM.BY_STEP = False  # rates follow the schedule and its warm-up at every step rather than at every epoch
     cfg.OPTIM.WARMUP_STEPS = 0  # with BY_STEP: number of steps of a linear warm-up, in place of WARMUP_EPOCH
     cfg.OPTIM.GRAD_CLIP = 0.0  # clip gradients to this norm (over all trained parts); 0 = never
     cfg.OPTIM.AVERAGE_EPOCHS = 0  # test the mean of the weights after each of the last n epochs; 0 = the last weights
+    cfg.OPTIM.AVERAGE_MEAN = 0.0  # with AVERAGE_STD: epochs weigh in that mean as a Gaussian around this epoch (from 1)
+    cfg.OPTIM.AVERAGE_STD = 0.0  # in epochs; 0 = all weigh the same
     cfg.INPUT.RESIZE = "crop"  # crop | pad | squash
     cfg.INPUT.SKETCH_VIEWS = 0  # fixed views of each training sketch, drawn from the seed; 0 = new ones in each epoch
     cfg.INPUT.PHOTO_VIEWS = 0  # and of each photo; set both or neither
@@ -66,12 +67,15 @@ def extend_cfg(cfg: Any) -> None:
                 own(cfg)
 
 
-def check_cfg(cfg: Any, model_class: Type[RetrievalModel], name: str = "") -> None:
+def check_cfg(
+    cfg: Any, model_class: Type[RetrievalModel], name: str = "", settings: Optional[Mapping[str, Any]] = None
+) -> None:
     """Refuse values of the loop's keys that would be ignored, or fail later.
 
     Args:
         model_class: of the model that is trained or tested.
         name: of the trainer, for messages.
+        settings: the model's, by key, if it is to be trained.
 
     Raises:
         ValueError: naming the key, its value and what is accepted.
@@ -98,6 +102,10 @@ def check_cfg(cfg: Any, model_class: Type[RetrievalModel], name: str = "") -> No
             raise ValueError(f"{key} must be at least {least}, got {value}")
     if not 0 <= optim.AVERAGE_EPOCHS <= optim.MAX_EPOCH:
         raise ValueError(f"OPTIM.AVERAGE_EPOCHS must be 0 to {optim.MAX_EPOCH}, got {optim.AVERAGE_EPOCHS}")
+    if optim.AVERAGE_STD < 0:
+        raise ValueError(f"OPTIM.AVERAGE_STD must be at least 0, got {optim.AVERAGE_STD}")
+    if (optim.AVERAGE_STD and not optim.AVERAGE_EPOCHS) or (optim.AVERAGE_MEAN and not optim.AVERAGE_STD):
+        raise ValueError("OPTIM.AVERAGE_MEAN needs AVERAGE_STD above 0, and that AVERAGE_EPOCHS: how many are averaged")
     if optim.AVERAGE_EPOCHS and final == "best_val":
         raise ValueError("OPTIM.AVERAGE_EPOCHS means the last epochs, TEST.FINAL_MODEL best_val the best one")
     if optim.WARMUP_STEPS and not optim.BY_STEP:
@@ -105,6 +113,9 @@ def check_cfg(cfg: Any, model_class: Type[RetrievalModel], name: str = "") -> No
     views = cfg.INPUT.SKETCH_VIEWS, cfg.INPUT.PHOTO_VIEWS
     if (0 in views) != (views == (0, 0)):
         raise ValueError(f"INPUT.SKETCH_VIEWS and INPUT.PHOTO_VIEWS go together, got {views}")
+    reader = model_class.reads_images(settings) if settings else ""
+    if cfg.TRAINER.PATCH_CACHE and reader:
+        raise ValueError(f"TRAINER.PATCH_CACHE keeps no images, and {name}'s {reader} reads them: set it to ''")
     if cfg.TRAINER.PATCH_CACHE and trains and 0 in views:
         raise ValueError(
             "TRAINER.PATCH_CACHE keeps the patch embeddings of fixed views: set INPUT.SKETCH_VIEWS and PHOTO_VIEWS. "

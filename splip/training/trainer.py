@@ -42,10 +42,11 @@ class SBIRTrainer(TrainerX):
         model_class: of the model that it trains. Its ``settings`` are keys of the method's node ``cfg.TRAINER.<NODE>``.
         node: that node's name; default the trainer's name in capitals, as Dassl has it.
         fixed: settings of the model that this trainer sets and the config cannot change.
-        tester: an `Evaluator`, not Dassl's ``evaluator``. folder: the run's `RunFolder`.
+        tester: an `Evaluator` (of ``tester_class``), not Dassl's ``evaluator``. folder: the run's `RunFolder`.
     """
 
     model_class: Type[RetrievalModel]
+    tester_class: Type[Evaluator] = Evaluator
     node: str = ""
     fixed: Mapping[str, Any] = {}
     progress: Progress
@@ -105,7 +106,7 @@ class SBIRTrainer(TrainerX):
         chosen = precision(cfg, torch.device("cuda" if cuda else "cpu"))
         # process 0 decides: `auto` depends on the processor, and machines may differ
         self.precision = PRECISIONS[distributed.broadcast(PRECISIONS.index(chosen))]
-        check_cfg(cfg, self.model_class, type(self).__name__)
+        check_cfg(cfg, self.model_class, type(self).__name__, self.method_settings(cfg))
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = cfg.TRAINER.TF32
         distributed.check_launch(cuda)
         self.workers = choose_workers(cfg.DATALOADER.NUM_WORKERS, cuda)
@@ -133,13 +134,12 @@ class SBIRTrainer(TrainerX):
         cfg, name = self.cfg, type(self).__name__
         self.history, self.tested_epoch, self.average = [], 0, None
         settings = checkpoints.plain(self.method_settings(cfg))
-        names = list(self.dataset.classnames)
-        recipe = Recipe(self.model_class.__name__, settings, names, asdict(self.preprocessing))
+        recipe = Recipe(self.model_class.__name__, settings, list(self.dataset.classnames), asdict(self.preprocessing))
         self.model = build(recipe, self.clip, "the config")
         for key in self.model_class.memory_keys:
             setattr(self.model, key.lower(), cfg.TRAINER[key])
         how = self.preprocessing, self.device, self.precision, self.workers
-        self.tester = Evaluator.from_cfg(cfg, self.model, self.dataset, *how)
+        self.tester = self.tester_class.from_cfg(cfg, self.model, self.dataset, *how)
         if not self.trains:
             return
         self.loss_of = torch.compile(self.model, fullgraph=True) if cfg.TRAINER.COMPILE else self.model
@@ -226,7 +226,7 @@ class SBIRTrainer(TrainerX):
     def after_epoch(self) -> None:
         done, is_best = self.history[-1], False
         self.tested_epoch = self.epoch + 1
-        averaged = self.epoch + 1 - (self.max_epoch - self.cfg.OPTIM.AVERAGE_EPOCHS)
+        averaged = checkpoints.epochs_averaged(self.cfg.OPTIM, self.epoch + 1)
         if averaged > 0:
             self.average = checkpoints.running_mean(self.average, self.model.trainable.state_dict(), averaged)
         if self.cfg.TEST.FINAL_MODEL == "best_val":

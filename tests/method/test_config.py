@@ -33,7 +33,7 @@ def test_a_key_reaches_the_dataclass():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"layernorm": "some"}, r"LAYERNORM must be one of \('both', 'vision', 'text', 'none'\), got 'some'"),
+        ({"layernorm": "some"}, r"LAYERNORM must be one of \('both', 'vision', 'text', 'none', 'leaky'\), got 'some'"),
         ({"text_conditioning": "x"}, "TEXT_CONDITIONING must be one of"),
         ({"margin": "wide"}, r"MARGIN must be one of \('adaptive', 'fixed'\), got 'wide'"),
         ({"text_prompts": 0}, "TEXT_PROMPTS must be at least 1, got 0"),
@@ -52,6 +52,14 @@ def test_a_key_reaches_the_dataclass():
         ({"prototype_momentum": 1.0}, r"PROTOTYPE_MOMENTUM must lie in \[0, 1\), got 1.0"),
         ({"fixed_margin": -0.2}, "FIXED_MARGIN must be at least 0, got -0.2"),
         ({"same_class_margin": -0.2}, "SAME_CLASS_MARGIN must be at least 0, got -0.2"),
+        ({"mcc_photo": -1.0}, "MCC_PHOTO must be at least 0, got -1.0"),
+        ({"mcc_sketch_at": 0.1}, "MCC_SKETCH_AT has no effect while MCC_SKETCH, its weight, is 0"),
+        ({"mcc_photo_at": 2.0, "mcc_photo": 1.0}, "MCC_PHOTO_AT must be at most 1, got 2.0"),
+        ({"anchor": -1.0}, "ANCHOR must be at least 0, got -1.0"),
+        ({"prompt_start": "zero"}, r"PROMPT_START must be one of \('small', 'token_mean', 'token_norm'\), got 'zero'"),
+        ({"prompts_after": -1}, "PROMPTS_AFTER must be at least 0, got -1"),
+        ({"prompts_after": 3, "layernorm": "none"}, "PROMPTS_AFTER needs something that learns before"),
+        ({"layernorm": "leaky", "train_proj": True}, "leaky trains the projection, too: set TRAIN_PROJ False"),
         # each of these was taken for something: on, off, two layers, a word
         ({"use_bt": "False"}, "USE_BT must be True or False, got 'False'"),
         ({"triplet": 0}, "TRIPLET must be True or False, got 0"),
@@ -82,6 +90,7 @@ def test_values_are_checked_at_the_door(setting, message):
         ({"layernorm": "none"}, True),
         ({"layernorm": "none", "vision_depth": 0, "text_depth": 0}, False),
         ({"layernorm": "none", "vision_depth": 0, "use_bt": False}, False),
+        ({"layernorm": "leaky", "vision_depth": 0, "use_bt": False, "alpha": 0.0}, True),
         ({"layernorm": "none", "vision_depth": 0, "use_bt": False, "free_prompts": 2}, False),
         ({"layernorm": "none", "vision_depth": 0}, True),
         ({"layernorm": "text", "vision_depth": 0, "use_bt": False, "alpha": 0.0}, False),

@@ -16,7 +16,7 @@ from tiny_sbir import tiny_cfg, write_images
 from splip import SpLIP, SpLIPConfig
 from splip.common import distributed
 from splip.data.triplets import triplet_loader
-from splip.engine import build_trainer, set_random_seed
+from splip.engine import TRAINER_REGISTRY, build_trainer, set_random_seed
 from splip.training import results
 
 pytestmark = pytest.mark.skipif(
@@ -125,6 +125,45 @@ def test_gradients_and_prototypes_are_those_of_the_whole_batch(pair):
     apart = {name: sum(half[name] for half in halves) / 2 for name in halves[0]}
     gap, name = largest_gap(wanted[0], apart)
     assert gap > 100 * ROUNDING, f"with a T of each half's own {name} differs by {gap:.1e} only"
+
+
+BASELINES = {  # with every term that compares images of a batch, or draws at random
+    "PromptSRCSBIR": {"MCC_SKETCH": 1.0, "MCC_PHOTO": 0.5},
+    "ClipAT": {"DIVERGENCE": 5.0, "PATCH_SHUFFLE": 1.0},
+    "SeCoLike": {},
+    "CLIPFitLike": {},
+    "SpLIP": {"PERMUTATIONS": 10, "ANCHOR": 1.0, "MCC_SKETCH": 1.0},
+    "CenteredCLIP": {},
+}
+
+
+def baseline_steps(batch):
+    """As `step`, for each of them; CenteredCLIP takes no gradient, and its means are returned."""
+    found = []
+    for name, settings in BASELINES.items():
+        cls = TRAINER_REGISTRY.get(name).model_class
+        torch.manual_seed(0)
+        model = cls.make(build_clip(), CLASSNAMES, {**cls.settings, **settings})
+        torch.manual_seed(1)
+        loss, terms = model.train()({name: distributed.shard(value) for name, value in batch.items()})
+        loss.backward()
+        distributed.average_gradients(model.trainable.parameters())
+        values = {"terms": distributed.mean(torch.stack(list(terms.values())))}
+        gradients = {n: p if name == "CenteredCLIP" else p.grad for n, p in model.trainable.named_parameters()}
+        found.append({n: value.detach() for n, value in {**values, **gradients}.items() if value is not None})
+    return found
+
+
+def test_a_baselines_gradients_are_those_of_the_whole_batch(pair):
+    batch = make_batch(size=8, side=48, classes=len(CLASSNAMES), permutations=10)
+    batch["label"] = torch.tensor([0, 1, 1, 2, 0, 0, 2, 3])  # pairs of a class that two processes share
+    wanted = baseline_steps(batch)
+    first, second = succeed(pair(baseline_steps, batch))
+    for name, alone, here, there in zip(BASELINES, wanted, first, second):
+        gap, part = largest_gap(alone, here)
+        print(f"{name}: largest difference {gap:.1e} in {part}")
+        assert gap < 10 * ROUNDING, (name, part)
+        assert all(torch.equal(here[n], there[n]) for n in here), "the processes differ"
 
 
 # ------------------------------------------------------------- runs

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import build_clip
+from slow_method import run_causal
 
 from splip.backbone import load_clip, tokenize
 from splip.backbone.attention import attend
@@ -155,13 +156,6 @@ def literal_text(clip, tokens, prompts):
         x = torch.cat([x[:, :1], x[:, 1 + len(own) :]], dim=1)
         states.append(x[rows, tokens.argmax(-1)])
     return clip.ln_final(states[-1]) @ clip.text_projection, states
-
-
-def run_causal(block, x):
-    clips, block.attn_mask = block.attn_mask, torch.full((x.shape[1],) * 2, float("-inf")).triu_(1)
-    x = block(x.transpose(0, 1)).transpose(0, 1)
-    block.attn_mask = clips
-    return x
 
 
 @pytest.mark.parametrize("share_prefix", [False, True])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from splip.config import MOST_PERMUTATIONS, SpLIPConfig
-from splip.jigsaw import JigsawSolver, draw_pool, permutation_bank, shuffle
+from splip.jigsaw import JigsawSolver, draw_pool, permutation_bank, shuffle, shuffled_pairs
 
 
 @pytest.mark.parametrize(("grid", "size"), [(3, 100), (2, 23), (4, 30)])
@@ -119,3 +119,17 @@ def test_solver_tells_the_whole_from_the_shuffled_and_learns_a_toy():
         losses[-1].backward()
         optimiser.step()
     assert losses[-1] < 0.3 * losses[0], (float(losses[0]), float(losses[-1]))
+
+
+def test_shuffled_pairs_are_the_images_in_two_orders_that_differ():
+    """CLIP-AT's patches: tiles of 4 x 4 pixels, each of one number, found again one by one."""
+    torch.manual_seed(0)
+    numbers = torch.arange(4.0).view(2, 2).repeat_interleave(4, 0).repeat_interleave(4, 1)
+    sketch, photo = numbers.expand(40, 3, 8, 8), 10 + numbers.expand(40, 3, 8, 8)
+    orders = [[image[0, ::4, ::4].flatten().tolist() for image in images] for images in shuffled_pairs(sketch, photo)]
+    for first, own, other in zip(*orders):
+        assert sorted(first) == [0, 1, 2, 3] and own == [10 + tile for tile in first] and sorted(other) == sorted(own)
+        assert other != own
+    assert len({tuple(order) for order in orders[0]}) > 10 and len({tuple(order) for order in orders[2]}) > 10
+    for images, kept in zip(shuffled_pairs(sketch, photo), (sketch, photo, photo)):
+        assert torch.equal(images[..., :4, :4], images[:, :, :1, :1].expand(40, 3, 4, 4)) and images.shape == kept.shape

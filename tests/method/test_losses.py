@@ -4,20 +4,20 @@ import math
 
 import pytest
 import torch
+from slow_method import cos, cross_entropy, kl
 
 from splip.jigsaw import JigsawSolver, conditional_jigsaw_loss
-from splip.losses import batch_triplet_loss, class_loss, class_similarity, contrastive_loss, distance, triplet_loss
-
-
-def cos(a, b):
-    dot = sum(x * y for x, y in zip(a.tolist(), b.tolist()))
-    return dot / math.sqrt(sum(x * x for x in a.tolist()) * sum(y * y for y in b.tolist()))
-
-
-def cross_entropy(logits, target):
-    logits = logits.tolist()
-    top = max(logits)
-    return top + math.log(sum(math.exp(x - top) for x in logits)) - logits[target]
+from splip.losses import (
+    batch_triplet_loss,
+    class_loss,
+    class_similarity,
+    contrastive_loss,
+    distance,
+    divergence,
+    info_nce,
+    relative_divergence,
+    triplet_loss,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -151,3 +151,40 @@ def test_negatives_of_the_batch(negatives, kind):
     none = batch_triplet_loss(sketch.requires_grad_(), positive, photos, margin, allowed & False, kind, negatives)
     none.backward()
     assert float(none.detach()) == 0.0 and sketch.grad.abs().sum() == 0
+
+
+def test_divergence():
+    wanted, found = torch.randn(4, 6), torch.randn(4, 6)
+    slow = sum(kl(a, b) for a, b in zip(wanted, found)) / 4
+    other = sum(kl(b, a) for a, b in zip(wanted, found)) / 4
+    print(f"KL(wanted || found) {slow:.4f}, the other way {other:.4f}")
+    assert float(divergence(wanted, found)) == pytest.approx(slow, abs=1e-5) and abs(slow - other) > 1e-2
+
+
+@pytest.mark.parametrize("triplets", [2, 3])
+def test_relative_divergence(triplets):
+    delta, label = torch.randn(12), torch.tensor([4, 1, 4, 2, 1, 4, 1, 1, 3, 3, 2, 4])
+    rows = {c: [d for d, own in zip(delta, label) if own == c][:triplets] for c in (1, 2, 3, 4)}
+    rows = [torch.stack(row) for row in rows.values() if len(row) == triplets]
+    pairs = [kl(a, b) for i, a in enumerate(rows) for j, b in enumerate(rows) if i != j]
+    assert len(rows) == {2: 4, 3: 2}[triplets], "some categories must be left out, with 3"
+    fast = float(relative_divergence(delta, label, triplets))
+    print(f"{len(pairs)} pairs of categories: {fast:.6f}, slowly {sum(pairs) / len(pairs):.6f}")
+    assert fast == pytest.approx(sum(pairs) / len(pairs), abs=1e-6)
+
+
+@pytest.mark.parametrize("label", [[0, 1, 2, 3], [0, 0, 1, 2]])
+def test_relative_divergence_of_one_category_is_zero_and_still_a_graph(label):
+    delta = torch.randn(4, requires_grad=True)
+    loss = relative_divergence(delta, torch.tensor(label), 2)
+    loss.backward()
+    assert loss == 0 and torch.equal(delta.grad, torch.zeros(4))
+
+
+def test_info_nce():
+    z, reference = torch.randn(5, 7), torch.randn(5, 7)
+    rows = [torch.tensor([cos(a, b) / 0.3 for b in reference], dtype=torch.float64) for a in z]
+    slow = sum(cross_entropy(row, i) for i, row in enumerate(rows)) / 5
+    found, other = float(info_nce(z, reference, 0.3)), float(info_nce(reference, z, 0.3))
+    print(f"{found:.6f}, slowly {slow:.6f}, the other way {other:.6f}")
+    assert found == pytest.approx(slow, abs=1e-5) and abs(found - other) > 1e-3

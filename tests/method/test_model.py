@@ -171,6 +171,8 @@ CHANGES = [
     {"bv_positions": False}, {"bv_normalize": False}, {"bvt_states": "eot"}, {"bvt_width": 0}, {"bvt_width": 32},
     {"bvt_activation": "gelu"}, {"free_prompts": 2}, {"distance": "cosine"}, {"contrastive": 1.0},
     {"contrastive": 1.0, "contrastive_temperature": 0.5},
+    {"anchor": 1.0}, {"mcc_sketch": 1.0}, {"mcc_photo": 1.0, "mcc_photo_at": 0.5},
+    {"mcc_sketch": 1.0, "mcc_sketch_at": 1}, {"prompt_start": "token_mean"}, {"prompt_start": "token_norm"},
     {"negatives": "semi_hard"}, {"negatives": "batch_hard"}, {"negatives": "batch_all"},
 ]
 

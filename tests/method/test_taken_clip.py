@@ -3,7 +3,6 @@
 import copy
 import gc
 import io
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,7 +16,7 @@ from splip.models.frozen import FrozenCLIP
 from splip.trainers.clip_prompt import ClipPromptModel
 
 CONFIG = SpLIPConfig(permutations=10)
-NODE = SimpleNamespace(**ClipPromptModel.settings)
+NODE = ClipPromptModel.config_class()
 
 
 class Mapped(RetrievalModel):

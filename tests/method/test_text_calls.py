@@ -1,7 +1,6 @@
 """The text encoder runs only where something reads what it computes; the margins have a prompt of their own."""
 
 import copy
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,7 +13,7 @@ from splip.backbone.encoders import encode_text, patch_embeddings
 from splip.config import TRAINING_ONLY
 from splip.trainers.clip_prompt import ClipPromptModel
 
-NODE = SimpleNamespace(**ClipPromptModel.settings)
+NODE = ClipPromptModel.config_class()
 INSTANCE = {"text_conditioning": "instance"}
 
 

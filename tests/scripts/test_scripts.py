@@ -216,7 +216,10 @@ def test_what_is_no_seed_is_refused_and_help_is_given(small, tmp_path, script):
     assert not calls and script in said and "SEED" in said.upper(), said
 
 
-@pytest.mark.parametrize("trainer, cfg", [("SpLIP", "vit_b32"), ("SpLIP", "vit_b32_note"), ("ClipPrompt", "vit_b32")])
+@pytest.mark.parametrize("trainer, cfg", [
+    ("SpLIP", "vit_b32"), ("SpLIP", "vit_b32_note"), ("ClipPrompt", "vit_b32"), ("ClipPrompt", "vit_b32_sgspl"),
+    ("ClipAT", "vit_b32"), ("ClipAT", "vit_b32_released"),
+])  # fmt: skip
 def test_fast_takes_the_precision_that_is_faster_here_unless_told(small, tmp_path, trainer, cfg):
     """The configs ask for bf16, in which a CPU without units for it takes a minute for a step."""
     for opts, wanted in (("", "auto"), ("TRAINER.PREC fp32", "fp32")):
@@ -227,10 +230,10 @@ def test_fast_takes_the_precision_that_is_faster_here_unless_told(small, tmp_pat
 
 
 def test_a_baseline_that_trains_nothing_is_tested_anew_elsewhere(small, tmp_path):
-    env = {**small, "OUTPUT": str(tmp_path), "TRAINER": "FrozenCLIP LayerNormCLIP"}
+    env = {**small, "OUTPUT": str(tmp_path), "TRAINER": "FrozenCLIP ClassNameCLIP LayerNormCLIP"}
     calls, _ = record(env, "gzs_tuberlin.sh", "4")
-    frozen, layernorms = calls[3:5]
-    assert "--eval-only" not in frozen
+    frozen, named, layernorms = calls[4:7]
+    assert "--eval-only" not in frozen and "--eval-only" not in named
     assert value(frozen, "--output-dir") == f"{tmp_path}/tuberlin_gzs-all_seen/FrozenCLIP/vit_b32/seed4"
     assert "--eval-only" in layernorms
     assert value(layernorms, "--model-dir") == f"{tmp_path}/tuberlin/LayerNormCLIP/vit_b32/seed4"

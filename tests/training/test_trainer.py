@@ -183,6 +183,9 @@ REFUSED = {
     "average of the best": (
         ["OPTIM.AVERAGE_EPOCHS", 1, "TEST.FINAL_MODEL", "best_val"], "AVERAGE_EPOCHS means the last epochs",
     ),
+    "a mean without a width": (["OPTIM.AVERAGE_EPOCHS", 1, "OPTIM.AVERAGE_MEAN", 1.0], "MEAN needs AVERAGE_STD"),
+    "a width without epochs": (["OPTIM.AVERAGE_STD", 1.0], "AVERAGE_STD above 0, and that AVERAGE_EPOCHS"),
+    "a negative width": (["OPTIM.AVERAGE_EPOCHS", 1, "OPTIM.AVERAGE_STD", -1.0], "AVERAGE_STD must be at least 0"),
     "steps by epoch": (["OPTIM.WARMUP_STEPS", 3], "WARMUP_STEPS needs OPTIM.BY_STEP True"),
     "memory of another method": (
         ["TRAINER.NAME", "ClipPrompt", "TRAINER.MICRO_BATCH", 2], "MICRO_BATCH 2: ClipPrompt does not support it",
@@ -325,6 +328,21 @@ def test_the_mean_of_the_last_epochs_is_tested_saved_and_resumed(config, no_draw
     Path(trainer.output_dir, "splip/checkpoint").write_text("model.pth.tar-3\n")
     resumed = run(config(*opts))
     assert all(torch.equal(value, resumed.model.trainable.state_dict()[name]) for name, value in here.items())
+
+
+@pytest.mark.parametrize("mean, std", [(2.0, 1.0), (3.0, 0.01), (90.0, 0.1)])
+def test_epochs_are_averaged_as_a_gaussian_weighs_them(config, no_drawings, mean, std):
+    """Against the weighted sum of all checkpoints; a narrow Gaussian takes the nearest epoch alone."""
+    opts = ["OPTIM.MAX_EPOCH", 4, "OPTIM.AVERAGE_EPOCHS", 4, "OPTIM.AVERAGE_MEAN", mean, "OPTIM.AVERAGE_STD", std]
+    trainer = run(config(*opts, "TRAIN.CHECKPOINT_FREQ", 1, "OPTIM.LR", 0.01))
+    states = [torch.load(f"{trainer.output_dir}/splip/model.pth.tar-{e}", weights_only=True) for e in (1, 2, 3, 4)]
+    heights = [-((e - mean) ** 2) / (2 * std**2) for e in (1, 2, 3, 4)]
+    weights = [math.exp(height - max(heights)) for height in heights]
+    print(f"weights {[round(weight / sum(weights), 4) for weight in weights]}")
+    for name, value in trainer.model.trainable.state_dict().items():
+        if value.is_floating_point():
+            wanted = sum(w * state["state_dict"][name] for w, state in zip(weights, states)) / sum(weights)
+            torch.testing.assert_close(value, wanted, rtol=1e-4, atol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
 
 
 def test_clip_prompt_trains_its_own_copies_and_reads_the_first_prompt(config, files, no_drawings):
