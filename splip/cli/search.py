@@ -18,7 +18,7 @@ import shutil
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import List, NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from PIL import Image
 
@@ -64,6 +64,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("-f", "--files", action="store_true", help="print paths alone, and draw no sheet")
     shown.add_argument("--json", action="store_true", help="print JSON, and draw no sheet")
+    add("--show-drawing", type=Path, metavar="FILE", help="write there what is understood of the drawing (.png)")
     add("--copy-to", type=Path, metavar="FOLDER", help="copy the photos that are found there, numbered by rank")
     add_index(parser)
 
@@ -73,11 +74,13 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         ValueError: there is no query, or the index is empty; an image cannot be read; the sheet would overwrite a
-            file that is not a sheet; a target of --copy-to exists; or as `Index`.
+            file that is not a sheet; a target of --copy-to or --show-drawing exists; or as `Index`.
     """
     questions = _questions(args)
     sheet = None if args.files or args.json else _sheet(args.sheet)
     check_model(args.model)
+    if args.show_drawing:
+        _show_drawing(questions, args.show_drawing)
     if args.photos:
         require_folder(os.path.abspath(os.path.expanduser(args.photos)))
     index = open_index(args)
@@ -221,6 +224,22 @@ def _draw(found: Found, path: Path, asked: bool) -> None:
         if asked:
             raise
         _note(f"no sheet is drawn: {one_line(error)} (--sheet NAME)")
+
+
+def _show_drawing(questions: Sequence[Question], path: Path) -> None:
+    """Write the cleaned drawing, and say what was changed.
+
+    Raises:
+        ValueError: there is not exactly one drawing, or the file is there already or is no .png.
+    """
+    drawings = [question.path for question in questions if question.kind == "sketch" and question.path]
+    if len(drawings) != 1:
+        raise ValueError(f"--show-drawing is for one drawing, got {len(drawings)}")
+    if path.suffix.lower() != ".png" or path.exists():
+        raise ValueError(f"--show-drawing {path} must be a new .png file")
+    found = clean_drawing(open_drawing(drawings[0]))
+    found.image.save(path)
+    _note(f"understood as {path} ({', '.join(found.mended) or 'as it is'})")
 
 
 def _caption(path: str) -> str:

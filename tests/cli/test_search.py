@@ -3,13 +3,14 @@
 import json
 import os
 
+import numpy as np
 import pytest
 from pictures import drawing, gallery, paint
 from PIL import Image
 from tiny_strokes import write_strokes
 
 from splip import cli
-from splip.search.drawings import open_drawing
+from splip.search.drawings import clean_drawing, open_drawing
 
 pytest.importorskip("faiss")
 
@@ -70,6 +71,21 @@ def test_other_ways_to_ask_and_to_answer(splip_, photos, sketch, tmp_path):
     assert not (tmp_path / "search.png").exists()
     status, _, err = splip_("search", "--text", "a blue wall", "--copy-to", tmp_path / "found", "--top", 2, "-f")
     assert status != 0 and "is there already" in err
+
+
+def test_what_was_understood_is_shown(splip_, photos, sketch, tmp_path):
+    splip_("index", photos)
+    status, _, said = splip_("search", sketch, "-f", "--show-drawing", "seen.png")
+    assert status == 0 and "understood as seen.png (" in said, said
+    assert (np.asarray(Image.open(tmp_path / "seen.png")) == np.asarray(clean_drawing(open_drawing(sketch)).image)).all()
+    for words, message in (
+        ([sketch, "--show-drawing", "seen.png"], "--show-drawing seen.png must be a new .png file"),
+        ([sketch, "--show-drawing", "seen.jpg"], "--show-drawing seen.jpg must be a new .png file"),
+        ([sketch, sketch, "--show-drawing", "two.png"], "--show-drawing is for one drawing, got 2"),
+        (["--text", "cup", "--show-drawing", "none.png"], "--show-drawing is for one drawing, got 0"),
+    ):
+        status, _, said = splip_("search", "-f", *words)
+        assert status == 2 and message in said, said
 
 
 def test_a_drawing_of_strokes_asks_like_its_picture(splip_, photos, tmp_path):
