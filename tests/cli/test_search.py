@@ -77,7 +77,8 @@ def test_what_was_understood_is_shown(splip_, photos, sketch, tmp_path):
     splip_("index", photos)
     status, _, said = splip_("search", sketch, "-f", "--show-drawing", "seen.png")
     assert status == 0 and "understood as seen.png (" in said, said
-    assert (np.asarray(Image.open(tmp_path / "seen.png")) == np.asarray(clean_drawing(open_drawing(sketch)).image)).all()
+    wanted = clean_drawing(open_drawing(sketch)).image
+    assert np.array_equal(Image.open(tmp_path / "seen.png"), wanted)
     for words, message in (
         ([sketch, "--show-drawing", "seen.png"], "--show-drawing seen.png must be a new .png file"),
         ([sketch, "--show-drawing", "seen.jpg"], "--show-drawing seen.jpg must be a new .png file"),
