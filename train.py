@@ -48,6 +48,8 @@ def setup_cfg(args: argparse.Namespace):
 
     With --resume and neither file it starts from the config that the run was made with.
     """
+    import splip.datasets
+    import splip.trainers
     from splip.engine import get_cfg_default
     from splip.training.options import merge_file, merge_options, read_config
 
@@ -94,8 +96,6 @@ def run(args: argparse.Namespace, command: Sequence[str] = ()):
     """Do what the arguments ask for -> the trainer."""
     import torch
 
-    import splip.datasets
-    import splip.trainers  # noqa: F401  (registers them)
     from splip.common import distributed
     from splip.common.plugins import import_module
     from splip.engine import ENGINE, build_trainer, collect_env_info, set_random_seed, setup_logger
