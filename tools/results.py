@@ -43,7 +43,7 @@ METHODS = {  # folder of a method: how the page calls it
     "ClassNameCLIP": "frozen, the class name as query (oracle)", "VPTSBIR": "VPT-deep", "IVLPSBIR": "IVLP",
     "MaPLeSBIR": "MaPLe", "PromptSRCSBIR": "PromptSRC", "ClipAT": "CLIP-AT, as printed",
     "ClipAT_released": "CLIP-AT, as released", "ProjectionCLIP": "projection only (ProLIP)",
-    "CLIPFitLike": "CLIPFit-like", "ClipPrompt": "ClipPrompt", "SeCoLike": "SeCo-like",
+    "CLIPFitLike": "CLIPFit-like", "ClipPrompt": "ClipPrompt", "ClipPrompt_sgspl": "ClipPrompt, SG-SPL's setting", "SeCoLike": "SeCo-like",
 }  # fmt: skip
 BASES = (("FrozenCLIP", "above frozen"), ("LayerNormCLIP", "above LayerNorms"))
 ORACLES = ("ClassNameCLIP",)
