@@ -17,7 +17,7 @@ from conftest import make_tiny_clip_file
 from PIL import Image
 from tiny_sbir import UNSEEN, tiny_cfg, write_images
 
-from splip import cli
+from splip import cli, engine
 from splip.common import plugins
 from splip.data.transforms import to_tensor
 from splip.engine import DATASET_REGISTRY, build_dataset, get_cfg_default
@@ -145,7 +145,7 @@ def test_it_resumes_alone_from_its_folder_and_refuses_other_settings(folder, run
     for name in ("draw_sheet", "draw_curve"):
         monkeypatch.setattr(results, name, lambda *args, **kwargs: None)
     out = tmp_path / "killed"
-    stop = train.build_trainer
+    stop = engine.build_trainer
 
     def killed(cfg):
         trainer = stop(cfg)
@@ -157,10 +157,10 @@ def test_it_resumes_alone_from_its_folder_and_refuses_other_settings(folder, run
         trainer.before_epoch = before_epoch
         return trainer
 
-    monkeypatch.setattr(train, "build_trainer", killed)
+    monkeypatch.setattr(engine, "build_trainer", killed)
     with pytest.raises(KeyboardInterrupt):
         train.main([*words(folder, out), "TRAINER.MINE.TEMPERATURE", "0.05"])
-    monkeypatch.setattr(train, "build_trainer", stop)
+    monkeypatch.setattr(engine, "build_trainer", stop)
     with pytest.raises(ValueError, match=r"TRAINER.MINE.TEMPERATURE: checkpoint 0.05, here 0.1"):
         train.main(words(folder, out))
     train.main(["--import", str(folder / "my_method.py"), "--resume", str(out)])

@@ -1,4 +1,4 @@
-"""Write docs/reference/settings.md and commands.md from the code: `python tools/reference.py`.
+"""Write docs/reference/settings.md and commands.md from the code: `python tools/reference.py [FOLDER]`.
 
 A key's effect is the comment behind its default. `tests/test_docs.py` holds that the committed pages are these.
 """
@@ -127,8 +127,9 @@ def main() -> None:
     import os
 
     os.environ["COLUMNS"] = "110"
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs/reference"
     for name, text in (("settings", settings()), ("commands", commands())):
-        (ROOT / "docs/reference" / f"{name}.md").write_text(text, encoding="utf-8")
+        (folder / f"{name}.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
