@@ -1,8 +1,10 @@
-"""What drawings become, case by case: `python benchmarks/drawings.py [--sheet FILE.png]`.
+"""What drawings become, case by case: `python benchmarks/drawings.py [--sheet FILE.png] [--retrieval FOLDER]`.
 
 For each kind of paper, screen or photograph (`tests/paper_cases.py`): the cosine between the embedding of the cleaned
 picture and that of the same drawing as the page sends it, for the model that ships; least and median over the shapes.
-*Raw*: the picture as it is, not cleaned.
+*Raw*: the picture as it is, not cleaned. --retrieval: what cleaning does to clean drawings, with `sketch/<class>/` and
+`photo/<class>/` of a folder (sketchy25): how many of the first 4 sketches of a class find a photo of their class among
+the first ten, out of the first 5 photos of each class.
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[1] / "tests")]
@@ -25,11 +29,29 @@ from splip.search.drawings import clean_drawing  # noqa: E402
 TILE = 128
 
 
+def retrieval(model: Any, folder: Path) -> str:
+    """The line of --retrieval."""
+    found = {}
+    for kind, count in (("sketch", 4), ("photo", 5)):
+        files = [path for room in sorted((folder / kind).iterdir()) for path in sorted(room.iterdir())[:count]]
+        images = [Image.open(path) for path in files]
+        ready = [clean_drawing(image).image if kind == "sketch" else image.convert("RGB") for image in images]
+        found[kind] = model.embed(ready, kind), np.array([path.parent.name for path in files])
+    (queries, wanted), (photos, classes) = found["sketch"], found["photo"]
+    nearest = classes[(queries @ photos.T).topk(10).indices.numpy()]
+    share = (nearest == wanted[:, None]).any(axis=1).mean()
+    return f"{share:.1%} of {len(wanted)} sketches find a photo of their class among the first ten of {len(classes)}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shapes", nargs="+", choices=tuple(SHAPES), default=list(SHAPES))
     parser.add_argument("--sheet", type=Path, help="picture of each case and of what it becomes")
+    parser.add_argument("--retrieval", type=Path, help="sketches and photos by class, and nothing else")
     args = parser.parse_args()
+    if args.retrieval:
+        print(retrieval(splip.load_model(), args.retrieval))
+        return
     model, shapes = splip.load_model(), {name: SHAPES[name] for name in args.shapes}
     wanted = {name: model.embed([clean_drawing(clean(strokes)).image], "sketch")[0] for name, strokes in shapes.items()}
     sheet = Image.new("RGB", (TILE * 2 * len(shapes), (TILE + 16) * len(CASES)), "white")

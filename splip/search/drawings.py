@@ -76,24 +76,33 @@ def clean_drawing(image: Image.Image) -> Drawing:
     if not sheet.all():
         mended.append("cut to the paper")
         light = np.where(sheet, light, np.median(light[sheet]))
-    box = _box(_mask(light, sheet, screen))
+    found = _find(light, sheet, screen)
+    top, bottom, left, right = _box(found.mask)
     scale = grey.width / small.width
-    if scale > 1.05 and (box[1] - box[0]) * (box[3] - box[2]) < 0.5 * light.size:  # a small drawing: look at it closely
-        pad = 0.1 * max(box[1] - box[0], box[3] - box[2])
-        near = (box[2] - pad, box[0] - pad, box[3] + pad, box[1] + pad)
-        part = grey.crop((max(0, int(near[0] * scale)), max(0, int(near[1] * scale)),
-                          min(grey.width, int(near[2] * scale)), min(grey.height, int(near[3] * scale))))  # fmt: skip
+    if scale > 1.05 and (bottom - top) * (right - left) < 0.5 * light.size:  # a small drawing: look at it closely
+        pad = 0.1 * max(bottom - top, right - left)
+        corners = (left - pad) * scale, (top - pad) * scale, (right + pad) * scale, (bottom + pad) * scale
+        part = grey.crop((max(0, int(corners[0])), max(0, int(corners[1])),
+                          min(grey.width, int(corners[2])), min(grey.height, int(corners[3]))))  # fmt: skip
         light = np.asarray(_reduced(part), dtype=np.float32) / 255
-        sheet = np.ones(light.shape, dtype=bool)
-    (ink, inverted), (mode, _) = paper.ink_of(light, screen), paper.mode_of(light)
-    mask = _mask(light, sheet, screen)
-    if inverted:
+        found = _find(light, np.ones(light.shape, dtype=bool), screen)
+        top, bottom, left, right = _box(found.mask)
+    mode, _ = paper.mode_of(light)
+    if found.inverted:
         mended.append("inverted: light lines on dark")
-    if (mode if inverted else 1 - mode) > 0.06:
+    if (mode if found.inverted else 1 - mode) > 0.06:
         mended.append("paper made white")
-    if max(_box(mask)[1] - _box(mask)[0], _box(mask)[3] - _box(mask)[2]) < 0.95 * max(light.shape):
+    if max(bottom - top, right - left) < 0.95 * max(light.shape):
         mended.append("cropped to what is drawn")
-    return Drawing(_square(_drawn(ink * sheet, mask), mask), mended)
+    return Drawing(_square(_drawn(found.ink, found.mask), found.mask), mended)
+
+
+class _Found(NamedTuple):
+    """The ink of a picture (H, W): how much, where the drawing's is, and whether it is lighter than its paper."""
+
+    ink: np.ndarray
+    mask: np.ndarray
+    inverted: bool
 
 
 def _reduced(grey: Image.Image) -> Image.Image:
@@ -104,22 +113,23 @@ def _reduced(grey: Image.Image) -> Image.Image:
     return grey.resize((max(1, round(grey.width * scale)), max(1, round(grey.height * scale))), Image.Resampling.BOX)
 
 
-def _mask(light: np.ndarray, sheet: np.ndarray, screen: bool) -> np.ndarray:
-    """Where the drawing's ink is.
+def _find(light: np.ndarray, sheet: np.ndarray, screen: bool) -> _Found:
+    """The drawing's ink within the sheet.
 
     Raises:
-        ValueError: nowhere, or nearly everywhere.
+        ValueError: there is none, or it is nearly everywhere.
     """
     from splip.search import paper
 
-    ink = paper.ink_of(light, screen)[0] * sheet
+    ink, inverted = paper.ink_of(light, screen)
+    ink = ink * sheet
     strongest = float(np.quantile(ink[ink > paper.STEP / 2], 0.95)) if (ink > paper.STEP / 2).any() else 0.0
     mask = ink > max(paper.STEP, 0.35 * strongest) if strongest > 0.3 else ink > max(0.5 * paper.STEP, 0.4 * strongest)
     if mask.sum() < LEAST * min(mask.size, 2**18):
         raise ValueError("nothing is drawn on it: it is blank")
     if mask.mean() > MOST * sheet.mean():
         raise ValueError("it is no drawing: nearly all of it is dark")
-    return paper.main_part(paper.without_grid(ink, mask))
+    return _Found(ink, paper.main_part(paper.without_grid(ink, mask)), inverted)
 
 
 def _box(mask: np.ndarray) -> Tuple[int, int, int, int]:
