@@ -23,9 +23,8 @@ import numpy as np
 import torch
 from common import parser, report
 
-from splip.common.threads import POLICIES
+from splip.common.threads import POLICIES, SLEEPING
 
-SLEEPING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"}
 BUSY = "while True: pass"
 
 

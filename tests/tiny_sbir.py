@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image, ImageDraw
 
 from splip.common.modalities import PHOTO, SKETCH
@@ -18,6 +19,8 @@ from splip.engine import DATASET_REGISTRY, get_cfg_default
 # Where and in which precision trainers run that no test gives another: scripts/gpu_check.sh sets them.
 ON_GPU = os.environ.get("SPLIP_TEST_DEVICE", "cpu") == "cuda"
 PRECISION = os.environ.get("SPLIP_TEST_PREC", "fp32")
+ON_CPU = pytest.mark.skipif(ON_GPU, reason="about a CPU: trainers run on a GPU here")
+ROUNDING = 1e-4 if ON_GPU else 1e-6  # of an embedding of unit length, between two devices or two sizes of a batch
 SIDES = {"tri": 3, "square": 4, "penta": 5, "hexa": 6, "octa": 8, "round": 40}
 SEEN, PSEUDO, UNSEEN = ["tri", "square", "penta", "hexa"], ["hexa"], ["octa", "round"]
 COLOURS = ["red", "green", "blue", "orange"]

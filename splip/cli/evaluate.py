@@ -143,6 +143,15 @@ def _run(args: argparse.Namespace) -> Tested:
     return _of_saved(args, cfg, saved, args.backbone or cfg.MODEL.BACKBONE.NAME)
 
 
+def default_device(model: str) -> str:
+    """Where ``--model`` is tested: a GPU if there is one, but exported encoders run on the CPU."""
+    import torch
+
+    from splip.models.load import is_exported
+
+    return "cuda" if torch.cuda.is_available() and not (model and is_exported(model)) else "cpu"
+
+
 def _model(args: argparse.Namespace) -> Tested:
     """For --model or --encoder: tested on the data set that the arguments name."""
     import torch
@@ -152,7 +161,7 @@ def _model(args: argparse.Namespace) -> Tested:
     from splip.models.load import load_model
     from splip.training.config import extend_cfg
 
-    where = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    where = args.device or default_device(args.model)
     device = torch.device(where)
     cfg = get_cfg_default()
     extend_cfg(cfg)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import re
+import signal
 import sys
+import threading
 import time
 import traceback
 import warnings
 from contextlib import contextmanager
-from typing import Any, Callable, Iterator, Optional
+from types import FrameType
+from typing import Any, Callable, Iterator, List, Optional
 
 USER, OTHER, INTERRUPTED = 2, 1, 130  # exit statuses
 DEBUG = "SPLIP_DEBUG"  # environment variable; 1 = show tracebacks
@@ -27,11 +30,11 @@ def guarded(name: str, run: Callable[[], Optional[int]], debug: bool = False, go
     """
     if debug or os.environ.get(DEBUG) == "1":
         return run() or 0
-    with _plain_warnings(name):
-        return _guarded(name, run, go_on)
+    with _plain_warnings(name), _remembered_interrupts() as interrupts:
+        return _guarded(name, run, go_on, interrupts)
 
 
-def _guarded(name: str, run: Callable[[], Optional[int]], go_on: str) -> int:
+def _guarded(name: str, run: Callable[[], Optional[int]], go_on: str, interrupts: List[int]) -> int:
     interrupted = f"\n{name}: interrupted{go_on and f'; {go_on}'}"
     try:
         return run() or 0
@@ -42,7 +45,7 @@ def _guarded(name: str, run: Callable[[], Optional[int]], go_on: str) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OTHER
     except Exception as error:
-        if _from_interrupt(error):
+        if interrupts:
             print(interrupted, file=sys.stderr)
             return INTERRUPTED
         print(f"{name}: {one_line(error)}", file=sys.stderr)
@@ -70,15 +73,24 @@ def _plain_warnings(name: str) -> Iterator[None]:
         warnings.formatwarning = before
 
 
-def _from_interrupt(error: Optional[BaseException]) -> bool:
-    """Whether Ctrl-C caused it: torch.export turns that into its own errors."""
-    seen = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        if isinstance(error, KeyboardInterrupt):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+@contextmanager
+def _remembered_interrupts() -> Iterator[List[int]]:
+    """Ctrl-C as ever, and remembered: torch.export can turn it into a TypeError that says nothing of it."""
+    seen: List[int] = []
+
+    def handle(number: int, frame: Optional[FrameType]) -> None:
+        seen.append(number)
+        signal.default_int_handler(number, frame)
+
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # a host's own handler stays
+        yield seen
+        return
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def one_line(error: BaseException) -> str:

@@ -6,13 +6,15 @@ import os
 
 # Any of these is a user's own word: it is left alone, and nothing is set beside it.
 POLICIES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+# Without any spinning an idle machine is up to 30 % slower (docs/PERFORMANCE.md).
+SLEEPING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}
 
 
 def wait_passively() -> None:
-    """Let waiting threads sleep.
+    """Let waiting threads sleep after some microseconds of spinning.
 
     By default GNU's OpenMP lets them spin for milliseconds, in the way of any other program that wants the processors:
     embedding beside one is several times as slow (docs/PERFORMANCE.md).
     """
     if not any(name in os.environ for name in POLICIES):
-        os.environ.update(OMP_WAIT_POLICY="passive", GOMP_SPINCOUNT="0")
+        os.environ.update(SLEEPING)

@@ -44,8 +44,7 @@ def load_model(where: Union[str, os.PathLike] = DEFAULT, device: str = "cpu", ba
         raise ValueError(f"{folder!r} is a backbone, not a model: train one on it, or splip evaluate --encoder")
     if not os.path.isdir(folder) and (os.path.exists(folder) or folder.count("/") != 1 or folder.startswith(".")):
         raise ValueError(f"no model at {folder!r}: a run's folder, a saved model or exported encoders are wanted")
-    is_run = os.path.isfile(os.path.join(folder, "config.yaml"))
-    if os.path.isdir(folder) and not (is_run or pretrained.is_saved(folder)) and find_exported(folder):
+    if is_exported(folder):
         return _exported(folder, device)
     return of_saved(pretrained.read(folder), folder, device, backbone)
 
@@ -75,6 +74,12 @@ def check_device(device: str) -> None:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
+
+
+def is_exported(folder: str) -> bool:
+    """Whether ``splip export`` wrote this folder: both encoders are there, and neither a run nor a saved model."""
+    a_model = os.path.isfile(os.path.join(folder, "config.yaml")) or pretrained.is_saved(folder)
+    return os.path.isdir(folder) and not a_model and bool(find_exported(folder))
 
 
 def _exported(folder: str, device: str) -> ImageModel:

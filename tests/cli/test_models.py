@@ -11,6 +11,7 @@ from tiny_sbir import tiny_cfg, write_images
 
 import splip
 from splip import cli, engine
+from splip.cli.evaluate import default_device
 
 DATA = 'DATASET:\n  NAME: "TinySBIR"\n  ROOT: "{root}"\n'
 
@@ -58,6 +59,8 @@ def test_a_run_saved_and_exported_embeds_and_tests_alike(root, tmp_path, capsys,
         assert found == pytest.approx(trained["min_r_k"]["mAP@all"], abs=1e-3), model
     with pytest.raises(ValueError, match="has no text encoder"):
         models[2].embed_text(["cat"])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert [default_device(str(folder)) for folder in (run, saved, exported)] == ["cuda", "cuda", "cpu"]
 
 
 def test_a_baseline_is_saved_too(root, tmp_path):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from conftest import make_tiny_clip_file
 from PIL import Image
-from tiny_sbir import tiny_cfg, write_images
+from tiny_sbir import ON_CPU, tiny_cfg, write_images
 
 from splip.common.modalities import PHOTO
 from splip.data.base import SBIRDatum
@@ -115,6 +115,7 @@ def fill_and_check(items, folder):
     assert_right(fill(items, folder))
 
 
+@ON_CPU  # it forks
 def test_processes_share_a_folder(files, tmp_path):
     context = multiprocessing.get_context("fork")
     others = [context.Process(target=fill_and_check, args=(files[i:], tmp_path / "cache")) for i in range(3)]

@@ -105,7 +105,7 @@ def test_the_model_gets_normalised_images_and_their_shuffled_copies(build):
     trainer = build()
     batch = trainer.parse_batch_train(next(iter(trainer.train_loader_x)))
     assert batch["sketch"].dtype == torch.float32 and batch["sketch"].max() > 1.5  # white, normalised
-    tiles = permutation_bank(3, 10, 0)[batch["permutation"]]
+    tiles = permutation_bank(3, 10, 0).to(trainer.device)[batch["permutation"]]
     assert torch.equal(batch["shuffled"], shuffle(batch["sketch"], tiles, 3))
     assert {"positive", "negative", "label", "negative_label"} <= set(batch)
 

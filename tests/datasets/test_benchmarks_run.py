@@ -22,7 +22,7 @@ def imported(monkeypatch):
 
 
 def test_train_step(imported, tmp_path, capsys):
-    imported("train_step").main(["--small", "--json", str(tmp_path / "step.json")])
+    imported("train_step").main(["--small", "--device", "cpu", "--json", str(tmp_path / "step.json")])
     literal, ours = re.search(r"literal reading ([\d.]+), SpLIP ([\d.]+)", capsys.readouterr().out).groups()
     assert float(literal) == pytest.approx(float(ours), rel=1e-5)
     rows = json.loads((tmp_path / "step.json").read_text())["rows"]
@@ -34,7 +34,7 @@ def test_train_step(imported, tmp_path, capsys):
 
 
 def test_inference(imported, tmp_path):
-    imported("inference").main(["--small", "--json", str(tmp_path / "inference.json")])
+    imported("inference").main(["--small", "--device", "cpu", "--json", str(tmp_path / "inference.json")])
     rows = json.loads((tmp_path / "inference.json").read_text())["rows"]
     assert {"CLIP", "SpLIP", "exported, pt2"} <= {row["encoder"] for row in rows}
     for row in rows:

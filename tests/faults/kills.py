@@ -25,6 +25,8 @@ from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1])]
 
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # forks cannot use one that their parent has begun to use
+
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from conftest import CLASSNAMES, build_clip, make_batch, make_tiny_clip_file
-from tiny_sbir import tiny_cfg, write_images
+from tiny_sbir import ON_CPU, tiny_cfg, write_images
 
 from splip import SpLIP, SpLIPConfig
 from splip.common import distributed
@@ -19,9 +19,12 @@ from splip.data.triplets import triplet_loader
 from splip.engine import TRAINER_REGISTRY, build_trainer, set_random_seed
 from splip.training import results
 
-pytestmark = pytest.mark.skipif(
-    not dist.is_available() or "forkserver" not in mp.get_all_start_methods(), reason="needs gloo and forkserver"
-)
+pytestmark = [
+    ON_CPU,  # two processes cannot share a GPU; scripts/gpu_check.sh has NCCL
+    pytest.mark.skipif(
+        not dist.is_available() or "forkserver" not in mp.get_all_start_methods(), reason="needs gloo and forkserver"
+    ),
+]
 REPOSITORY = Path(__file__).parents[2]
 
 

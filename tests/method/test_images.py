@@ -63,6 +63,10 @@ def test_sixteen_bit_colours_and_their_transparency():
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr"])
 def test_modes_that_pillow_converts(tmp_path, mode):
     Image.new("RGB", (4, 4), "white").convert(mode).save(tmp_path / "white.tif")
+    try:
+        Image.open(tmp_path / "white.tif").load()
+    except OSError as error:
+        pytest.skip(f"this Pillow cannot read what it wrote: {error}")
     low, high = open_rgb(str(tmp_path / "white.tif")).getextrema()[0]
     assert (low, high) == (255, 255), mode
 

@@ -202,7 +202,7 @@ def test_a_damaged_or_foreign_checkpoint_is_refused(build, finished, damage):
         path.write_bytes(b"garbage")
     elif damage == "flipped":  # one bit of one weight
         content = bytearray(path.read_bytes())
-        weight = finished.model.trainable["b_v"].map[0].weight.detach().numpy().tobytes()[:64]
+        weight = finished.model.trainable["b_v"].map[0].weight.detach().cpu().numpy().tobytes()[:64]
         content[content.find(weight) + 5] ^= 4
         path.write_bytes(bytes(content))
     elif damage == "later":

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from conftest import make_tiny_clip_file
-from tiny_sbir import tiny_cfg, write_images
+from tiny_sbir import ON_CPU, ON_GPU, ROUNDING, tiny_cfg, write_images
 
 import splip
 import splip.datasets
@@ -157,6 +157,7 @@ def test_gradient_scaling_changes_no_step_and_is_resumed(config, no_drawings):
     assert again.scaler.get_scale() == 1024.0
 
 
+@ON_CPU
 def test_bf16_on_a_cpu_without_units_for_it_is_warned_of(config, monkeypatch, recwarn):
     for has, asked in ((True, "bf16"), (False, "bf16"), (False, "auto"), (False, "fp32")):
         monkeypatch.setattr(precisions, "has_bf16_units", lambda has=has: has)
@@ -212,10 +213,12 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_run_is_refused_before_training(config, case):
     opts, message = REFUSED[case]
+    opts = [*opts, "USE_CUDA", ON_GPU and "CPU" not in case]
     with pytest.raises(ValueError, match=message):
         build(config(*opts))
 
 
+@ON_CPU
 @pytest.mark.parametrize(
     ("machine", "units", "chosen"),
     [("x86_64", (), "fp32"), ("x86_64", ("avx512_bf16",), "bf16"), ("AMD64", ("amx_tile",), "bf16"),
@@ -244,6 +247,7 @@ def test_auto_on_a_gpu_is_bf16_where_it_is_not_emulated(config, monkeypatch):
         assert chosen == ("bf16" if has else "fp32")
 
 
+@ON_CPU
 @pytest.mark.parametrize(("first", "then"), [(True, False), (False, True)])
 @pytest.mark.parametrize("name", ["SpLIP", "FrozenCLIP"])
 def test_auto_is_what_the_runs_folder_says(config, monkeypatch, no_drawings, first, then, name):
@@ -347,7 +351,7 @@ def test_epochs_are_averaged_as_a_gaussian_weighs_them(config, no_drawings, mean
 
 def test_clip_prompt_trains_its_own_copies_and_reads_the_first_prompt(config, files, no_drawings):
     trainer = build(config("TRAINER.NAME", "ClipPrompt", "OPTIM.LR", 0.001))
-    model, images = trainer.model, torch.randn(2, 3, 48, 48)
+    model, images = trainer.model, torch.randn(2, 3, 48, 48, device=trainer.device)
     assert {round(group["lr"], 6) for group in trainer.optim.param_groups} == {0.001, 0.0001}
     visual = model.towers["sketch"]
     x = visual.conv1(images).flatten(2).transpose(1, 2)
@@ -359,7 +363,7 @@ def test_clip_prompt_trains_its_own_copies_and_reads_the_first_prompt(config, fi
     torch.testing.assert_close(model.features(images, "sketch"), slow, rtol=0, atol=1e-5)
     trainer.train()
     plain, photo = load_clip(files[1]).visual.state_dict(), model.towers["photo"].state_dict()
-    moved = {name for name, value in plain.items() if not torch.equal(value, photo[name])}
+    moved = {name for name, value in plain.items() if not torch.equal(value, photo[name].cpu())}
     assert moved and all("ln_" in name or name == "proj" for name in moved) and "proj" in moved
     own = model.towers["sketch"].state_dict()
     assert any(not torch.equal(own[name], photo[name]) for name in moved), "the modalities share what they train"
@@ -369,7 +373,7 @@ def test_clip_prompt_trains_its_own_copies_and_reads_the_first_prompt(config, fi
 def test_a_loss_that_is_not_finite_names_its_terms(config):
     trainer = build(config())
     weight = next(trainer.model.trainable.parameters())
-    trainer.model.forward = lambda batch: (weight.sum() * math.nan, {"triplet": torch.tensor(0.5)})
+    trainer.model.forward = lambda batch: (weight.sum() * math.nan, {"triplet": weight.new_tensor(0.5)})
     with pytest.raises(FloatingPointError, match=r"epoch 1, batch 1: .*'loss': nan, 'triplet': 0.5"):
         trainer.train()
     assert not list(Path(trainer.output_dir, "splip").glob("*")), "no checkpoint of it is written"
@@ -528,7 +532,7 @@ def test_test_never_repeats_or_drops_a_gallery_image(config, no_drawings, monkey
     assert (len(query), len(gallery)) == (len(query_items), len(gallery_items)) == (8, 8)
     picture = trainer.dataset.load_image(gallery_items[4])
     pixels = to_tensor(to_pixels(picture, 48))
-    alone = trainer.model.encode(normalize(pixels[None]), "photo")[0]
+    alone = trainer.model.encode(normalize(pixels[None].to(trainer.device)), "photo")[0]
     torch.testing.assert_close(gallery[4], alone, rtol=0, atol=1e-6)
     with pytest.raises(ValueError, match="holds no val images"):
         trainer.test(split="val")
@@ -539,7 +543,8 @@ def test_frozen_clip_is_plain_clip_and_trains_nothing(config, files, no_drawings
     assert list(trainer.model.trainable.parameters()) == [] and saved(trainer)["epoch"] == 0
     images = torch.randn(2, 3, 48, 48)
     plain = torch.nn.functional.normalize(load_clip(files[1]).encode_image(images), dim=-1)
-    torch.testing.assert_close(trainer.model.encode(images, "sketch"), plain, rtol=0, atol=1e-6)
+    found = trainer.model.encode(images.to(trainer.device), "sketch").cpu()
+    torch.testing.assert_close(found, plain, rtol=0, atol=ROUNDING)
     with pytest.raises(ValueError, match="FrozenCLIP trains nothing"):
         trainer.load_model("somewhere")
 
@@ -547,7 +552,7 @@ def test_frozen_clip_is_plain_clip_and_trains_nothing(config, files, no_drawings
 def test_layernorm_clip_trains_layernorms_alone(config, files, no_drawings):
     trainer = run(config("TRAINER.NAME", "LayerNormCLIP"))
     before, after = load_clip(files[1]).state_dict(), trainer.clip.state_dict()
-    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    moved = {name for name in before if not torch.equal(before[name], after[name].cpu())}
     assert moved and all("ln_" in name for name in moved), moved
     assert set(trainer.model.trainable) == {"layernorms"}
 
