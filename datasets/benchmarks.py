@@ -41,6 +41,7 @@ from splip.data.galleries import (
     name_gallery,
     read_setting,
     split_classes,
+    train_on_fewer,
 )
 from splip.datasets.extra import read_extra
 from splip.datasets.scenes import Scene, show
@@ -71,6 +72,8 @@ class Benchmark(SBIRDataset):
     - ``DATASET.PHOTOS`` (Sketchy): the archive has its original photos twice. ``once``: use each once; ``zse``: as in
       ZSE-SBIR; ``original``: without the photos that were added later, which mirrors lack.
     - ``DATASET.FILE_LISTS``: use the images in ZSE-SBIR's lists, not all images in the folders.
+    - ``DATASET.TRAIN_CLASSES``, ``TRAIN_SKETCHES`` (``zs``, ``fg``): train on so many of the seen classes, and on so
+      many sketches of each (:func:`splip.data.galleries.train_on_fewer`).
     - ``DATASET.EXTRA_SKETCHES`` (not in ``fg``): more training sketches of seen classes (:mod:`splip.datasets.extra`).
 
     Raises:
@@ -90,6 +93,7 @@ class Benchmark(SBIRDataset):
         extra = "" if fine else node.EXTRA_SKETCHES
         reads = keys_read(node, [family, *([target.family] if target else [])])
         reads += ["EXTRA_SKETCHES", "EXTRA_PER_CLASS", *STROKE_KEYS] if extra else []
+        reads += ["TRAIN_CLASSES", "TRAIN_SKETCHES"] if node.SETTING in ("zs", "fg") and which != "seen" else []
         setting, rule = read_setting(cfg, name, {key: GALLERIES[key] for key in settings}, reads)
         source = read_source(node)
         unseen, split_name = split.unseen, name_split(split.name, family, source.subset)
@@ -109,15 +113,18 @@ class Benchmark(SBIRDataset):
             parts, tested, words = choose_test(parts, which, unseen, held, node.GALLERY_SEED)
         if extra:  # after the test classes are chosen: only for training, never queries
             parts["train"] = [*parts["train"], *read_extra(node, self.archive, split.seen, [*unseen, *held])]
+        parts["train"], fewer = train_on_fewer(parts["train"], node.TRAIN_CLASSES, node.TRAIN_SKETCHES, held)
+        seen = sorted({item.classname for item in parts["train"]}) if fewer else split.seen
+        split_name = ", ".join(filter(None, (split_name, words, fewer)))
         gallery = which if rule == "unseen" else rule
         super().__init__(
             **parts,
-            seen=split.seen,
+            seen=seen,
             unseen=unseen,
-            split_name=f"{split_name}, {words}" if words else split_name,
+            split_name=split_name,
             gallery_name=name_gallery(gallery, node.GALLERY_SEED, node.PHOTOS, node.FILE_LISTS),
             setting=setting,
-            pseudo_unseen=split.pseudo,
+            pseudo_unseen=[name for name in split.pseudo if name in seen],
             hold_out=hold_out,
             overlap=rule == "all_unseen",
             tested=tested,

@@ -8,7 +8,7 @@ SPLIP_ENV=${SPLIP_ENV:-$ROOT/.venv}
 
 # Waiting threads sleep, or they are in the way of every other program (docs/PERFORMANCE.md); what you set yourself stays.
 if [ -z "${OMP_WAIT_POLICY+set}${GOMP_SPINCOUNT+set}${KMP_BLOCKTIME+set}" ]; then
-    export OMP_WAIT_POLICY=passive GOMP_SPINCOUNT=1000
+    export OMP_WAIT_POLICY=passive GOMP_SPINCOUNT=10000
 fi
 
 # use_environment [EXTRA]: EXTRA is one of setup.py's extras

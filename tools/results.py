@@ -18,7 +18,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from splip.cli.table import aligned, select, spread  # noqa: E402
+from splip.cli.formats import aligned  # noqa: E402
+from splip.cli.table import select, spread  # noqa: E402
 from splip.retrieval.bootstrap import bootstrap_means, interval, seeds_interval  # noqa: E402
 from splip.training.per_query import read  # noqa: E402
 

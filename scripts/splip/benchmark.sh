@@ -9,6 +9,7 @@
 #   FAST=1    changes sizes only: the embedded backbone, one epoch, small batches; and the precision is the faster one here. To try a script
 #             out; its numbers mean nothing.
 #   ANYWAY=1  goes on with data that differ from the published counts (FAST does, too)
+#   PLAN=1    names every run, and whether it is done, begun or to do; trains nothing
 #   PYTHON    a Python that has SpLIP (one is made in .venv)
 #
 # Finished runs are kept, unfinished ones resumed, so a script that was stopped is just started again.
@@ -109,6 +110,7 @@ ROWS=()  # what show_table is to show
 # show_table NAME ...: ours, the paper's, the gap; also as <this script>.csv
 show_table() {
     local folders=() name trainer
+    [ "${PLAN:-0}" = 0 ] || return 0
     for name in "$@"; do
         for trainer in $TRAINER; do
             folders+=("$OUTPUT/$name/$trainer/$CFG")
@@ -128,11 +130,34 @@ generalised() {
     fi
 }
 
-# ablation VARIANT [KEY VALUE ...]: a row of Table 5 or 6, zero-shot and fine-grained
-ablation() {
-    local dataset
-    for dataset in sketchy2 sketchy_fg; do
-        train "$dataset-$1" "${@:2}"
-        ROWS+=("$dataset-$1")
+# variant NAME: the settings of a row of Table 5 (losses) or 6 (modules)
+variant() {
+    case $1 in
+        class) echo TRAINER.SPLIP.TRIPLET False TRAINER.SPLIP.BETA 0.0 ;;
+        triplet) echo TRAINER.SPLIP.MARGIN fixed TRAINER.SPLIP.ALPHA 0.0 TRAINER.SPLIP.BETA 0.0 ;;
+        class+triplet) echo TRAINER.SPLIP.MARGIN fixed TRAINER.SPLIP.BETA 0.0 ;;
+        adaptive_margin) echo TRAINER.SPLIP.BETA 0.0 ;;
+        no_layernorm) echo TRAINER.SPLIP.LAYERNORM none ;;
+        no_bv) echo TRAINER.SPLIP.USE_BV False ;;
+        no_bt) echo TRAINER.SPLIP.USE_BT False ;;
+        no_bvt) echo TRAINER.SPLIP.USE_BVT False ;;
+        no_visual_prompts) echo TRAINER.SPLIP.USE_BV False TRAINER.SPLIP.USE_BVT False ;;
+        no_prompts) echo TRAINER.SPLIP.USE_BT False TRAINER.SPLIP.USE_BV False TRAINER.SPLIP.USE_BVT False ;;
+        full) ;;
+        *) echo "no row is called '$1'" >&2; return 2 ;;
+    esac
+}
+
+# ablations VARIANT ...: rows of Table 5 or 6, zero-shot and fine-grained, and a table
+ablations() {
+    local dataset name settings
+    for name in "$@"; do
+        settings=$(variant "$name")
+        for dataset in sketchy2 sketchy_fg; do
+            # shellcheck disable=SC2086  # a list of words
+            train "$dataset${settings:+-$name}" $settings
+            ROWS+=("$dataset${settings:+-$name}")
+        done
     done
+    show_table "${ROWS[@]}"
 }

@@ -12,11 +12,17 @@ check_seeds() {
 }
 
 # run_once DIR TRAINER SEED DATASET [ARGUMENT ...]: one run of train.py. A finished one is kept, an unfinished one resumed, another run's
-# folder refused.
+# folder refused. With PLAN=1 it only says whether the run is done.
 # Variables: PYTHON; CFG, a file of configs/trainers/<trainer> or else of configs/trainers/SpLIP; OPTS, further settings (KEY VALUE ...).
 run_once() {
-    local dir=$1 trainer=$2 seed=$3 dataset=$4 config resume=()
+    local dir=$1 trainer=$2 seed=$3 dataset=$4 config resume=() state="to do"
     shift 4
+    if [ "${PLAN:-0}" = 1 ]; then
+        [ -f "$dir/splip/checkpoint" ] && state=begun
+        [ -f "$dir/results.json" ] && state=done
+        echo "$state: $dir"
+        return
+    fi
     [ -f "$dir/splip/checkpoint" ] && resume=(--resume "$dir")
     config=configs/trainers/$trainer/$CFG.yaml  # of its own, else SpLIP's, which the baselines share
     [ -f "$config" ] || config=configs/trainers/SpLIP/$CFG.yaml

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Table 2: generalised zero-shot SBIR on Sketchy (split 2) and TU-Berlin.
 #   bash scripts/splip/table2.sh [SEED ...]        (default: seeds 1 2 3)
+#   DATASET=sketchy25 DATA=... bash scripts/splip/table2.sh [SEED ...]        (in small, with rivals: small.sh)
 # Other variables, and what is kept or resumed: benchmark.sh.
 [ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@"
+[ -z "${DATASET:-}" ] || exec bash "$(dirname "$0")/small.sh" 2 "$@"
 GALLERY=${GALLERY:-all_seen}
 source "$(dirname "$0")/benchmark.sh" "$@"
 

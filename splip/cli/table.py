@@ -1,7 +1,8 @@
-"""Tables from ``results.json`` files: mean and standard deviation over seeds, as Markdown or CSV.
+"""Tables from ``results.json`` files: mean and standard deviation over seeds, as Markdown, CSV, LaTeX or HTML.
 
     splip table output/sketchmoji
     splip table output/sketchmoji --convention voc --csv table.csv
+    splip table output/sketchy2 --latex table.tex --html table.html
     splip table output/sketchy2 --paper        (next to the paper's numbers)
     splip table output/sketchy25 --intervals   (confidence intervals over queries; docs/METRICS.md)
 """
@@ -15,15 +16,18 @@ import os
 import statistics
 from collections import defaultdict
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 import splip
+from splip.cli.formats import aligned, latex, page, write_csv
 from splip.cli.intervals import compare_all
 from splip.retrieval.conventions import CONVENTIONS
 from splip.training.identity import differences, settings_of, shown
 
 # runs that agree in these are seeds of one experiment; `switches` are the parts of the method that are off
-GROUP = ("dataset", "setting", "gallery", "backbone", "trainer", "switches", "selection", "split", "trained on")
+GROUP = (
+    "dataset", "setting", "gallery", "backbone", "trainer", "switches", "selection", "split", "trained on", "recipe"
+)  # fmt: skip
 SWITCHES = {  # keys of TRAINER.SPLIP, with their values in the full method
     "TRIPLET": True, "MARGIN": "adaptive", "LAYERNORM": "both", "USE_BT": True, "USE_BV": True, "USE_BVT": True
 }  # fmt: skip
@@ -34,6 +38,7 @@ WEIGHTS = ("ALPHA", "BETA")  # of losses: off if 0
 HEADLINES = ("mAP@all", "category Acc@1")
 PAPER = Path(splip.__file__).parent / "assets" / "paper_results.csv"
 PAPER_BACKBONE = "ViT-B/32"
+EMBEDDED = "splip-hybrid"  # as splip.backbone.load, which needs torch
 
 
 def read_results(folders: Sequence[Path]) -> List[dict]:
@@ -72,31 +77,56 @@ def _find(folder: Path) -> Iterator[Path]:
 def group(results: List[dict]) -> List[tuple]:
     """(names, runs) of each experiment, baselines first; names are GROUP's and the seeds.
 
+    Experiments that differ in another setting are told apart by the folders that hold their seeds ("recipe").
+
     Raises:
-        ValueError: a seed occurs twice in one group, or settings, data or backbone differ, so the runs are not seeds
-            of one experiment.
+        ValueError: a seed occurs twice in one group, or settings, data or backbone differ among runs in one folder, so
+            they are not seeds of one experiment.
     """
     groups = defaultdict(list)
     for result in results:
-        named = {**result, "switches": switches(result), "split": result["split"]["name"], "trained on": seen(result)}
+        named = {**result, "switches": switches(result), "split": result["split"]["name"]}
+        named.update({"trained on": seen(result), "recipe": ""})
         groups[tuple(str(named[key]) for key in GROUP)].append(result)
     pairs = []
     for key, runs in groups.items():
-        seeds = sorted(run["seed"] for run in runs)
-        # a method without training has the same result for every seed
-        if len(set(seeds)) < len(seeds):
-            raise ValueError(
-                f"{dict(zip(GROUP, key))}: seeds {seeds} repeat; give a folder that holds one experiment each"
-            )
-        for run in runs[1:]:
-            lines = differences(_identity(runs[0]), _identity(run))
+        for recipe, part in _recipes(runs).items():
+            names = {**dict(zip(GROUP, key)), "recipe": recipe}
+            seeds = sorted(run["seed"] for run in part)
+            # a method without training has the same result for every seed
+            if len(set(seeds)) < len(seeds):
+                raise ValueError(f"{names}: seeds {seeds} repeat; give a folder that holds one experiment each")
+            lines = next(filter(None, (differences(_identity(part[0]), _identity(run)) for run in part[1:])), None)
             if lines:
                 raise ValueError(
-                    f"{runs[0]['trainer']} on {runs[0]['dataset']}: seeds {seeds} are of different experiments "
+                    f"{part[0]['trainer']} on {part[0]['dataset']}: seeds {seeds} are of different experiments "
                     f"({shown(lines)})"
                 )
-        pairs.append(({**dict(zip(GROUP, key)), "seeds": " ".join(map(str, seeds))}, runs))
+            pairs.append(({**names, "seeds": " ".join(map(str, seeds))}, part))
     return sorted(pairs, key=lambda pair: (pair[0]["dataset"], pair[0]["setting"], *rank(pair[1][0])))
+
+
+def _recipes(runs: List[dict]) -> Dict[str, List[dict]]:
+    """Runs that agree in GROUP, by what else they share: {"": runs} if they are seeds of one experiment, or if one
+    folder holds several; else by what differs in the paths of the folders that hold their seeds.
+    """
+    alike: List[List[dict]] = []
+    for run in runs:
+        for part in alike:
+            if not differences(_identity(part[0]), _identity(run)):
+                part.append(run)
+                break
+        else:
+            alike.append([run])
+    folders = [{run["folder"].absolute().parent for run in part} for part in alike]
+    if len(alike) == 1 or any(len(folder) > 1 for folder in folders) or len(set.union(*folders)) < len(folders):
+        return {"": runs}
+    paths = [list(folder.pop().parts) for folder in folders]
+    for end in (0, -1):
+        while all(len(path) > 1 and path[end] == paths[0][end] for path in paths):
+            for path in paths:
+                path.pop(end)
+    return {"/".join(path): part for path, part in zip(paths, alike)}
 
 
 def _identity(result: dict) -> dict:
@@ -214,14 +244,15 @@ def markdown(rows: List[Dict[str, str]]) -> str:
     return ", ".join(f"{c}: {rows[0][c]}" for c in common if rows[0][c]) + "\n\n" + aligned(rest)
 
 
-def aligned(rows: List[Dict[str, str]]) -> str:
-    """Rows as a Markdown table."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    cells = [columns, *[[row.get(c, "") for c in columns] for row in rows]]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |" for line in cells]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(lines)
+def backbone_notes(names: Set[str], paper: bool) -> List[str]:
+    """What a reader must know of the backbones before the numbers."""
+    notes = []
+    if EMBEDDED in names:
+        notes.append(f"{EMBEDDED} is the small embedded backbone: compare methods by its numbers, not with CLIP's.")
+    others = sorted(names - {PAPER_BACKBONE})
+    if paper and others:
+        notes.append(f"The paper's backbone is {PAPER_BACKBONE}; these runs have {', '.join(others)}.")
+    return notes
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -231,6 +262,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--paper", action="store_true", help="beside the paper's numbers")
     parser.add_argument("--intervals", action="store_true", help="also intervals over queries, and paired differences")
     parser.add_argument("--metric", default="", help="of --intervals, a column of the table (default: the first)")
+    parser.add_argument("--latex", type=Path, help="also write the rows here, as a table for LaTeX (booktabs)")
+    parser.add_argument("--html", type=Path, help="also write the rows here, as a page whose columns sort")
     parser.add_argument("--csv", type=Path, help="also write the rows here, intervals beside it as NAME_intervals.csv")
 
 
@@ -241,14 +274,17 @@ def run(args: argparse.Namespace) -> int:
     results = read_results(args.folders)
     if args.paper:
         rows = compare(results, args.convention)
-        print("Percent, ours as mean ± std over seeds, gap = ours - paper.", markdown(rows))
-        others = sorted({row["backbone"] for row in rows} - {PAPER_BACKBONE})
-        if others:
-            print(f"\nThe paper's backbone is {PAPER_BACKBONE}; these runs have {', '.join(others)}.")
+        caption = "Percent, ours as mean ± std over seeds, gap = ours - paper."
     else:
         convention = args.convention or next(iter(CONVENTIONS))
         rows = summarise(results, convention)
-        print(f"Percent, convention {convention}, mean ± std over seeds.", markdown(rows))
+        caption = f"Percent, convention {convention}, mean ± std over seeds."
+    caption = " ".join([*backbone_notes({row["backbone"] for row in rows}, args.paper), caption])
+    print(caption, markdown(rows))
+    if args.latex:
+        args.latex.write_text(latex(rows, caption), encoding="utf-8")
+    if args.html:
+        args.html.write_text(page(rows, caption), encoding="utf-8")
     if args.csv:
         write_csv(args.csv, rows)
     if args.intervals:
@@ -259,10 +295,3 @@ def run(args: argparse.Namespace) -> int:
             path = args.csv.with_name(f"{args.csv.stem}_intervals.csv")
             write_csv(path, [{"test": title, **line} for title, lines in tests for line in lines])
     return 0
-
-
-def write_csv(path: Path, rows: List[Dict[str, str]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(name for row in rows for name in row)))
-        writer.writeheader()
-        writer.writerows(rows)

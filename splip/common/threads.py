@@ -6,8 +6,8 @@ import os
 
 # Any of these is a user's own word: it is left alone, and nothing is set beside it.
 POLICIES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
-# Without any spinning an idle machine is up to 30 % slower (docs/PERFORMANCE.md).
-SLEEPING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}
+# So much spinning that an idle machine loses nothing; less is better only beside other work (docs/PERFORMANCE.md).
+SLEEPING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "10000"}
 
 
 def wait_passively() -> None:

@@ -21,7 +21,7 @@ STROKE_KEYS = {f"STROKE_{name.upper()}": default for name, default in PEN._asdic
 TEST_CLASSES = ("unseen", "seen", "pseudo_unseen")  # values of cfg.DATASET.TEST_CLASSES
 BENCHMARK_KEYS = {  # keys of cfg.DATASET, each with the value that means "not used"
     "PHOTOS": "once", "FILE_LISTS": "", "TARGET": "", "SUBSET": "", "TEST_CLASSES": "unseen",
-    "EXTRA_SKETCHES": "", "EXTRA_PER_CLASS": 0, **STROKE_KEYS,
+    "EXTRA_SKETCHES": "", "EXTRA_PER_CLASS": 0, "TRAIN_CLASSES": 0, "TRAIN_SKETCHES": 0, **STROKE_KEYS,
 }  # fmt: skip
 
 
@@ -136,6 +136,45 @@ def choose_test(
     return {**parts, "queries": sketches, "gallery": photos}, classes, f"{len(classes)} {words}"
 
 
+def train_on_fewer(
+    train: Sequence[SBIRDatum], classes: int, sketches: int, held: Iterable[str] = ()
+) -> Tuple[List[SBIRDatum], str]:
+    """A part of the training images -> (it, its description); a smaller part is within every larger one.
+
+    Args:
+        classes: so many training classes (DATASET.TRAIN_CLASSES); 0 = all.
+        sketches: so many sketches of each of them, and all its photos (DATASET.TRAIN_SKETCHES); 0 = all.
+        held: classes that are not for training; they keep all images.
+
+    Raises:
+        ValueError: the data have fewer, or a number is below 0; fewer than two classes are left.
+    """
+    held, words = set(held), []
+    names = sorted({item.classname for item in train} - held)
+    if classes:
+        if not 2 <= classes <= len(names):
+            raise ValueError(f"DATASET.TRAIN_CLASSES must be 2 to {len(names)}, or 0 for all, got {classes}")
+        names = _shuffled(names, "train_classes")[:classes]
+        words.append(f"{classes} training classes")
+    kept = [item for item in train if item.classname in held | {*names}]
+    if sketches:
+        by_class: Dict[str, List[SBIRDatum]] = {name: [] for name in names}
+        for item in kept:
+            if item.domain == SKETCH and item.classname not in held:
+                by_class[item.classname].append(item)
+        fewest = min(map(len, by_class.values()))
+        if not 1 <= sketches <= fewest:
+            raise ValueError(f"DATASET.TRAIN_SKETCHES must be 1 to {fewest}, or 0 for all, got {sketches}")
+        drawn = {
+            id(item)
+            for name, items in by_class.items()
+            for item in _shuffled(sorted(items, key=_identity), f"train_sketches/{name}")[:sketches]
+        }
+        kept = [item for item in kept if item.domain != SKETCH or item.classname in held or id(item) in drawn]
+        words.append(f"{sketches} sketches of each")
+    return kept, ", ".join(words)
+
+
 def _hold_out_photos(photos: Iterable[SBIRDatum], seed: int) -> Set[tuple]:
     """Identities of a fifth of each class's photos; a photo that is in two folders counts once."""
     by_class: Dict[str, Set[tuple]] = {}
@@ -156,6 +195,10 @@ def _identity(item: SBIRDatum) -> tuple:
 
 def _fifth(number: int) -> int:
     return max(1, number // 5)
+
+
+def _shuffled(choices: Sequence[Any], seed: str) -> List[Any]:
+    return random.Random(seed).sample(list(choices), len(choices))
 
 
 def _draw(choices: List[Any], number: int, seed: str) -> List[Any]:

@@ -51,6 +51,8 @@ def extend_cfg(cfg: Any) -> None:
     cfg.DATASET.FILE_LISTS = ""  # empty = read folders; zse = ZSE-SBIR's lists below ROOT; else the folder of them
     cfg.DATASET.EXTRA_SKETCHES = ""  # more training sketches of seen classes: <class>.ndjson (strokes) or <class>/*
     cfg.DATASET.EXTRA_PER_CLASS = 0  # use only the first n of each class; 0 = all
+    cfg.DATASET.TRAIN_CLASSES = 0  # train on so many of the seen classes; 0 = all
+    cfg.DATASET.TRAIN_SKETCHES = 0  # train on so many sketches of each class, and all its photos; 0 = all
     for key, value in STROKE_KEYS.items():  # how strokes are drawn: WIDTH in pixels of 256, MARGIN of the side, SMOOTH
         cfg.DATASET[key] = value
     cfg.DATASET.CACHE = False  # keep decoded images (uint8, input size) in memory after their first use

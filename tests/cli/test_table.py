@@ -214,3 +214,41 @@ def test_a_folder_that_cannot_be_looked_into_is_no_table_with_fewer_seeds(tmp_pa
     monkeypatch.setattr(os, "scandir", scandir)
     with pytest.raises(PermissionError, match=r"/b'"):
         main([str(tmp_path)])
+
+
+def test_two_recipes_of_a_trainer_are_two_rows_named_by_their_folders(tmp_path, capsys):
+    for recipe, rate in (("printed", 0.1), ("released", 0.2)):
+        for seed in (1, 2):
+            write_run(tmp_path / recipe, "ClipAT", seed, 10 * rate, config={"OPTIM": {"LR": rate}})
+    main([str(tmp_path), "--csv", str(tmp_path / "table.csv")])
+    with (tmp_path / "table.csv").open() as file:
+        assert [(row["recipe"], row["seeds"], row["mAP@all"]) for row in csv.DictReader(file)] == [
+            ("printed", "1 2", "1.00 ± 0.00"), ("released", "1 2", "2.00 ± 0.00"),
+        ]  # fmt: skip
+    (tmp_path / "released/ClipAT/seed1").rename(tmp_path / "printed/ClipAT/seed9")
+    with pytest.raises(ValueError, match=r"seeds \[1, 1, 2, 2\] repeat"):
+        main([str(tmp_path)])
+
+
+def test_an_embedded_backbone_is_named_before_the_numbers(tmp_path, capsys):
+    write_run(tmp_path)
+    main([str(tmp_path)])
+    assert capsys.readouterr().out.startswith("splip-hybrid is the small embedded backbone: compare methods by its num")
+    write_run(tmp_path / "big", backbone="ViT-B/32")
+    main([str(tmp_path / "big")])
+    assert capsys.readouterr().out.startswith("Percent, convention")
+
+
+def test_latex_and_html_hold_the_rows(tmp_path):
+    for seed, value in ((1, 20.0), (2, 21.0)):
+        write_run(tmp_path, "A_B & <C>", seed, value)
+    write_run(tmp_path, "FrozenCLIP", value=9.5)
+    main([str(tmp_path), "--latex", str(tmp_path / "t.tex"), "--html", str(tmp_path / "t.html")])
+    lines = (tmp_path / "t.tex").read_text().splitlines()
+    assert lines[0] == r"\begin{table}" and r"\toprule" in lines and lines[-1] == r"\end{table}"
+    (row,) = (line for line in lines if line.count("A") and "B" in line and "&" in line)
+    assert r"A\_B \& <C>" in row and r"20.50 $\pm$ 0.71" in row and row.endswith(r"\\"), row
+    columns = next(line for line in lines if "tabular" in line).split("{")[-1].rstrip("}")
+    assert all(line.replace(r"\&", "").count("&") == len(columns) - 1 for line in lines if line.endswith(r"\\"))
+    page = (tmp_path / "t.html").read_text()
+    assert "A_B &amp; &lt;C&gt;" in page and "<td>9.50" in page and "src=" not in page, "it needs nothing else"

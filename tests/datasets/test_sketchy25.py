@@ -102,6 +102,16 @@ COUNTS = {  # configs/datasets, further keys: training sketches and photos, quer
     "sketchy25 TEST_CLASSES pseudo_unseen": (
         (2350, 2350, 250, 250), "sketchy_21_yelamarthi, sketchy25, 10 pseudo-unseen classes", "pseudo_unseen",
     ),
+    "sketchy25 TRAIN_CLASSES 20": (
+        (500, 500, 525, 525), "sketchy_21_yelamarthi, sketchy25, 20 training classes", "unseen",
+    ),
+    "sketchy25_fg TRAIN_CLASSES 52 TRAIN_SKETCHES 3": (
+        (156, 1300, 525, 525), "sketchy_21_yelamarthi, sketchy25, 52 training classes, 3 sketches of each", "category",
+    ),
+    "sketchy25 TEST_CLASSES pseudo_unseen TRAIN_SKETCHES 5": (
+        (470, 2350, 250, 250), "sketchy_21_yelamarthi, sketchy25, 10 pseudo-unseen classes, 5 sketches of each",
+        "pseudo_unseen",
+    ),
     "sketchy25_cross_sketchmoji": (
         (2600, 2600, 328, 1232), "sketchy_21_yelamarthi, sketchy25 -> sketchmoji_142", "unseen_minus_source",
     ),
@@ -236,6 +246,15 @@ REFUSED = {  # configs/datasets, keys; the message
     ),
     "own target": ("sketchmoji", {"SETTING": "cross", "TARGET": "sketchmoji_142"}, "where Sketchmoji is trained on"),
     "classes": ("sketchy25", {"TEST_CLASSES": "all"}, "CLASSES must be one of unseen, seen, pseudo_unseen, got 'all'"),
+    "too many": ("sketchy25", {"TRAIN_CLASSES": 105}, "DATASET.TRAIN_CLASSES must be 2 to 104, or 0 for all, got 105"),
+    "one class": ("sketchy25", {"TRAIN_CLASSES": 1}, "DATASET.TRAIN_CLASSES must be 2 to 104"),
+    "sketches": ("sketchy25", {"TRAIN_SKETCHES": 26}, "DATASET.TRAIN_SKETCHES must be 1 to 25, or 0 for all, got 26"),
+    "below 0": ("sketchy25", {"TRAIN_SKETCHES": -1}, "DATASET.TRAIN_SKETCHES must be 1 to 25, or 0 for all, got -1"),
+    "fewer of seen": (
+        "sketchy25", {"TRAIN_CLASSES": 9, "TEST_CLASSES": "seen"}, "not read DATASET.TRAIN_CLASSES in the setting zs",
+    ),
+    "fewer, generalised": ("sketchy25_gzs", {"TRAIN_CLASSES": 9}, "not read DATASET.TRAIN_CLASSES in the setting gzs"),
+    "fewer emoji": ("sketchmoji", {"TRAIN_SKETCHES": 1}, "Sketchmoji does not read DATASET.TRAIN_SKETCHES"),
     "generalised": ("sketchy25_gzs", {"TEST_CLASSES": "seen"}, "does not read DATASET.TEST_CLASSES in the setting gzs"),
     "sketchmoji's classes": ("sketchmoji", {"TEST_CLASSES": "seen"}, "Sketchmoji does not read DATASET.TEST_CLASSES"),
 }  # fmt: skip
@@ -246,6 +265,16 @@ def test_wrong_settings_are_refused(sketchy25_root, case):
     yaml, node, message = REFUSED[case]
     with pytest.raises(ValueError, match=message):
         build(sketchy25_root, yaml, *[word for pair in node.items() for word in pair])
+
+
+def test_a_smaller_training_part_is_within_a_larger_one(sketchy25_root):
+    def trained(*words):
+        return {item.impath for item in build(sketchy25_root, "sketchy25", *words).train_x}
+
+    for key in ("TRAIN_CLASSES", "TRAIN_SKETCHES"):
+        parts = [trained(key, number) for number in (3, 12, 20)] + [trained()]
+        assert all(small < large for small, large in zip(parts, parts[1:])), [len(part) for part in parts]
+    assert trained("TRAIN_CLASSES", 12, "TRAIN_SKETCHES", 3) < trained("TRAIN_CLASSES", 12)
 
 
 def test_selection_and_test_on_the_same_classes_are_refused(sketchy25_root):

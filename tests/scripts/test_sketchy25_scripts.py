@@ -67,21 +67,3 @@ def test_what_a_script_of_sketchy25_runs_and_shows(small, tmp_path, script):  # 
         folders = [f"{out}/{name}/{row}" for name in names for row in rows]
         assert call == ["-m", "splip", "table", *folders, "--intervals", "--csv", f"{out}/{names[0]}.csv"]
     assert len(tables) == len(shown)
-
-
-def test_the_rivals_are_trained_each_with_a_recipe_of_its_own(small, tmp_path):  # noqa: F811
-    out = tmp_path / "output"
-    calls, _ = record({**small, "OUTPUT": str(out)}, "rivals.sh", "7", "8")
-    ran = [value(call, "--output-dir") for call in calls if call[0] == "train.py"]
-    for call in (call for call in calls if call[0] == "train.py"):
-        cfg = train.setup_cfg(train.make_parser().parse_intermixed_args(call[1:]))
-        own = ROOT / "configs/trainers" / cfg.TRAINER.NAME
-        assert Path(value(call, "--config-file")).parent.name in (own.name, "SpLIP") and own.is_dir() == (
-            Path(value(call, "--config-file")).parent.name == own.name
-        ), call
-        assert cfg.TRAINER.PATCH_CACHE == ("" if cfg.TRAINER.NAME == "SeCoLike" else f"{out}/tokens")
-    made = {tuple(Path(folder).parts[-3:-1]) for folder in ran}
-    assert {("ClipAT", "sketchy25"), ("ClipAT", "sketchy25_released"), ("ClipPrompt", "sketchy25_sgspl")} <= made
-    assert len(made) == 14 and len(ran) == 12 * 2 + 2, sorted(made)
-    shown = [call[3] for call in calls if call[:3] == ["-m", "splip", "table"]]
-    assert {str(Path(folder).parent) for folder in ran} == set(shown)
