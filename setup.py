@@ -11,7 +11,8 @@ COMPLETION = ["shtab>=1.7"]
 JPEG = ["simplejpeg"]
 MILVUS = ["pymilvus>=3.0", "milvus-lite>=3.0"]
 APP = [*SEARCH, "starlette>=0.49.1", "uvicorn>=0.30"]
-TEST = ["pytest>=7.3", "pytest-xdist", "scikit-learn", "torchmetrics", "ruff", "mypy", "httpx"]
+NOTEBOOKS = ["nbformat", "nbclient", "ipykernel"]
+TEST = ["pytest>=7.3", "pytest-xdist", "scikit-learn", "torchmetrics", "ruff", "mypy", "httpx", *NOTEBOOKS]
 
 setup(
     name="splip",

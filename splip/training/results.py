@@ -105,19 +105,14 @@ def write_json(path: str, content: Any) -> None:
 def draw_curve(
     history: List[Dict[str, float]], path: str, title: str, fine_grained: bool, weights: Mapping[str, float] = {}
 ) -> None:
-    """Loss and its terms by epoch; validation mAP below, if the run has it.
+    """Loss, its terms and what validation found, by epoch.
 
     Args:
-        weights: the weights of terms in the loss, if not 1; the legend shows them.
+        weights: the weights of terms in the loss, if not 1; their titles show them.
     """
-    entries = []
-    for epoch in history:
-        entry = {key: value for key, value in epoch.items() if key not in ("lr", "seconds", "val")}
-        if "val" in epoch and not fine_grained:  # there it is an accuracy, which has no panel
-            entry["val_mAP"] = epoch["val"] / 100
-        entries.append(entry)
+    entries = [{key: value for key, value in epoch.items() if key not in ("lr", "seconds")} for epoch in history]
     names = {term: f"{term} (x {weight:g} in the loss)" for term, weight in weights.items() if weight != 1}
-    training_curve(entries, path, title, names)
+    training_curve(entries, path, title, names, "Acc@1" if fine_grained else "mAP@all")
 
 
 LEFT = {  # the files of a run, in the order in which a user reads them

@@ -118,20 +118,23 @@ def test_training_curve_draws_terms_and_validation(tmp_path):
     history = [{"epoch": e, "loss": 3 / e, "triplet": 1 / e, "class": 2 / e} for e in range(1, 6)]
     backend = matplotlib.get_backend(auto_select=False)
     plain = Image.open(training_curve(history, tmp_path / "new folder" / "plain.png"))
-    history[1]["val_mAP"], history[3]["val_mAP"] = 0.2, 0.3
+    history[1]["val"], history[3]["val"] = 20.0, 30.0
     both = Image.open(training_curve(history, tmp_path / "both.png", title="a title"))
-    assert both.height > plain.height and both.width == plain.width
+    assert both.height > plain.height and both.width == plain.width, "a row more"
     weighted = {"class": "class (x 0.5 in the loss)"}
     text = training_curve(history, tmp_path / "weighted.svg", names=weighted).read_text(encoding="utf-8")
     assert "<!-- class (x 0.5 in the loss) -->" in text and "<!-- class -->" not in text
     text = training_curve(history, tmp_path / "both.svg").read_text(encoding="utf-8")
-    for words in ("training loss", "triplet", "class", "validation mAP@all (%)", "best 30.0 (epoch 4)"):
+    first = "mAP@all on pseudo-unseen classes, %"
+    for words in ("loss", "triplet", "class", first, "best 30.0 (epoch 4)"):
         assert f"<!-- {words} -->" in text, words
+    assert len(re.findall('<g id="axes_', text)) == 4, "each has an axis of its own"
+    assert "Acc@1 on pseudo" in training_curve(history, tmp_path / "fg.svg", val_name="Acc@1").read_text("utf-8")
     assert matplotlib.get_backend(auto_select=False) == backend
 
 
 def test_training_curve_of_one_epoch_has_a_whole_number_on_its_axis(tmp_path):
-    text = training_curve([{"epoch": 7, "loss": float("nan"), "val_mAP": 0.5}], tmp_path / "c.svg").read_text("utf-8")
+    text = training_curve([{"epoch": 7, "loss": float("nan"), "val": 50.0}], tmp_path / "c.svg").read_text("utf-8")
     drawn = re.findall("<!-- (.*?) -->", text)
     assert "7" in drawn and not any(label.startswith(("6.", "7.")) for label in drawn), drawn
 
