@@ -9,10 +9,10 @@ OPEN_CLIP = ["open_clip_torch>=3.0"]
 SEARCH = ["faiss-cpu>=1.8", "pyarrow", "pathspec>=0.12", "scipy"]
 COMPLETION = ["shtab>=1.7"]
 JPEG = ["simplejpeg"]
-MILVUS = ["pymilvus>=3.0", "milvus-lite>=3.0"]
+MILVUS = [f'{name}>=3.0; python_version >= "3.10"' for name in ("pymilvus", "milvus-lite")]  # none for 3.9
 APP = [*SEARCH, "starlette>=0.49.1", "uvicorn>=0.30"]
 NOTEBOOKS = ["nbformat", "nbclient", "ipykernel"]
-TEST = ["pytest>=7.3", "pytest-xdist", "scikit-learn", "torchmetrics", "ruff", "mypy", "httpx", *NOTEBOOKS]
+TEST = ["pytest>=7.3", "pytest-xdist", "scikit-learn", "torchmetrics", "ruff~=0.17.6", "mypy", "httpx", *NOTEBOOKS]
 
 setup(
     name="splip",

@@ -26,8 +26,14 @@ def make_parser() -> argparse.ArgumentParser:
     add("--root", default="", help="folder of the data sets (Sketchmoji needs none)")
     add("--output-dir", default="", help="where checkpoints, results.json and log.txt go")
     add("--seed", type=int, default=-1, help="0 or more; otherwise the config's, else a new one in each run")
-    add("--import", dest="imports", action="append", default=[], metavar="MODULE",
-        help="module or .py file with trainers or data sets of your own (docs/EXTEND.md)")
+    add(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="module or .py file with trainers or data sets of your own (docs/EXTEND.md)",
+    )
     add("--trainer", default="", help="SpLIP, another one of trainers/, or your own; a wrong name shows them all")
     add("--backbone", default="", help="splip-hybrid, a name like ViT-B/32, or a file with CLIP's weights")
     add("--dataset-config-file", default="", help="e.g. configs/datasets/sketchmoji.yaml")

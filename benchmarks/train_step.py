@@ -186,17 +186,19 @@ def time_rows(small: bool, repeats: int, timed: Dict[str, Tuple[int, int]]) -> S
             floor, ours = (at(case, precision)(size) for case in ("floor", "SpLIP"))
             literal = 4 * seconds["literal", "fp32", first] + at("floor", "fp32")(size) - at("floor", "fp32")(first)
             again: Optional[float] = seconds.get(("SpLIP, grad_checkpointing", precision, size))
-            rows.append({
-                "precision": precision,
-                "batch": size,
-                "from": "line" if size == TARGET else "measured",
-                "floor s": floor,
-                "SpLIP s": ours,
-                "SpLIP / floor": ours / floor,
-                "grad_checkpointing / SpLIP": again and again / ours,
-                "literal fp32 s": literal,
-                "literal / SpLIP": literal / ours,
-            })
+            rows.append(
+                {
+                    "precision": precision,
+                    "batch": size,
+                    "from": "line" if size == TARGET else "measured",
+                    "floor s": floor,
+                    "SpLIP s": ours,
+                    "SpLIP / floor": ours / floor,
+                    "grad_checkpointing / SpLIP": again and again / ours,
+                    "literal fp32 s": literal,
+                    "literal / SpLIP": literal / ours,
+                }
+            )
     return rows
 
 
@@ -245,15 +247,17 @@ def gpu_rows(small: bool, repeats: int) -> Sequence[Dict[str, Any]]:
         seconds = measure({case: partial(step, precision, size) for case, step in steps.items()}, repeats)
         for case, step in steps.items():
             peak = memory.get((case, precision))
-            rows.append({
-                "precision": precision,
-                "case": case,
-                "batch": size,
-                "ms": 1000 * seconds[case],
-                "to the floor": seconds[case] / seconds["floor"],
-                "GiB": peak and peak / GIB,
-                **count(partial(step, precision, size), "cuda"),
-            })
+            rows.append(
+                {
+                    "precision": precision,
+                    "case": case,
+                    "batch": size,
+                    "ms": 1000 * seconds[case],
+                    "to the floor": seconds[case] / seconds["floor"],
+                    "GiB": peak and peak / GIB,
+                    **count(partial(step, precision, size), "cuda"),
+                }
+            )
     return rows
 
 

@@ -210,8 +210,7 @@ def _drop_orphans(class_folders: List[ClassFolder]) -> List[ClassFolder]:
         stacklevel=4,
     )
     return [
-        f._replace(names=[name for name in f.names if os.path.join(f.path, name) not in orphans])
-        for f in class_folders
+        f._replace(names=[name for name in f.names if os.path.join(f.path, name) not in orphans]) for f in class_folders
     ]
 
 
@@ -223,8 +222,10 @@ def _read_target(archive: Archive, name: str, source: Source, classes: Sequence[
     return make_items(read_images(archive, find_split(archive, name), source, classes))
 
 
-TARGETS.update({
-    name: Target(archive.folder, partial(_unseen, name), partial(_read_target, archive, name))
-    for archive in ARCHIVES
-    for name in archive.splits
-})
+TARGETS.update(
+    {
+        name: Target(archive.folder, partial(_unseen, name), partial(_read_target, archive, name))
+        for archive in ARCHIVES
+        for name in archive.splits
+    }
+)

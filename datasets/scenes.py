@@ -3,6 +3,7 @@
 Every pixel is the same on every machine, because all arithmetic is with integers. A scene's numbers come from a table
 (`read_scenes`), so nothing here is random. About 1 ms per image.
 """
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -11,8 +12,8 @@ from typing import Any, Dict, List, NamedTuple, Tuple, Union
 import numpy as np
 from PIL import Image
 
-SIZE = 112                # pixels, side of a drawing and of a scene
-ONE = 1 << 16             # fixed-point 1.0 of the pose
+SIZE = 112  # pixels, side of a drawing and of a scene
+ONE = 1 << 16  # fixed-point 1.0 of the pose
 KINDS = ("gradient", "noise", "blobs", "stripes", "checker")
 GOLDEN = 0x9E3779B97F4A7C15
 
@@ -58,7 +59,8 @@ def read_scenes(path: Union[str, Path]) -> Dict[Tuple[str, str], List[Scene]]:
         except ValueError:
             raise ValueError(
                 f"{path}, line {number}: wanted artist, class, {', '.join(Scene._fields)} with kind one of {KINDS}, "
-                f"got {line!r}") from None
+                f"got {line!r}"
+            ) from None
         scenes.setdefault((artist, name), []).append(scene)
     return scenes
 
@@ -78,7 +80,7 @@ def read_drawing(path: Union[str, Path]) -> np.ndarray:
 def compose(drawing: np.ndarray, scene: Scene) -> np.ndarray:
     """drawing: (SIZE, SIZE, 4) uint8 RGBA -> the scene, (SIZE, SIZE, 3) uint8 RGB."""
     lanes = place(drawing, scene)
-    clear = (255 * 256 - lanes[..., 3:]) // 255            # weight of the background, 0..256
+    clear = (255 * 256 - lanes[..., 3:]) // 255  # weight of the background, 0..256
     under = background(scene.kind, scene.seed).astype(np.int32) * clear
     return ((lanes[..., :3] + under + 128) >> 8).clip(max=255).astype(np.uint8)
 
@@ -96,7 +98,7 @@ def place(drawing: np.ndarray, scene: Scene) -> np.ndarray:
         packed |= colour[..., channel].astype(np.uint64) << np.uint64(16 * channel)
     if scene.flip:
         packed = packed[:, ::-1]
-    wide = SIZE + 2                                        # a transparent border, for smooth edges
+    wide = SIZE + 2  # a transparent border, for smooth edges
     padded = np.zeros((wide, wide), np.uint64)
     padded[1:-1, 1:-1] = packed
     pixels = padded.ravel()
@@ -110,8 +112,9 @@ def place(drawing: np.ndarray, scene: Scene) -> np.ndarray:
     fx, fy = (sx >> 12 & 15).astype(np.uint64), (sy >> 12 & 15).astype(np.uint64)
     gx, gy = np.uint64(16) - fx, np.uint64(16) - fy
     out = np.zeros(SIZE * SIZE, np.dtype("<u8"))
-    out[inside] = (gy * (gx * pixels[corner] + fx * pixels[corner + 1])
-                   + fy * (gx * pixels[corner + wide] + fx * pixels[corner + wide + 1]))
+    out[inside] = gy * (gx * pixels[corner] + fx * pixels[corner + 1]) + fy * (
+        gx * pixels[corner + wide] + fx * pixels[corner + wide + 1]
+    )
     return out.view("<u2").reshape(SIZE, SIZE, 4).astype(np.int32)
 
 
@@ -134,7 +137,7 @@ def background(kind: str, seed: int) -> np.ndarray:
     numbers = draws(seed, 40)
     first = numbers[:3] % 256
     second = (first + numbers[3:6] % 257 - 128).clip(0, 255)
-    share = _PATTERNS[kind](numbers[8:]).astype(np.int32)[..., None]   # 0..256, weight of the second colour
+    share = _PATTERNS[kind](numbers[8:]).astype(np.int32)[..., None]  # 0..256, weight of the second colour
     grain = (draws(seed ^ 0x5DEECE66D, SIZE * SIZE).astype(np.int32) & 15).reshape(SIZE, SIZE, 1) - 8
     out = (share * (second - first).astype(np.int32) >> 8) + (grain + first.astype(np.int32))
     return out.clip(0, 255).astype(np.uint8)
@@ -157,13 +160,13 @@ def _lattice_weights(cell: int) -> np.ndarray:
     """(SIZE, SIZE // cell + 1) int64: smooth weights of the lattice points for each pixel of a line; sum 256."""
     weights = np.zeros((SIZE, SIZE // cell + 1), np.int64)
     step = _LINE % cell * 256 // cell
-    step = step * step * (768 - 2 * step) >> 16            # 3 f^2 - 2 f^3
+    step = step * step * (768 - 2 * step) >> 16  # 3 f^2 - 2 f^3
     weights[_LINE, _LINE // cell] = 256 - step
     weights[_LINE, _LINE // cell + 1] = step
     return weights
 
 
-_OCTAVES = ((_lattice_weights(28), 2), (_lattice_weights(14), 1))   # cells of 28 and of 14 pixels; strengths
+_OCTAVES = ((_lattice_weights(28), 2), (_lattice_weights(14), 1))  # cells of 28 and of 14 pixels; strengths
 
 
 def _noise(numbers: np.ndarray) -> np.ndarray:
@@ -186,16 +189,16 @@ def _blobs(numbers: np.ndarray) -> np.ndarray:
 
 def _stripes(numbers: np.ndarray) -> np.ndarray:
     along, _ = _axes(numbers)
-    period = 16 * (10 + int(numbers[1] % 23))              # 10 to 32 pixels
+    period = 16 * (10 + int(numbers[1] % 23))  # 10 to 32 pixels
     wave = (along + int(numbers[2] % period)) % period
     if numbers[3] % 2:
-        return np.where(2 * wave < period, 256, 0)         # bars
-    return 256 - abs(2 * wave - period) * 256 // period    # a triangle wave
+        return np.where(2 * wave < period, 256, 0)  # bars
+    return 256 - abs(2 * wave - period) * 256 // period  # a triangle wave
 
 
 def _checker(numbers: np.ndarray) -> np.ndarray:
     along, across = _axes(numbers)
-    cell = 16 * (8 + int(numbers[1] % 17))                 # 8 to 24 pixels
+    cell = 16 * (8 + int(numbers[1] % 17))  # 8 to 24 pixels
     return (along // cell + across // cell) % 2 * 256
 
 

@@ -85,9 +85,7 @@ class Sketchmoji(SBIRDataset):
             print(f"Sketchmoji comes with the package: there is no folder sketchmoji in {cfg.DATASET.ROOT}")
         fine = setting == "fg"
         prefix, suffix = ("fg_", "_fg") if fine else ("", "")
-        known, unseen, pseudo = (
-            read_list(self.root, f"{prefix}{name}") for name in ("all", "unseen", "pseudo_unseen")
-        )
+        known, unseen, pseudo = (read_list(self.root, f"{prefix}{name}") for name in ("all", "unseen", "pseudo_unseen"))
         split_name = f"sketchmoji{suffix}_{len(unseen)}"
         if cfg.DATASET.SPLIT not in ("", split_name):
             raise ValueError(f"Sketchmoji's {setting} split is {split_name!r}, got DATASET.SPLIT {cfg.DATASET.SPLIT!r}")

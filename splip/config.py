@@ -41,7 +41,7 @@ MOST = {"mcc_sketch_at": 1, "mcc_photo_at": 1, "grid": 10, "permutations": MOST_
 ABOVE_0 = (
     "lr_layernorm", "lr_mappers", "lr_solver", "lr_proj", "lr_prompts", "contrastive_temperature", "prompt_std",
     "temperature", "lr_backbone",
-)
+)  # fmt: skip
 TEMPLATES = ("sketch_template", "photo_template", "margin_template")
 
 
@@ -101,7 +101,6 @@ class CapacitySettings(Settings):
         for name in ("mcc_sketch", "mcc_photo"):
             if getattr(self, f"{name}_at") != 0 and getattr(self, name) == 0:
                 raise ValueError(f"{self.key(name + '_at')} has no effect while {name.upper()}, its weight, is 0")
-
 
     @property
     def has_mcc(self) -> bool:
@@ -236,4 +235,4 @@ TRAINING_ONLY = (
     "anchor_templates", "divergence", "divergence_triplets", "patch_shuffle", "patch_margin",
     "shots", "mcc_sketch", "mcc_photo", "mcc_sketch_at", "mcc_photo_at", "anchor", "prompts_after", "prompt_start",
     "consistency", "temperature", "triplet_weight", "class_weight", "lr_backbone",
-)
+)  # fmt: skip

@@ -130,8 +130,13 @@ class JigsawSolver(nn.Module):
             heads -= 1
         self.role = nn.Parameter(0.02 * torch.randn(2, embed_dim))
         block = nn.TransformerEncoderLayer(
-            embed_dim, heads, dim_feedforward=2 * embed_dim, dropout=0.0, activation="gelu",
-            batch_first=True, norm_first=True,
+            embed_dim,
+            heads,
+            dim_feedforward=2 * embed_dim,
+            dropout=0.0,
+            activation="gelu",
+            batch_first=True,
+            norm_first=True,
         )
         self.encoder = nn.TransformerEncoder(block, layers, enable_nested_tensor=False)
         self.classifier = nn.Linear(2 * embed_dim, num_permutations)

@@ -94,9 +94,7 @@ def capacity_loss(config: CapacitySettings, sketch: Tensor, photo: Tensor) -> Te
     return terms[0] + terms[1]
 
 
-def triplet_loss(
-    sketch: Tensor, positive: Tensor, negative: Tensor, margin: Tensor, kind: str = "cosine"
-) -> Tensor:
+def triplet_loss(sketch: Tensor, positive: Tensor, negative: Tensor, margin: Tensor, kind: str = "cosine") -> Tensor:
     """Cross-modal triplet loss with a margin for each triplet.
 
         L_triplet = mean_i [ mu_i + d(s_i, p+_i) - d(s_i, p-_i) ]_+

@@ -33,8 +33,12 @@ from splip.prompted import PromptedCLIP
 MOST_INSTANCES = 2**20  # of one class; more than any data set has
 
 RATE_OF = {  # part of `SpLIP.trainable` -> the setting that scales its rate
-    "layernorms": "lr_layernorm", "layernorms_photo": "lr_layernorm", "leaked": "lr_layernorm", "proj": "lr_proj",
-    "jigsaw": "lr_solver", **dict.fromkeys(("b_t", "b_v", "b_vt", "free"), "lr_mappers"),
+    "layernorms": "lr_layernorm",
+    "layernorms_photo": "lr_layernorm",
+    "leaked": "lr_layernorm",
+    "proj": "lr_proj",
+    "jigsaw": "lr_solver",
+    **dict.fromkeys(("b_t", "b_v", "b_vt", "free"), "lr_mappers"),
 }
 
 
@@ -57,9 +61,7 @@ class SpLIP(PromptedCLIP):
         grad_checkpointing: bool = False, micro_batch: int = 0,
     ) -> None:  # fmt: skip
         names = class_tokens(config.margin_template, classnames)
-        super().__init__(
-            clip, classnames, config, grad_checkpointing=grad_checkpointing, micro_batch=micro_batch
-        )
+        super().__init__(clip, classnames, config, grad_checkpointing=grad_checkpointing, micro_batch=micro_batch)
         self.loss_weights = {"class": config.alpha, "jigsaw": config.beta, "contrastive": config.contrastive}
         self.loss_weights["anchor"] = config.anchor
         settings = {name.upper(): value for name, value in asdict(config).items()}
@@ -167,8 +169,13 @@ class SpLIP(PromptedCLIP):
         sketch, positive, negative, label, instance, *others = (
             distributed.join(x)
             for x in (
-                sketch, positive, negative, label, batch["instance"],
-                batch["negative_label"], batch["negative_instance"],
+                sketch,
+                positive,
+                negative,
+                label,
+                batch["instance"],
+                batch["negative_label"],
+                batch["negative_instance"],
             )
         )
         photos, labels, instances = (torch.cat(pair) for pair in zip((positive, label, instance), (negative, *others)))

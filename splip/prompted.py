@@ -242,8 +242,9 @@ class PromptedCLIP(RetrievalModel):
         fixed: Dict[str, Tensor] = {}
         if config.texts_reach_images or for_loss:  # nothing else reads them
             texts, states = encode_text(
-                self.clip, self._layout(modality), self._by_text_layer(text_prompts),
-                grad_checkpointing=self.grad_checkpointing, all_states=config.use_bvt and config.bvt_states == "all",
+                *(self.clip, self._layout(modality), self._by_text_layer(text_prompts)),
+                grad_checkpointing=self.grad_checkpointing,
+                all_states=config.use_bvt and config.bvt_states == "all",
             )
         if config.use_bv:
             fixed["V^tg"] = self.trainable["b_v"](self._template(modality))  # (words, Dv)

@@ -95,9 +95,7 @@ class StatesToVision(nn.Module):
         super().__init__()
         self.num_tokens = num_tokens
         between = {"relu": nn.ReLU, "gelu": nn.GELU}[activation]()
-        self.map = nn.Sequential(
-            nn.Linear(text_width, hidden), between, nn.Linear(hidden, num_tokens * vision_width)
-        )
+        self.map = nn.Sequential(nn.Linear(text_width, hidden), between, nn.Linear(hidden, num_tokens * vision_width))
         _init_small(self)
 
     def forward(self, states: Tensor) -> Tensor:
@@ -136,9 +134,7 @@ class LayeredPrompts(nn.Module):
         std: of their start values. first: start values of the first layer, (count, width).
     """
 
-    def __init__(
-        self, width: int, count: int, depth: int, std: float = 0.02, first: Optional[Tensor] = None
-    ) -> None:
+    def __init__(self, width: int, count: int, depth: int, std: float = 0.02, first: Optional[Tensor] = None) -> None:
         super().__init__()
         tokens = std * torch.randn(depth, count, width)
         if first is not None:

@@ -18,22 +18,34 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from splip.cli.formats import aligned  # noqa: E402
-from splip.cli.table import select, spread  # noqa: E402
+from splip.cli.formats import aligned, spread  # noqa: E402
+from splip.cli.table import select  # noqa: E402
 from splip.retrieval.bootstrap import bootstrap_means, interval, seeds_interval  # noqa: E402
 from splip.training.per_query import read  # noqa: E402
 
 PAGE = ROOT / "docs/RESULTS.md"
 TITLES = {  # folder of results: title, what it is
     "sketchy25_zs": ("Sketchy25, 21 unseen classes", "104 classes are seen (Yelamarthi et al.'s list)."),
-    "sketchy25_zs_seen": ("Sketchy25, 21 of the seen classes", "The same models on classes and images of their training."),
+    "sketchy25_zs_seen": (
+        "Sketchy25, 21 of the seen classes",
+        "The same models on classes and images of their training.",
+    ),
     "sketchy25_sake": ("Sketchy25, 25 unseen classes", "100 classes are seen (SAKE's list)."),
-    "sketchy25_sake_seen": ("Sketchy25, 25 of the seen classes", "Those models on classes and images of their training."),
+    "sketchy25_sake_seen": (
+        "Sketchy25, 25 of the seen classes",
+        "Those models on classes and images of their training.",
+    ),
     "sketchy25_gzs": ("Sketchy25, generalised", "21 unseen classes; the photos of the seen ones are in the gallery."),
     "sketchy25_fg": ("Sketchy25, fine-grained", "The one right photo is the one that was drawn; 21 unseen classes."),
     "sketchy25_fg_seen": ("Sketchy25, fine-grained, 21 of the seen classes", "On images of the training."),
-    "sketchy25_cross_sketchmoji": ("Trained on Sketchy25, tested on Sketchmoji", "121 classes that training has not seen."),
-    "sketchmoji_cross_sketchy25": ("Trained on Sketchmoji, tested on Sketchy25", "11 classes that training has not seen."),
+    "sketchy25_cross_sketchmoji": (
+        "Trained on Sketchy25, tested on Sketchmoji",
+        "121 classes that training has not seen.",
+    ),
+    "sketchmoji_cross_sketchy25": (
+        "Trained on Sketchmoji, tested on Sketchy25",
+        "11 classes that training has not seen.",
+    ),
     "sketchmoji_zs": ("Sketchmoji", "Emoji, drawn by independent artists; 142 unseen classes."),
     "sketchmoji_gzs": ("Sketchmoji, generalised", "The photos of the seen classes are in the gallery."),
     "sketchmoji_fg": ("Sketchmoji, fine-grained", "The one right photo is the one that was drawn."),
@@ -72,7 +84,7 @@ def read_method(folder: Path) -> Method:
 
 
 def difference(method: Method, base: Method) -> str:
-    """"+1.23 (0.45 to 2.01)": the paired difference of means over seeds, and its interval over classes and queries."""
+    """ "+1.23 (0.45 to 2.01)": the paired difference of means over seeds, and its interval over classes and queries."""
     pair = np.stack([np.mean(list(one.queries.values()), axis=0) for one in (method, base)])
     drawn = bootstrap_means(pair, method.classes)
     low, high = interval(drawn[0] - drawn[1])
@@ -80,7 +92,7 @@ def difference(method: Method, base: Method) -> str:
 
 
 def over_seeds(method: Method, base: Method) -> str:
-    """"0.02 to 1.14": the interval of the paired difference over further seeds, the same queries."""
+    """ "0.02 to 1.14": the interval of the paired difference over further seeds, the same queries."""
     seeds = sorted(set(method.queries) & set(base.queries))
     if len(seeds) < 2:
         return ""

@@ -28,9 +28,7 @@ def queries_and_keys(attn: Any, h: Tensor) -> Tuple[Tensor, Tuple[Tensor, Tensor
     return query, (key, value)
 
 
-def attend(
-    attn: Any, query: Tensor, keys: Sequence[Tuple[Tensor, Tensor]], mask: Optional[Tensor] = None
-) -> Tensor:
+def attend(attn: Any, query: Tensor, keys: Sequence[Tuple[Tensor, Tensor]], mask: Optional[Tensor] = None) -> Tensor:
     """Multi-head attention of queries (..., Q, D) over all keys and values (..., K, D), before ``out_proj``.
 
     Args:

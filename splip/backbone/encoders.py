@@ -83,10 +83,9 @@ def encode_patches(
         parts = patches.split(micro_batch)
         shares = [None if p is None else p.split(micro_batch) if p.dim() == 3 else [p] * len(parts) for p in prompts]
         inner = partial(encode_patches, visual, grad_checkpointing=grad_checkpointing, carry=carry)
-        return torch.cat([
-            _checkpoint(inner, part, [None if p is None else p[i] for p in shares])
-            for i, part in enumerate(parts)
-        ])
+        return torch.cat(
+            [_checkpoint(inner, part, [None if p is None else p[i] for p in shares]) for i, part in enumerate(parts)]
+        )
     x = first_tokens(visual, patches)
     if not torch.is_grad_enabled() and all(own is None for own in prompts):
         x = visual.transformer(x.transpose(0, 1)).transpose(0, 1)

@@ -121,6 +121,7 @@ def no_design(maker: Any) -> Dict[str, Any]:
 
 def _sizes(state_dict: Dict[str, Tensor]) -> Dict[str, int]:
     """Arguments of OpenAI's `CLIP` for these weights."""
+
     def layers(prefix: str) -> int:
         return len({name.split(".")[prefix.count(".")] for name in state_dict if name.startswith(prefix)})
 

@@ -43,7 +43,12 @@ def import_module(name: str) -> None:
 def add_model(parser: argparse.ArgumentParser, required: bool = False, default: str = "") -> None:
     """Add the arguments that name a model. Every command that uses a model has them."""
     parser.add_argument(
-        "--model", "--run", dest="model", required=required, default=default, metavar="MODEL",
+        "--model",
+        "--run",
+        dest="model",
+        required=required,
+        default=default,
+        metavar="MODEL",
         help="a run's output folder, a saved model (a folder, or owner/name on the hub), or exported encoders"
         + (f" (default: {default})" if default else ""),
     )
@@ -106,7 +111,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def near(word: str, known: Sequence[str]) -> str:
-    """"--tpo: did you mean --top?"; "" if no known word is similar."""
+    """ "--tpo: did you mean --top?"; "" if no known word is similar."""
     found = get_close_matches(word, known, n=1)
     return f"{word}: did you mean {found[0]}?" if found else ""
 

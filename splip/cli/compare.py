@@ -48,9 +48,7 @@ def compare(runs: List[dict], path: Path, queries: int) -> Path:
     for run in runs[1:]:
         for key in ("dataset", "setting", "split", "gallery", "num_queries", "num_gallery"):
             if run[key] != first[key]:
-                raise ValueError(
-                    f"runs differ in {key}: {first['trainer']} {first[key]}, {run['trainer']} {run[key]}"
-                )
+                raise ValueError(f"runs differ in {key}: {first['trainer']} {first[key]}, {run['trainer']} {run[key]}")
     from splip.retrieval import contact_sheet
     from splip.training.results import sheet_row  # here: slow to import
 

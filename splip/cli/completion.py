@@ -1,6 +1,6 @@
 """Shell completion for ``splip``'s commands, options and file names, written by `shtab`.
 
-    splip --print-completion bash >> ~/.bash_completion
+splip --print-completion bash >> ~/.bash_completion
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What is installed here, what it will use, and what is missing for what.
 
-    splip doctor                # send this with a report
+splip doctor                # send this with a report
 """
 
 from __future__ import annotations

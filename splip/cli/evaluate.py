@@ -36,8 +36,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--run", type=Path, help="output folder of a run of this project")
     what.add_argument("--model", default="", help="a saved model, exported encoders or a run, as splip search has it")
     what.add_argument("--encoder", default="", help="a frozen encoder: of open_clip, Hugging Face or your own (docs)")
-    what.add_argument("--features", default="", metavar="FILE",
-                      help="embeddings of your own: an .npz with query, gallery and their labels (docs/METRICS.md)")
+    what.add_argument(
+        "--features",
+        default="",
+        metavar="FILE",
+        help="embeddings of your own: an .npz with query, gallery and their labels (docs/METRICS.md)",
+    )
     what.add_argument("--host", type=Path, help="checkout of CoOp, MaPLe, ..., beside --trainer and --model-dir")
     add = parser.add_argument
     add("--backbone", default="", help="of --model, if it is elsewhere now")
@@ -50,8 +54,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=-1, help="the seed that results.json should name for a host's run")
     add("--dataset-config-file", default="", help="e.g. configs/datasets/sketchy2.yaml (default: the run's own)")
     add("--config-file", default="", help="the configuration that the host trained with")
-    add("--allow-seen", action="store_true", help="test also on classes that the model was trained on (results.json "
-        "names them)")
+    add(
+        "--allow-seen",
+        action="store_true",
+        help="test also on classes that the model was trained on (results.json names them)",
+    )
     add("opts", nargs="*", metavar="KEY VALUE", help="settings, e.g. DATASET.SETTING gzs (or KEY=VALUE)")
 
 

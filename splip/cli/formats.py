@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import re
+import statistics
 from pathlib import Path
 from typing import Dict, List, Sequence
 
@@ -31,6 +32,12 @@ table { border-collapse: collapse } caption { text-align: left; padding-bottom: 
 th, td { padding: .3em .8em; border-bottom: 1px solid #ddd; text-align: left; font-variant-numeric: tabular-nums }
 th { cursor: pointer; border-bottom: 2px solid #444 } th:focus-visible { outline: 2px solid #06c }
 th[aria-sort=descending]::after { content: " ▾" } th[aria-sort=ascending]::after { content: " ▴" }"""
+
+
+def spread(values: List[float]) -> str:
+    """ "mean ± std" (without the deviation for a single value)."""
+    deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.2f}{deviation}"
 
 
 def columns_of(rows: Rows) -> List[str]:

@@ -35,8 +35,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``splip index``."""
     add = parser.add_argument
     add("folders", nargs="*", metavar="FOLDER", help="to add, with all below it (default: those added before)")
-    add("--exclude", action="append", default=[], metavar="PATTERN",
-        help="what is left out below the folders given, as *.gif, private/ or a path (may be repeated)")
+    add(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="what is left out below the folders given, as *.gif, private/ or a path (may be repeated)",
+    )
     add("--forget", default="", metavar="FOLDER", help="forget a folder, or what lies in one below it")
     add("--list", action="store_true", help="say what is in the index, as JSON")
     add("--export", type=Path, metavar="FOLDER", help="write vectors.npy and images.parquet")

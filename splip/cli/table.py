@@ -4,7 +4,9 @@
     splip table output/sketchmoji --convention voc --csv table.csv
     splip table output/sketchy2 --latex table.tex --html table.html
     splip table output/sketchy2 --paper        (next to the paper's numbers)
-    splip table output/sketchy25 --intervals   (confidence intervals over queries; docs/METRICS.md)
+    splip table output/sketchy25 --intervals   (confidence intervals over queries)
+
+docs/METRICS.md explains conventions and intervals.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 import splip
-from splip.cli.formats import aligned, latex, page, write_csv
+from splip.cli.formats import aligned, latex, page, spread, write_csv
 from splip.cli.intervals import compare_all
 from splip.retrieval.conventions import CONVENTIONS
 from splip.training.identity import differences, settings_of, shown
@@ -204,24 +206,20 @@ def compare(results: List[dict], convention: Optional[str]) -> List[Dict[str, st
                     continue
                 values = [run["metrics"][scope][metric] for run in runs]
                 other = swapped(runs, scope, metric)
-                rows.append({
-                    **names,
-                    "metric": metric,
-                    "convention": scope if scope in CONVENTIONS else f"{scope} gallery",
-                    "ours": spread(values),
-                    "paper": theirs["percent"] if theirs else "",
-                    "gap": f"{statistics.mean(values) - float(theirs['percent']):+.2f}" if theirs else "",
-                    "table": f"{theirs['table']} ({theirs['sure']})" if theirs else "",
-                    "best earlier": f"{best['percent']} ({best['method']})" if best else "",
-                    **({"swapped": other} if other else {}),
-                })
+                rows.append(
+                    {
+                        **names,
+                        "metric": metric,
+                        "convention": scope if scope in CONVENTIONS else f"{scope} gallery",
+                        "ours": spread(values),
+                        "paper": theirs["percent"] if theirs else "",
+                        "gap": f"{statistics.mean(values) - float(theirs['percent']):+.2f}" if theirs else "",
+                        "table": f"{theirs['table']} ({theirs['sure']})" if theirs else "",
+                        "best earlier": f"{best['percent']} ({best['method']})" if best else "",
+                        **({"swapped": other} if other else {}),
+                    }
+                )
     return rows
-
-
-def spread(values: List[float]) -> str:
-    """"mean ± std" (without the deviation for a single value)."""
-    deviation = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.2f}{deviation}"
 
 
 def select(metrics: dict, convention: str) -> Dict[str, float]:

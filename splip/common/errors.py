@@ -61,6 +61,7 @@ def _plain_warnings(name: str) -> Iterator[None]:
 
     None of Pillow's, which name no file: what it cannot read is named by what reads (:mod:`splip.data.decode`).
     """
+
     def plain(message: Any, *place: Any) -> str:
         return f"{name}: warning: {' '.join(str(message).split())}\n"
 

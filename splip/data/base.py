@@ -3,6 +3,7 @@
 A data set lists its images. `SBIRDataset` labels them, holds out the pseudo-unseen classes when
 they select the model, and rejects data that cannot be used for training or ranking.
 """
+
 from __future__ import annotations
 
 import copy
@@ -132,19 +133,16 @@ class SBIRDataset(DatasetBase):
         held = set(pseudo_unseen) if hold_out else set()
         if hold_out and not held:
             raise ValueError(
-                f"TEST.FINAL_MODEL best_val needs pseudo-unseen classes; split {split_name!r} "
-                "has none: use last_step"
+                f"TEST.FINAL_MODEL best_val needs pseudo-unseen classes; split {split_name!r} has none: use last_step"
             )
         unknown = sorted({item.classname for item in train} - set(seen))
         if unknown:
-            raise ValueError(
-                f"training images of what are not seen classes of split {split_name!r}: {unknown}"
-            )
+            raise ValueError(f"training images of what are not seen classes of split {split_name!r}: {unknown}")
         training = [item for item in train if item.classname not in held]
         val_queries = [d for d in train if d.classname in held and d.domain == SKETCH]
-        val_gallery = [
-            d for d in train if d.domain == PHOTO and (d.classname in held or setting == "gzs")
-        ] if held else []
+        val_gallery = (
+            [d for d in train if d.domain == PHOTO and (d.classname in held or setting == "gzs")] if held else []
+        )
 
         everything = [*train, *queries, *gallery]
         _check_modalities(train, seen, "seen", everything)
@@ -239,8 +237,7 @@ def _check_instances(queries: Sequence[SBIRDatum], gallery: Sequence[SBIRDatum],
     for item in sketches:
         if not item.instance or item.instance not in photos[item.classname]:
             raise ValueError(
-                f"sketch {item.impath!r} has no photo of its instance {item.instance!r} "
-                f"in class {item.classname!r}"
+                f"sketch {item.impath!r} has no photo of its instance {item.instance!r} in class {item.classname!r}"
             )
         if negatives and len(photos[item.classname]) < 2:
             raise ValueError(

@@ -103,7 +103,7 @@ def seen_test_classes(trained: Iterable[str], tested: Iterable[str], others: Ite
 
 
 def near(lost: Iterable[str], there: Collection[str]) -> str:
-    """" (near: wheel)": the existing names that are most similar to the missing names; "" if there are none."""
+    """ " (near: wheel)": the existing names that are most similar to the missing names; "" if there are none."""
     spelt = {spelling(name): name for name in sorted(there)}
     found = [spelt[match] for name in lost for match in get_close_matches(spelling(name), spelt, n=1)]
     return f" (near: {', '.join(some(list(dict.fromkeys(found))))})" if found else ""

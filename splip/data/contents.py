@@ -51,7 +51,7 @@ SUFFIXES: Dict[str, str] = {  # of image and drawing formats that are not read, 
 
 
 def describe_content(file: BinaryIO) -> str:
-    """"it is a PDF document, which is not read: export it as PNG"; "" if it is unknown."""
+    """ "it is a PDF document, which is not read: export it as PNG"; "" if it is unknown."""
     file.seek(0)
     head = file.read(HEAD)
     if not head:
@@ -61,7 +61,7 @@ def describe_content(file: BinaryIO) -> str:
 
 
 def advise(names: Iterable[str]) -> str:
-    """" (HEIC and SVG are not read: save them as JPEG or PNG)" if the names or suffixes have such formats."""
+    """ " (HEIC and SVG are not read: save them as JPEG or PNG)" if the names or suffixes have such formats."""
     found = sorted({SUFFIXES.get((os.path.splitext(name)[1] or name).lower(), "") for name in names} - {""})
     return f" ({' and '.join(found)} {'is' if len(found) == 1 else 'are'} not read: save as JPEG or PNG)" * bool(found)
 

@@ -48,9 +48,7 @@ SIDEWAYS = [TURNS[value] for value in (5, 6, 7, 8)]
 WIDE = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # grey with more than 8 bits, which Pillow would clip at 255
 
 
-def open_rgb(
-    source: Union[str, os.PathLike, BinaryIO], at_least: int = 0, keep_alpha: bool = False
-) -> Image.Image:
+def open_rgb(source: Union[str, os.PathLike, BinaryIO], at_least: int = 0, keep_alpha: bool = False) -> Image.Image:
     """The image in a file as RGB: rotated by its EXIF, transparent parts on white, 16-bit grey scaled to 8 bits.
 
     Of an animation or several pages, the first is read. Colour profiles are ignored, as in CLIP's preprocessing.

@@ -37,7 +37,7 @@ def kind_of(name: str) -> str:
 
 
 def describe_skipped(skipped: Dict[str, int]) -> str:
-    """"3 .heic, 1 hidden", the largest number first; "" if nothing was skipped."""
+    """ "3 .heic, 1 hidden", the largest number first; "" if nothing was skipped."""
     order = sorted(skipped.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{count:,} {kind}" for kind, count in order if count)
 

@@ -102,9 +102,7 @@ def list_lines(path: Union[str, os.PathLike], at_most: int = 0) -> List[Line]:
     return lines
 
 
-def draw(
-    path: Union[str, os.PathLike], spec: StrokeSpec, names: Sequence[str] = (), rng: Any = None
-) -> Image.Image:
+def draw(path: Union[str, os.PathLike], spec: StrokeSpec, names: Sequence[str] = (), rng: Any = None) -> Image.Image:
     """One drawing of a file as an RGB image of SIZE, black on white; only its own line is read.
 
     Args:

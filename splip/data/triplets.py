@@ -134,9 +134,7 @@ class Triplets(Dataset):
     views: Any = None  # `splip.data.views.Views`, which imports this file
     as_rows: bool = False
 
-    def __init__(
-        self, images: ImageDataset, augmentation: Augmentation, num_permutations: int, seed: int
-    ) -> None:
+    def __init__(self, images: ImageDataset, augmentation: Augmentation, num_permutations: int, seed: int) -> None:
         self.images, self.augmentation = images, augmentation
         self.num_permutations, self.seed = num_permutations, seed
         if "stroke_drop" in augmentation.names and not any(isinstance(d.spec, StrokeSpec) for d in images.items):

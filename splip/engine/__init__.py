@@ -6,6 +6,7 @@ since torch 2.7, and closing its logger closes standard output, too.
 
 The environment variable SPLIP_ENGINE (`dassl` or `builtin`) forces one; `ENGINE` says which is in use.
 """
+
 from __future__ import annotations
 
 import importlib
@@ -72,8 +73,7 @@ def _choose_engine() -> str:
     except ImportError as error:
         if forced:
             raise
-        warnings.warn(f"Dassl is installed but cannot be imported ({error}): "
-                      "using the built-in engine", stacklevel=2)
+        warnings.warn(f"Dassl is installed but cannot be imported ({error}): using the built-in engine", stacklevel=2)
         return "builtin"
 
 

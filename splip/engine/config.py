@@ -2,6 +2,7 @@
 
 Nothing reads a key that is missing here, so a config file that sets it is refused.
 """
+
 from __future__ import annotations
 
 from yacs.config import CfgNode

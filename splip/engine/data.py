@@ -1,4 +1,5 @@
 """`Datum` and `DatasetBase`, as data sets written for Dassl expect them."""
+
 from __future__ import annotations
 
 from typing import Dict, List, Optional, Sequence
@@ -7,9 +8,7 @@ from typing import Dict, List, Optional, Sequence
 class Datum:
     """One labelled image: where it is, its class index, its domain index, its class name."""
 
-    def __init__(
-        self, impath: str = "", label: int = 0, domain: int = 0, classname: str = ""
-    ) -> None:
+    def __init__(self, impath: str = "", label: int = 0, domain: int = 0, classname: str = "") -> None:
         if not isinstance(impath, str):
             raise TypeError(f"impath must be a str, got {type(impath).__name__}")
         # Dassl's underscored names: subclasses and copies made for one engine work with the other

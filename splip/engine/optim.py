@@ -1,4 +1,5 @@
 """Optimisers by name."""
+
 from __future__ import annotations
 
 from typing import Any, Dict, Iterable, Union
@@ -9,9 +10,7 @@ from torch import nn
 OPTIMIZERS = ("adam", "adamw", "sgd")
 
 
-def build_optimizer(
-    model: Union[nn.Module, Iterable], optim_cfg, param_groups=None
-) -> torch.optim.Optimizer:
+def build_optimizer(model: Union[nn.Module, Iterable], optim_cfg, param_groups=None) -> torch.optim.Optimizer:
     """The optimiser that `optim_cfg` (cfg.OPTIM) names.
 
     Args:

@@ -1,4 +1,5 @@
 """Name -> class tables, and the two builders that read them."""
+
 from __future__ import annotations
 
 import difflib

@@ -4,6 +4,7 @@ Used with both engines: Dassl's own warm-up passes an argument that torch 2.7 re
 have the same meaning, with one exception: a cosine ends near 0 with any warm-up. Dassl's, with its default
 WARMUP_RECOUNT True, is as long as the run but starts after the warm-up, so its last part is cut off.
 """
+
 from __future__ import annotations
 
 import math

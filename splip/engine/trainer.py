@@ -1,4 +1,5 @@
 """The skeleton of a training run, with the hooks that trainers written for Dassl override."""
+
 from __future__ import annotations
 
 import datetime

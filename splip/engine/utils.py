@@ -1,4 +1,5 @@
 """Seeds, averages, the log file, and a line on the software in use."""
+
 from __future__ import annotations
 
 import os
@@ -46,9 +47,7 @@ class MetricMeter:
             self.meters.setdefault(name, AverageMeter()).update(value)
 
     def __str__(self) -> str:
-        return self.delimiter.join(
-            f"{name} {meter.val:.4f} ({meter.avg:.4f})" for name, meter in self.meters.items()
-        )
+        return self.delimiter.join(f"{name} {meter.val:.4f} ({meter.avg:.4f})" for name, meter in self.meters.items())
 
 
 class Tee:

@@ -178,9 +178,7 @@ class RetrievalModel(nn.Module):
         check_modality(modality)
         return _Encode(self, modality)
 
-    def save_pretrained(
-        self, folder: Union[str, os.PathLike], *, results: Optional[Dict[str, Any]] = None
-    ) -> Path:
+    def save_pretrained(self, folder: Union[str, os.PathLike], *, results: Optional[Dict[str, Any]] = None) -> Path:
         """Write what was trained, as a folder that loads anywhere (:func:`splip.models.pretrained.save`) -> the folder.
 
         Args:
@@ -260,4 +258,3 @@ def tokens_of(texts: Sequence[str]) -> Tensor:
         return tokenize(texts)
     except RuntimeError as error:  # of OpenAI's package; its message has the whole text in it
         raise ValueError(f"too long for CLIP's text encoder: {max(texts, key=len)[:60]!r} ...") from error
-

@@ -45,7 +45,7 @@ def try_out(encode: Callable[..., Any], transform: Callable[..., Any], device: s
 
 
 def _described(value: Any) -> str:
-    """"a torch.uint8 tensor (3, 6, 6)", "a tuple"."""
+    """ "a torch.uint8 tensor (3, 6, 6)", "a tuple"."""
     if isinstance(value, Tensor):
         return f"a {value.dtype} tensor {tuple(value.shape)}"
     shape = getattr(value, "shape", None)

@@ -53,12 +53,14 @@ def describe(model: RetrievalModel) -> Dict[str, Any]:
         raise ValueError(f"{type(model).__name__} has no recipe: make it with splip.models.registry.build")
     if not info.fingerprint:
         raise ValueError("the backbone did not come from splip.load_clip: it is not known which one it is")
-    return checkpoints.plain({
-        "schema": SCHEMA,
-        "splip": splip.__version__,
-        **recipe._asdict(),
-        "backbone": {"name": info.name, "fingerprint": info.fingerprint},
-    })
+    return checkpoints.plain(
+        {
+            "schema": SCHEMA,
+            "splip": splip.__version__,
+            **recipe._asdict(),
+            "backbone": {"name": info.name, "fingerprint": info.fingerprint},
+        }
+    )
 
 
 def same_model(about: Mapping[str, Any]) -> Dict[str, Any]:
@@ -237,6 +239,7 @@ def load_weights(model: RetrievalModel, weights: Dict[str, Tensor]) -> None:
     Raises:
         RuntimeError: another weight is missing or has another shape.
     """
+
     def is_read(name: str) -> bool:
         return name.split(".")[0] not in model.training_only
 

@@ -33,12 +33,14 @@ def write(store: Store, folder: Path) -> Path:
     rows = list(store.rows())
     dim = store.about()["dim"]
     vectors = np.stack([vector for _, _, vector in rows]) if rows else np.empty((0, dim), dtype=np.float32)
-    table = pa.table({
-        "path": [os.fsencode(path).decode("utf-8", "replace") for path, _, _ in rows],
-        "size": pa.array([known.size for _, known, _ in rows], pa.int64()),
-        "time": pa.array([known.time for _, known, _ in rows], pa.timestamp("ns")),
-        "digest": [known.digest.hex() for _, known, _ in rows],
-    })
+    table = pa.table(
+        {
+            "path": [os.fsencode(path).decode("utf-8", "replace") for path, _, _ in rows],
+            "size": pa.array([known.size for _, known, _ in rows], pa.int64()),
+            "time": pa.array([known.time for _, known, _ in rows], pa.timestamp("ns")),
+            "digest": [known.digest.hex() for _, known, _ in rows],
+        }
+    )
     about = (json.dumps(store.about(), indent=2) + "\n").encode()
     writers: List[Callable[[BinaryIO], Any]] = [
         lambda file: np.save(file, vectors),

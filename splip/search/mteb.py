@@ -79,5 +79,3 @@ class MTEBModel(AbsEncoder):
             else:
                 parts.append(self.model.embed_text(list(batch["text"])))
         return torch.cat(parts).numpy()
-
-

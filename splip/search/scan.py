@@ -99,9 +99,12 @@ def update(
     todo = _changed(store, files, known, failed, report)
     todo.sort(key=lambda file: COPY.match(os.path.basename(file.path)) is not None)  # copies after their originals
     by_digest, arrived = {entry.digest: path for path, entry in known.items()}, set()
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool, tqdm(
-        total=len(todo), unit=" images", disable=quiet or not todo or not distributed.is_main(), smoothing=0.1
-    ) as bar:
+    with (
+        ThreadPoolExecutor(os.cpu_count() or 1) as pool,
+        tqdm(
+            total=len(todo), unit=" images", disable=quiet or not todo or not distributed.is_main(), smoothing=0.1
+        ) as bar,
+    ):
         own = todo[distributed.rank() :: distributed.world()]
         for batch in _batches(_look(pool, own, by_digest, model)):
             arrived |= _remember(store, model, batch, known, by_digest, report, files)

@@ -43,9 +43,7 @@ SIDES = (256, 1600)  # pixels, longer sides of served images: thumbnail and larg
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
-def make_app(
-    index: Union[Index, Future[Index]], local: bool = True, frame_ancestors: str = "'none'"
-) -> Starlette:
+def make_app(index: Union[Index, Future[Index]], local: bool = True, frame_ancestors: str = "'none'") -> Starlette:
     """The web application around an index.
 
     Args:
@@ -135,6 +133,7 @@ class _Service:
 
     async def about(self, request: Request) -> Response:
         """The data of the page's header."""
+
         def look() -> Dict[str, Any]:
             with self.lock:
                 return {"images": len(self.index), "model": os.path.basename(self.index.model.name),
@@ -169,6 +168,7 @@ class _Service:
 
     async def similar(self, request: Request) -> Response:
         """Photos similar to one in the index."""
+
         def look() -> List[Hit]:
             with self.lock:
                 return self.index.similar(request.path_params["id"], count)

@@ -42,7 +42,11 @@ class Score(NamedTuple):
 
 
 def score(
-    query: Tensor, gallery: Tensor, query_items: Items, gallery_items: Items, setting: str,
+    query: Tensor,
+    gallery: Tensor,
+    query_items: Items,
+    gallery_items: Items,
+    setting: str,
     device: Optional[torch.device] = None,
 ) -> Score:
     """Metrics of one ranking, over all queries and of each.
@@ -64,14 +68,10 @@ def score(
         own, own_labels = distributed.shard(query), distributed.shard(query_labels)
         values = {
             convention: {name: distributed.gather(value, len(query)) for name, value in named.items()}
-            for convention, named in per_query_metrics(
-                own, gallery, own_labels, gallery_labels, device=device
-            ).items()
+            for convention, named in per_query_metrics(own, gallery, own_labels, gallery_labels, device=device).items()
         }
         metrics, headline = mean_over_queries(values), ("min_r_k", "mAP@all")
-    percent = {
-        group: {name: 100.0 * value for name, value in named.items()} for group, named in metrics.items()
-    }
+    percent = {group: {name: 100.0 * value for name, value in named.items()} for group, named in metrics.items()}
     return Score(percent, headline, per_query.columns_of(values, setting))
 
 
@@ -80,8 +80,7 @@ def table(metrics: Dict[str, Dict[str, float]]) -> str:
     columns = list(next(iter(metrics.values())))
     lines = [" " * 10 + "".join(f"{column:>10}" for column in columns)]
     lines += [
-        f"{group:<10}" + "".join(f"{named[column]:>10.2f}" for column in columns)
-        for group, named in metrics.items()
+        f"{group:<10}" + "".join(f"{named[column]:>10.2f}" for column in columns) for group, named in metrics.items()
     ]
     return "\n".join(lines)
 

@@ -27,16 +27,18 @@ IMAGES = ("TRANSFORMS", "RRCROP_SCALE", "CROP_PADDING", "SKETCH_VIEWS", "PHOTO_V
 def run_settings(trainer: SBIRTrainer) -> Dict[str, Any]:
     """What must be equal, besides the model, so that a resumed run gives the result of an uninterrupted one."""
     cfg, data = trainer.cfg, trainer.dataset
-    return checkpoints.plain({
-        "DATASET": {"NAME": cfg.DATASET.NAME, "SETTING": data.setting, "gallery": data.gallery_name},
-        "split": data.split,
-        "data": trainer.folder.data,
-        "OPTIM": cfg.OPTIM,
-        "DATALOADER.TRAIN_X.BATCH_SIZE": cfg.DATALOADER.TRAIN_X.BATCH_SIZE,
-        "INPUT": {key: cfg.INPUT[key] for key in IMAGES},
-        "TRAINER.PREC": trainer.precision,
-        "TEST.FINAL_MODEL": cfg.TEST.FINAL_MODEL,
-    })
+    return checkpoints.plain(
+        {
+            "DATASET": {"NAME": cfg.DATASET.NAME, "SETTING": data.setting, "gallery": data.gallery_name},
+            "split": data.split,
+            "data": trainer.folder.data,
+            "OPTIM": cfg.OPTIM,
+            "DATALOADER.TRAIN_X.BATCH_SIZE": cfg.DATALOADER.TRAIN_X.BATCH_SIZE,
+            "INPUT": {key: cfg.INPUT[key] for key in IMAGES},
+            "TRAINER.PREC": trainer.precision,
+            "TEST.FINAL_MODEL": cfg.TEST.FINAL_MODEL,
+        }
+    )
 
 
 def state_of(trainer: SBIRTrainer, epoch: int, val_result: Optional[float] = None) -> Dict[str, Any]:

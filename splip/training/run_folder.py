@@ -146,30 +146,35 @@ class RunFolder:
             heading = f"{where}: a query and the nearest of {len(outcome.gallery)} photos"
             results.draw_sheet(data, outcome.query, outcome.gallery, self.path, heading)
             per_query.write(self.path, data.test_queries, outcome.per_query)
-            results.write_json(self.file("results.json"), {  # last: a folder that has it is of a finished run
-                "trainer": name,
-                "dataset": cfg.DATASET.NAME,
-                "setting": data.setting,
-                "split": data.split,
-                "gallery": data.gallery_name,
-                "backbone": cfg.MODEL.BACKBONE.NAME,
-                "seed": self.seed,
-                "epoch": epoch,
-                **count,
-                "num_test_classes": len({*data.tested, *(outcome.extra["seen_test_classes"] or ())}),  # or objects
-                "metrics": outcome.metrics,
-                "selection": "pseudo_unseen" if cfg.TEST.FINAL_MODEL == "best_val" else "last",
-                "precision": self.precision,
-                "preprocessing": preprocessing.describe(),
-                "method": self.method,
-                "versions": results.versions(),
-                "identity": {key: value for key, value in self.identity().items() if key != "settings"},
-                "config": cfg,
-                "seconds": {"train": sum(one["seconds"] for one in history), "test": outcome.seconds},
-                **outcome.extra,
-            })
-        print(f"{name} on {cfg.DATASET.NAME} ({data.setting}, {count['num_queries']} queries, {count['num_gallery']} "
-              f"photos, epoch {epoch}), percent:\n{results.table(outcome.metrics)}")
+            results.write_json(
+                self.file("results.json"),
+                {  # last: a folder that has it is of a finished run
+                    "trainer": name,
+                    "dataset": cfg.DATASET.NAME,
+                    "setting": data.setting,
+                    "split": data.split,
+                    "gallery": data.gallery_name,
+                    "backbone": cfg.MODEL.BACKBONE.NAME,
+                    "seed": self.seed,
+                    "epoch": epoch,
+                    **count,
+                    "num_test_classes": len({*data.tested, *(outcome.extra["seen_test_classes"] or ())}),  # or objects
+                    "metrics": outcome.metrics,
+                    "selection": "pseudo_unseen" if cfg.TEST.FINAL_MODEL == "best_val" else "last",
+                    "precision": self.precision,
+                    "preprocessing": preprocessing.describe(),
+                    "method": self.method,
+                    "versions": results.versions(),
+                    "identity": {key: value for key, value in self.identity().items() if key != "settings"},
+                    "config": cfg,
+                    "seconds": {"train": sum(one["seconds"] for one in history), "test": outcome.seconds},
+                    **outcome.extra,
+                },
+            )
+        print(
+            f"{name} on {cfg.DATASET.NAME} ({data.setting}, {count['num_queries']} queries, {count['num_gallery']} "
+            f"photos, epoch {epoch}), percent:\n{results.table(outcome.metrics)}"
+        )
         if outcome.extra.get("swapped") == "off":
             print("modality swapped: off (TEST.SWAPPED False)")
         elif "swapped" in outcome.extra:

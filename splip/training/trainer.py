@@ -145,8 +145,8 @@ class SBIRTrainer(TrainerX):
         self.loss_of = torch.compile(self.model, fullgraph=True) if cfg.TRAINER.COMPILE else self.model
         distributed.broadcast_tensors(self.model.trainable.state_dict().values())  # they differ if there is no seed
         trained = sum(p.numel() for p in self.model.trainable.parameters())
-        print(f"{name}: {trained:,} trained parameters, {self.num_classes} classes, "
-              f"{len(self.train_loader_x.dataset):,} training sketches, {self.precision}")
+        sketches = f"{len(self.train_loader_x.dataset):,} training sketches"
+        print(f"{name}: {trained:,} trained parameters, {self.num_classes} classes, {sketches}, {self.precision}")
         groups = param_groups(self.model.trainable, cfg.OPTIM, self.model.rates, self.model_class.parts)
         optim_cfg = cfg.OPTIM.clone()
         optim_cfg.defrost()

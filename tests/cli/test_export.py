@@ -42,8 +42,15 @@ def test_a_file_embeds_as_the_model_does(tmp_path, kind):
         torch.testing.assert_close(encode(images), expected, rtol=0, atol=1e-5)
         assert (expected - other).abs().max() > 1e-3, "the two modalities embed alike: the test would prove nothing"
     assert about == {
-        "modality": "sketch", "backbone": "tiny", "resolution": 48, "resize": "crop", "interpolation": "bicubic",
-        "mean": list(CLIP_MEAN), "std": list(CLIP_STD), "embed_dim": 32, "classes": CLASSNAMES,
+        "modality": "sketch",
+        "backbone": "tiny",
+        "resolution": 48,
+        "resize": "crop",
+        "interpolation": "bicubic",
+        "mean": list(CLIP_MEAN),
+        "std": list(CLIP_STD),
+        "embed_dim": 32,
+        "classes": CLASSNAMES,
     }
 
 

@@ -21,9 +21,10 @@ def write_run(folder, trainer, seed, values, swapped=None, order=None, ranks=Non
     order = np.arange(len(CLASSES)) if order is None else order
     items = [SimpleNamespace(impath=FILES[i], classname=CLASSES[i], spec=None) for i in order]
     if ranks is None:
-        columns, metrics = {"mAP@all": values, "P@100": values / 2}, {
-            "min_r_k": {"mAP@all": 100 * values.mean(), "P@100": 50 * values.mean()}
-        }
+        columns, metrics = (
+            {"mAP@all": values, "P@100": values / 2},
+            {"min_r_k": {"mAP@all": 100 * values.mean(), "P@100": 50 * values.mean()}},
+        )
         if swapped is not None:
             columns["swapped mAP@all"] = swapped
     else:

@@ -86,7 +86,13 @@ def saved_as(way, root, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("way", ["a saved model", "exported encoders", "the hub"])
 def test_every_way_refuses_by_name_and_goes_on_where_it_is_meant(
-    way, root, folder_yaml, tmp_path, monkeypatch, capsys, hub  # noqa: F811
+    way,
+    root,
+    folder_yaml,
+    tmp_path,
+    monkeypatch,
+    capsys,
+    hub,  # noqa: F811
 ):
     model = saved_as(way, root, tmp_path, monkeypatch)
     words = ["evaluate", "--model", model, "--dataset-config-file", folder_yaml]

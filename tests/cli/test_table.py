@@ -20,8 +20,16 @@ def main(arguments):
 def write_run(folder, trainer="SpLIP", seed=1, value=10.0, **change):
     metrics = {name: {"mAP@all": value + i} for i, name in enumerate(("min_r_k", "prefix", "voc"))}
     result = {
-        "trainer": trainer, "seed": seed, "dataset": "Toy", "setting": "zs", "gallery": "unseen",
-        "backbone": "splip-hybrid", "selection": "last", "split": {"name": "one"}, "metrics": metrics, **change,
+        "trainer": trainer,
+        "seed": seed,
+        "dataset": "Toy",
+        "setting": "zs",
+        "gallery": "unseen",
+        "backbone": "splip-hybrid",
+        "selection": "last",
+        "split": {"name": "one"},
+        "metrics": metrics,
+        **change,
     }
     path = folder / trainer / f"seed{seed}" / "results.json"
     path.parent.mkdir(parents=True)

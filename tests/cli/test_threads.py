@@ -57,7 +57,7 @@ def test_what_the_user_set_stays(default, program):
 
 @pytest.mark.parametrize("own", [{}, {"OMP_WAIT_POLICY": "active"}, {"GOMP_SPINCOUNT": "9"}, {"KMP_BLOCKTIME": "0"}])
 def test_scripts_and_the_function_say_the_same(own, monkeypatch):
-    script = 'source scripts/env.sh; for name in ' + " ".join(POLICIES) + '; do echo "$name=${!name-}"; done'
+    script = "source scripts/env.sh; for name in " + " ".join(POLICIES) + '; do echo "$name=${!name-}"; done'
     done = subprocess.run(["bash", "-c", script], cwd=ROOT, env=environment(**own), capture_output=True, text=True)
     of_script = dict(line.split("=") for line in done.stdout.splitlines())
     for name in POLICIES:

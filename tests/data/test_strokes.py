@@ -64,9 +64,7 @@ def test_a_slow_drawing_agrees(tmp_path):
     ours, worst = picture(HOOK, pen, tmp_path), 0.0
     for y in range(0, SIZE, 3):
         for x in range(0, SIZE, 3):
-            nearest = min(
-                away((x + 0.5, y + 0.5), a, b) for points in at for a, b in zip(points, points[1:] or points)
-            )
+            nearest = min(away((x + 0.5, y + 0.5), a, b) for points in at for a, b in zip(points, points[1:] or points))
             wanted = 255 * (1 - min(1.0, max(0.0, pen.width / 2 + 0.5 - nearest)))
             worst = max(worst, abs(wanted - ours[y, x]))
     assert worst < 12, f"grey differs by {worst:.1f}: more than coordinates of 1/{ONE} pixel explain"

@@ -207,6 +207,7 @@ def kinds(folder: Path) -> Dict[str, Kind]:
 
 def fuzz(count: int, seconds: float, seed: int = 0, chosen: List[str] = ()) -> List[dict]:
     """``count`` mutations shared by the kinds, at most ``seconds`` in all -> a row of figures for each kind."""
+
     def stop(*_):
         raise TooLong(f"longer than {HANG:.0f} s")
 

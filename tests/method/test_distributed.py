@@ -62,9 +62,7 @@ def pair(tmp_path):
 
     def run(task, *arguments):
         store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # torchrun holds it, too
-        workers = [
-            context.Process(target=_work, args=(rank, store.port, tmp_path, task, arguments)) for rank in (0, 1)
-        ]
+        workers = [context.Process(target=_work, args=(rank, store.port, tmp_path, task, arguments)) for rank in (0, 1)]
         for worker in workers:
             worker.start()
         for worker in workers:

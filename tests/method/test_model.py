@@ -146,7 +146,10 @@ def test_prototypes_follow_the_batches(tiny_clip, tiny_batch):
 
 # Each row: a setting, and what it must change relative to the full method.
 SWITCHES = [
-    ({"use_bt": False}, "b_t"), ({"use_bv": False}, "b_v"), ({"use_bvt": False}, "b_vt"), ({"beta": 0.0}, "jigsaw"),
+    ({"use_bt": False}, "b_t"),
+    ({"use_bv": False}, "b_v"),
+    ({"use_bvt": False}, "b_vt"),
+    ({"beta": 0.0}, "jigsaw"),
     ({"layernorm": "none"}, "layernorms"),
 ]
 
@@ -160,20 +163,59 @@ def test_a_part_that_is_off_is_not_there(tiny_clip, tiny_batch, setting, part):
 
 
 CHANGES = [
-    {"use_bt": False}, {"use_bv": False}, {"use_bvt": False}, {"use_bv": False, "use_bvt": False}, OFF,
-    {"text_prompts": 2}, {"visual_prompts": 3}, {"text_depth": 0}, {"text_depth": 1}, {"vision_depth": 0},
-    {"text_depth": 0, "text_conditioning": "instance"}, {"text_depth": 1, "text_conditioning": "instance"},
-    {"vision_depth": 2}, {"text_conditioning": "instance"}, {"sketch_template": "a drawing of the"},
-    {"photo_template": "a"}, {"alpha": 0.0}, {"alpha": 2.0}, {"beta": 0.0}, {"beta": 0.5}, {"triplet": False},
-    {"margin": "fixed"}, {"margin": "fixed", "fixed_margin": 0.5}, {"margin_scale": 0.5}, {"margin_shift": 0.1},
-    {"margin_template": "a"}, {"logit_scale": 50.0}, {"jigsaw_layers": 1}, {"permutations": 12},
-    {"bt_pool": "mean"}, {"bt_pool": "attention"}, {"bt_positions": True}, {"bt_shuffled": False}, {"bv_layers": 2},
-    {"bv_positions": False}, {"bv_normalize": False}, {"bvt_states": "eot"}, {"bvt_width": 0}, {"bvt_width": 32},
-    {"bvt_activation": "gelu"}, {"free_prompts": 2}, {"distance": "cosine"}, {"contrastive": 1.0},
+    {"use_bt": False},
+    {"use_bv": False},
+    {"use_bvt": False},
+    {"use_bv": False, "use_bvt": False},
+    OFF,
+    {"text_prompts": 2},
+    {"visual_prompts": 3},
+    {"text_depth": 0},
+    {"text_depth": 1},
+    {"vision_depth": 0},
+    {"text_depth": 0, "text_conditioning": "instance"},
+    {"text_depth": 1, "text_conditioning": "instance"},
+    {"vision_depth": 2},
+    {"text_conditioning": "instance"},
+    {"sketch_template": "a drawing of the"},
+    {"photo_template": "a"},
+    {"alpha": 0.0},
+    {"alpha": 2.0},
+    {"beta": 0.0},
+    {"beta": 0.5},
+    {"triplet": False},
+    {"margin": "fixed"},
+    {"margin": "fixed", "fixed_margin": 0.5},
+    {"margin_scale": 0.5},
+    {"margin_shift": 0.1},
+    {"margin_template": "a"},
+    {"logit_scale": 50.0},
+    {"jigsaw_layers": 1},
+    {"permutations": 12},
+    {"bt_pool": "mean"},
+    {"bt_pool": "attention"},
+    {"bt_positions": True},
+    {"bt_shuffled": False},
+    {"bv_layers": 2},
+    {"bv_positions": False},
+    {"bv_normalize": False},
+    {"bvt_states": "eot"},
+    {"bvt_width": 0},
+    {"bvt_width": 32},
+    {"bvt_activation": "gelu"},
+    {"free_prompts": 2},
+    {"distance": "cosine"},
+    {"contrastive": 1.0},
     {"contrastive": 1.0, "contrastive_temperature": 0.5},
-    {"anchor": 1.0}, {"mcc_sketch": 1.0}, {"mcc_photo": 1.0, "mcc_photo_at": 0.5},
-    {"mcc_sketch": 1.0, "mcc_sketch_at": 1}, {"prompt_start": "token_mean"}, {"prompt_start": "token_norm"},
-    {"negatives": "semi_hard"}, {"negatives": "batch_hard"}, {"negatives": "batch_all"},
+    {"anchor": 1.0},
+    {"mcc_sketch": 1.0},
+    {"mcc_photo": 1.0, "mcc_photo_at": 0.5},
+    {"mcc_sketch": 1.0, "mcc_sketch_at": 1},
+    {"prompt_start": "token_mean"},
+    {"prompt_start": "token_norm"},
+    {"negatives": "semi_hard"},
+    {"negatives": "batch_hard"},
+    {"negatives": "batch_all"},
 ]
 
 
@@ -291,7 +333,7 @@ def test_each_modality_may_have_layernorms_of_its_own(tiny_clip, tiny_batch, fre
         if not free_prompts:  # these are drawn after the copies in one and before in the other
             assert torch.equal(model.eval().encode(images, modality), shared.encode(images, modality))
     names = {n.split(".")[0] for n, _ in model.trainable["layernorms_photo"].named_parameters()}
-    assert names == {n.replace(".", "_")[len("visual_"):] for n in LAYERNORMS["vision"]}
+    assert names == {n.replace(".", "_")[len("visual_") :] for n in LAYERNORMS["vision"]}
     before = snapshot(model.trainable)
     for _ in range(2):
         step(model.train(), tiny_batch, lr=1e-2)

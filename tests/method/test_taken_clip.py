@@ -103,8 +103,13 @@ def test_mu_of_a_second_model_is_that_of_the_untouched_clip(tiny_clip):
 
 
 WRONG = {
-    "a string": "cat", "none": [], "too long": ["cat " * 90], "a number": ["ok", 7], "no words": ["ok", " "],
-    "two that read alike": ["wine_bottle", "cat", "Wine bottle"], "the same twice": ["cat", "cat"],
+    "a string": "cat",
+    "none": [],
+    "too long": ["cat " * 90],
+    "a number": ["ok", 7],
+    "no words": ["ok", " "],
+    "two that read alike": ["wine_bottle", "cat", "Wine bottle"],
+    "the same twice": ["cat", "cat"],
 }
 
 

@@ -83,7 +83,10 @@ def test_the_script_says_what_is_missing(stand_in, tmp_path):
     (tmp_path / "CoOp").mkdir()
     for words, message in (
         ([], "usage: bash scripts/hosts.sh FOLDER"),
-        ([str(tmp_path)], f"{tmp_path} has no checkout named MaPLe: git clone https://github.com/muzairkhattak/multimodal"),
+        (
+            [str(tmp_path)],
+            f"{tmp_path} has no checkout named MaPLe: git clone https://github.com/muzairkhattak/multimodal",
+        ),
     ):
         done = run(env, *words)
         assert done.returncode == 2 and message in done.stderr, done.stderr

@@ -41,9 +41,14 @@ def small_run(tmp_path):
                 Image.fromarray(rng.integers(0, 256, (48, 48, 3), np.uint8)).save(folder / f"{i}.png")
     (tmp_path / "unseen.txt").write_text("cow\ndog\n")
     options = {
-        "DATASET.NAME": "SBIRFolder", "DATASET.ROOT": tmp_path / "data", "DATASET.SPLIT": tmp_path / "unseen.txt",
-        "MODEL.BACKBONE.NAME": make_tiny_clip_file(tmp_path / "clip.pt"), "INPUT.SIZE": "(48,48)",
-        "DATALOADER.TRAIN_X.BATCH_SIZE": 4, "DATALOADER.NUM_WORKERS": 0, "OPTIM.MAX_EPOCH": 2,
+        "DATASET.NAME": "SBIRFolder",
+        "DATASET.ROOT": tmp_path / "data",
+        "DATASET.SPLIT": tmp_path / "unseen.txt",
+        "MODEL.BACKBONE.NAME": make_tiny_clip_file(tmp_path / "clip.pt"),
+        "INPUT.SIZE": "(48,48)",
+        "DATALOADER.TRAIN_X.BATCH_SIZE": 4,
+        "DATALOADER.NUM_WORKERS": 0,
+        "OPTIM.MAX_EPOCH": 2,
     }
     words = " ".join(f"{key} {value}" for key, value in options.items())
     return {**os.environ, "PYTHON": sys.executable, "OUTPUT": str(tmp_path / "output"), "OPTS": words}
@@ -68,8 +73,22 @@ def test_the_demo_trains_compares_and_keeps_what_is_finished(small_run, capsys):
     photos = Path(small_run["OUTPUT"]).parent / "data" / "photo"
     sketch = Path(small_run["OUTPUT"]).parent / "drawing.png"
     drawing(sketch)
-    splip_command(["search", str(sketch), "--model", str(output / "SpLIP" / "seed1"), "--photos", str(photos),
-                   "--top", "3", "--sheet", str(output / "found.png"), "--index", str(output / "index")])
+    splip_command(
+        [
+            "search",
+            str(sketch),
+            "--model",
+            str(output / "SpLIP" / "seed1"),
+            "--photos",
+            str(photos),
+            "--top",
+            "3",
+            "--sheet",
+            str(output / "found.png"),
+            "--index",
+            str(output / "index"),
+        ]
+    )
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == str(sketch) and len(lines) == 5 and Image.open(output / "found.png").width > 200
     cosines = [float(line.split()[0]) for line in lines[1:4]]

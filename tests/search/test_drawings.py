@@ -33,8 +33,10 @@ CASES = {
     "large": (drawing(size=(3200, 2400), box=(600, 400, 1800, 2000), width=100), []),
     "in a corner": (drawing(size=(400, 400), box=(5, 5, 65, 85)), []),
     "light on dark": (drawing(background="black", ink="white"), ["inverted: light lines on dark"]),
-    "blackboard": (drawing(background=(30, 60, 45), ink=(230, 235, 225)),
-                   ["inverted: light lines on dark", "paper made white"]),
+    "blackboard": (
+        drawing(background=(30, 60, 45), ink=(230, 235, 225)),
+        ["inverted: light lines on dark", "paper made white"],
+    ),
     "coloured paper": (drawing(background=(240, 220, 130), ink=(20, 40, 120)), ["paper made white"]),
     "photographed": (photographed(), ["paper made white"]),
     "transparent": (transparent("black"), ["transparent parts taken as paper"]),

@@ -104,9 +104,10 @@ def test_the_trunk_reads_images_as_imagenet_has_them(model):
     ],
 )
 def test_alike_words_have_closer_text_features(model, word, alike, other):
-    near, far = text_features(model, [f"a photo of a {w}" for w in (word, alike, other)])[0] @ text_features(
-        model, [f"a photo of a {w}" for w in (alike, other)]
-    ).T
+    near, far = (
+        text_features(model, [f"a photo of a {w}" for w in (word, alike, other)])[0]
+        @ text_features(model, [f"a photo of a {w}" for w in (alike, other)]).T
+    )
     assert near > far, f"{word}: {alike} {near:.3f}, {other} {far:.3f}"
 
 

@@ -107,7 +107,8 @@ def test_memory_savers_change_no_gradient(name):
 
 def test_baselines_are_registered_and_hide_no_name_of_a_host():
     found = {
-        name for name in TRAINER_REGISTRY.registered_names()
+        name
+        for name in TRAINER_REGISTRY.registered_names()
         if issubclass(getattr(TRAINER_REGISTRY.get(name), "model_class", object), FramedModel)
         and TRAINER_REGISTRY.get(name).__module__.startswith("splip.trainers")
     }

@@ -36,7 +36,9 @@ if not torch.cuda.is_available():
     torch.Tensor.cuda = torch.nn.Module.cuda = lambda self, *args, **options: self
 """
 TRAIN = STAND_IN + 'runpy.run_path("train.py", run_name="__main__")'
-EVALUATE = STAND_IN + """
+EVALUATE = (
+    STAND_IN
+    + """
 from splip import cli
 from splip.models import hosts
 from splip.models.hosts import host_images, load_host_weights
@@ -57,6 +59,7 @@ def load(host, directory, backbone, epoch=None):
 hosts.load_host_weights = load
 sys.exit(cli.main(["evaluate", *sys.argv[1:]]))
 """
+)
 
 
 def python(*words, cwd, engine="dassl", status=0):

@@ -21,6 +21,7 @@ def settings(batch=192, compile=False):
 def train(shown, reading=0.0, computing=0.0, epochs=1, batches=2):
     """A loop as the trainer's, of steps that sleep; the first alone takes long."""
     for epoch in range(epochs):
+
         def images(first=epoch == 0):
             for number in range(batches):
                 time.sleep(reading if first and number == 0 else 0)

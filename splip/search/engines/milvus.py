@@ -118,9 +118,7 @@ class MilvusStore:
 
     def known(self) -> Dict[str, Known]:
         """Every image by path."""
-        return {
-            row["path"]: Known(row["size"], row["time"], bytes.fromhex(row["digest"])) for row in self._all(FIELDS)
-        }
+        return {row["path"]: Known(row["size"], row["time"], bytes.fromhex(row["digest"])) for row in self._all(FIELDS)}
 
     def failed(self, readers: str = "") -> Dict[str, Tuple[int, int, str]]:
         """Always empty: unreadable files are tried again each time."""
@@ -222,7 +220,10 @@ class MilvusStore:
         escaped = prefix.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         where = f"path like {json.dumps(escaped + '%', ensure_ascii=False)}" if below else ""
         found = self._client.search(
-            self._name, data=np.asarray(vectors, dtype=np.float32).tolist(), limit=k, filter=where,
+            self._name,
+            data=np.asarray(vectors, dtype=np.float32).tolist(),
+            limit=k,
+            filter=where,
             output_fields=["path"],
         )
         rows = [[(hit["entity"]["path"], float(hit["distance"]), hit["id"]) for hit in hits] for hits in found]

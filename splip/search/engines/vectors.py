@@ -102,9 +102,7 @@ class VectorIndex:
         if len(ids):
             self._index.remove_ids(np.asarray(ids, dtype=np.int64))
 
-    def search(
-        self, queries: np.ndarray, k: int, among: Optional[np.ndarray] = None
-    ) -> Tuple[np.ndarray, np.ndarray]:
+    def search(self, queries: np.ndarray, k: int, among: Optional[np.ndarray] = None) -> Tuple[np.ndarray, np.ndarray]:
         """The k nearest of each query, best first: cosines (q, k) float32 and numbers (q, k) int64.
 
         Fewer than k columns if there are fewer vectors.
