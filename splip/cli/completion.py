@@ -1,6 +1,8 @@
 """Shell completion for ``splip``'s commands, options and file names, written by `shtab`.
 
-splip --print-completion bash >> ~/.bash_completion
+    splip --print-completion bash >> ~/.bash_completion
+
+Other shells: zsh, tcsh.
 """
 
 from __future__ import annotations

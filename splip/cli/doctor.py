@@ -1,6 +1,8 @@
 """What is installed here, what it will use, and what is missing for what.
 
-splip doctor                # send this with a report
+    splip doctor                # send this with a report
+
+Nothing is changed, and nothing is sent.
 """
 
 from __future__ import annotations
