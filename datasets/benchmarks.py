@@ -47,6 +47,7 @@ from splip.datasets.extra import read_extra
 from splip.datasets.scenes import Scene, show
 from splip.datasets.subsets import SUBSETS, read_subset
 from splip.datasets.targets import (
+    ALSO,
     TARGETS,
     Source,
     Target,
@@ -74,6 +75,7 @@ class Benchmark(SBIRDataset):
     - ``DATASET.FILE_LISTS``: use the images in ZSE-SBIR's lists, not all images in the folders.
     - ``DATASET.TRAIN_CLASSES``, ``TRAIN_SKETCHES`` (``zs``, ``fg``): train on so many of the seen classes, and on so
       many sketches of each (:func:`splip.data.galleries.train_on_fewer`).
+    - ``DATASET.ALSO`` (``zs``): train on the seen classes of another data set, too, but none of those tested.
     - ``DATASET.EXTRA_SKETCHES`` (not in ``fg``): more training sketches of seen classes (:mod:`splip.datasets.extra`).
 
     Raises:
@@ -93,6 +95,7 @@ class Benchmark(SBIRDataset):
         extra = "" if fine else node.EXTRA_SKETCHES
         reads = keys_read(node, [family, *([target.family] if target else [])])
         reads += ["EXTRA_SKETCHES", "EXTRA_PER_CLASS", *STROKE_KEYS] if extra else []
+        reads += ["ALSO"] if node.SETTING == "zs" and which != "seen" else []
         reads += ["TRAIN_CLASSES", "TRAIN_SKETCHES"] if node.SETTING in ("zs", "fg") and which != "seen" else []
         setting, rule = read_setting(cfg, name, {key: GALLERIES[key] for key in settings}, reads)
         source = read_source(node)
@@ -114,8 +117,12 @@ class Benchmark(SBIRDataset):
         if extra:  # after the test classes are chosen: only for training, never queries
             parts["train"] = [*parts["train"], *read_extra(node, self.archive, split.seen, [*unseen, *held])]
         parts["train"], fewer = train_on_fewer(parts["train"], node.TRAIN_CLASSES, node.TRAIN_SKETCHES, held)
-        seen = sorted({item.classname for item in parts["train"]}) if fewer else split.seen
-        split_name = ", ".join(filter(None, (split_name, words, fewer)))
+        if node.ALSO:
+            if node.ALSO not in ALSO:
+                raise ValueError(f"DATASET.ALSO must be one of {', '.join(ALSO)}, got {node.ALSO!r}")
+            parts["train"] = [*parts["train"], *ALSO[node.ALSO](node.ROOT, [*unseen, *held])]
+        seen = sorted({item.classname for item in parts["train"]}) if fewer or node.ALSO else split.seen
+        split_name = ", ".join(filter(None, (split_name, words, fewer, node.ALSO and f"with {node.ALSO}")))
         gallery = which if rule == "unseen" else rule
         super().__init__(
             **parts,

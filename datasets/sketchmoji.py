@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Sequence, Tuple
 
 from PIL import Image
 
@@ -15,6 +15,7 @@ from splip.data.classes import normalise
 from splip.data.galleries import read_setting, split_classes
 from splip.datasets.scenes import Scene, read_scenes, show
 from splip.datasets.targets import (
+    ALSO,
     TARGETS,
     Source,
     Target,
@@ -159,6 +160,20 @@ def read_list(root: Path, name: str) -> List[str]:
     return [line for line in _lines(root / "splits" / f"{name}.txt") if not line.startswith("#")]
 
 
+def read_training(root: str, without: Iterable[str]) -> List[SBIRDatum]:
+    """Sketches and photos of the seen classes, to train on beside those of another data set (``DATASET.ALSO``).
+
+    Args:
+        root: ``DATASET.ROOT``.
+        without: classes that the other data set tests on. Their images are left out, whichever list they are in.
+    """
+    place, without = find_root(root), {normalise(name) for name in without}
+    rows, scenes = read_classes(place / "classes.tsv"), read_scenes(place / "scenes.tsv")
+    unseen = set(read_list(place, "unseen"))
+    kept = [(row, normalise(row.slug)) for row in rows if row.slug not in unseen]
+    return [d for row, name in kept if name not in without for d in images_of(place, row, name, scenes)]
+
+
 def _unseen(source: Source) -> List[str]:
     unseen = [normalise(name) for name in read_list(find_root(source.root), "unseen")]
     if f"sketchmoji_{len(unseen)}" != SPLIT:
@@ -174,6 +189,7 @@ def _read_target(source: Source, classes: Sequence[str]) -> List[SBIRDatum]:
 
 
 TARGETS[SPLIT] = Target("Sketchmoji", _unseen, _read_target)
+ALSO["sketchmoji"] = read_training
 
 
 def _artists_out(value: str, setting: str) -> Tuple[str, ...]:

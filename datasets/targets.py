@@ -28,6 +28,8 @@ class Target(NamedTuple):
     read: Callable[[Source, Sequence[str]], List[SBIRDatum]]  # the images of given classes
 
 
+# key: ``DATASET.ALSO``; a function of DATASET.ROOT and the tested classes -> training images
+ALSO: Dict[str, Callable[[str, Iterable[str]], List[SBIRDatum]]] = {}
 TARGETS: Dict[str, Target] = {}  # key: ``DATASET.TARGET``; each data set adds its own
 
 

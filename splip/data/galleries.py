@@ -21,7 +21,7 @@ STROKE_KEYS = {f"STROKE_{name.upper()}": default for name, default in PEN._asdic
 TEST_CLASSES = ("unseen", "seen", "pseudo_unseen")  # values of cfg.DATASET.TEST_CLASSES
 BENCHMARK_KEYS = {  # keys of cfg.DATASET, each with the value that means "not used"
     "PHOTOS": "once", "FILE_LISTS": "", "TARGET": "", "SUBSET": "", "TEST_CLASSES": "unseen",
-    "EXTRA_SKETCHES": "", "EXTRA_PER_CLASS": 0, "TRAIN_CLASSES": 0, "TRAIN_SKETCHES": 0, **STROKE_KEYS,
+    "EXTRA_SKETCHES": "", "EXTRA_PER_CLASS": 0, "TRAIN_CLASSES": 0, "TRAIN_SKETCHES": 0, "ALSO": "", **STROKE_KEYS,
 }  # fmt: skip
 
 

@@ -53,6 +53,7 @@ def extend_cfg(cfg: Any) -> None:
     cfg.DATASET.EXTRA_PER_CLASS = 0  # use only the first n of each class; 0 = all
     cfg.DATASET.TRAIN_CLASSES = 0  # train on so many of the seen classes; 0 = all
     cfg.DATASET.TRAIN_SKETCHES = 0  # train on so many sketches of each class, and all its photos; 0 = all
+    cfg.DATASET.ALSO = ""  # sketchmoji: train on its seen classes, too
     for key, value in STROKE_KEYS.items():  # how strokes are drawn: WIDTH in pixels of 256, MARGIN of the side, SMOOTH
         cfg.DATASET[key] = value
     cfg.DATASET.CACHE = False  # keep decoded images (uint8, input size) in memory after their first use

@@ -102,6 +102,9 @@ COUNTS = {  # configs/datasets, further keys: training sketches and photos, quer
     "sketchy25 TEST_CLASSES pseudo_unseen": (
         (2350, 2350, 250, 250), "sketchy_21_yelamarthi, sketchy25, 10 pseudo-unseen classes", "pseudo_unseen",
     ),
+    "sketchy25 ALSO sketchmoji": (
+        (2600 + 1507, 2600 + 5764, 525, 525), "sketchy_21_yelamarthi, sketchy25, with sketchmoji", "unseen",
+    ),
     "sketchy25 TRAIN_CLASSES 20": (
         (500, 500, 525, 525), "sketchy_21_yelamarthi, sketchy25, 20 training classes", "unseen",
     ),
@@ -246,6 +249,8 @@ REFUSED = {  # configs/datasets, keys; the message
     ),
     "own target": ("sketchmoji", {"SETTING": "cross", "TARGET": "sketchmoji_142"}, "where Sketchmoji is trained on"),
     "classes": ("sketchy25", {"TEST_CLASSES": "all"}, "CLASSES must be one of unseen, seen, pseudo_unseen, got 'all'"),
+    "also": ("sketchy25", {"ALSO": "quickdraw"}, "DATASET.ALSO must be one of sketchmoji, got 'quickdraw'"),
+    "also itself": ("sketchmoji", {"ALSO": "sketchmoji"}, "Sketchmoji does not read DATASET.ALSO"),
     "too many": ("sketchy25", {"TRAIN_CLASSES": 105}, "DATASET.TRAIN_CLASSES must be 2 to 104, or 0 for all, got 105"),
     "one class": ("sketchy25", {"TRAIN_CLASSES": 1}, "DATASET.TRAIN_CLASSES must be 2 to 104"),
     "sketches": ("sketchy25", {"TRAIN_SKETCHES": 26}, "DATASET.TRAIN_SKETCHES must be 1 to 25, or 0 for all, got 26"),

@@ -1,5 +1,6 @@
 """The page in a real browser: draw, see, undo, upload, look, on a wide and on a narrow window."""
 
+import io
 import math
 import os
 import re
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 from pictures import colour_model, drawing, gallery
+from PIL import Image
 
 from splip.search.index import Index
 
@@ -214,19 +216,42 @@ def scenes(tmp_path_factory):
     return folder
 
 
+class Film:
+    """Screenshots as an animated GIF, if SPLIP_ANIMATION names one: the picture in README."""
+
+    def __init__(self):
+        self.path, self.frames = os.environ.get("SPLIP_ANIMATION"), []
+
+    def shoot(self, page, milliseconds):
+        if self.path:
+            page.wait_for_timeout(400)  # photos are drawn
+            shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+            self.frames.append((shot.resize((800, 800 * shot.height // shot.width), Image.LANCZOS), milliseconds))
+
+    def close(self):
+        if self.path:
+            first, *others = [frame.quantize(64, dither=Image.Dither.NONE) for frame, _ in self.frames]
+            durations = [milliseconds for _, milliseconds in self.frames]
+            first.save(self.path, save_all=True, append_images=others, duration=durations, loop=0, optimize=True)
+
+
 def test_draw_a_cat_and_see_cats(browser, scenes, tmp_path_factory):
     index = Index.open(tmp_path_factory.mktemp("index"))
     assert index.add([scenes], quiet=True).added == 272
+    film = Film()
     with served(index) as address:
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
         page.goto(address)
         for name, strokes in (("cat", CAT), ("scissors", SCISSORS)):
             for line in strokes:
                 stroke(page, *line)
+                film.shoot(page, 300)
             playwright.expect(page.locator("#photos li")).to_have_count(60, timeout=10_000)
             time.sleep(1)  # the last stroke's answer
+            film.shoot(page, 2500)
             found = page.locator("#photos span").all_inner_texts()[:10]
             assert any(shown.startswith(f"{name}_") for shown in found), found
             assert "ms" in page.locator("#status").inner_text()
             page.locator("#clear").click()
         page.close()
+    film.close()
