@@ -38,6 +38,10 @@ TITLES = {  # folder of results: title, what it is
     "sketchy25_gzs": ("Sketchy25, generalised", "21 unseen classes; the photos of the seen ones are in the gallery."),
     "sketchy25_fg": ("Sketchy25, fine-grained", "The one right photo is the one that was drawn; 21 unseen classes."),
     "sketchy25_fg_seen": ("Sketchy25, fine-grained, 21 of the seen classes", "On images of the training."),
+    "sketchy25_parts": ("Sketchy25, the parts of the method", "Tables 5 and 6 of the paper in small; 21 unseen classes."),
+    "sketchy25_fg_parts": ("Sketchy25, the parts of the method, fine-grained", "Tables 5 and 6 in small; 21 unseen classes."),
+    "sketchy25_less": ("Sketchy25, trained on less", "As many steps, on fewer classes or sketches; 21 unseen classes."),
+    "sketchy25_sweeps": ("Sketchy25, depth and numbers of prompts", "Tested on 10 pseudo-unseen classes, trained on the other 94."),
     "sketchy25_cross_sketchmoji": (
         "Trained on Sketchy25, tested on Sketchmoji",
         "121 classes that training has not seen.",
@@ -57,8 +61,20 @@ METHODS = {  # folder of a method: how the page calls it
     "MaPLeSBIR": "MaPLe", "PromptSRCSBIR": "PromptSRC", "ClipAT": "CLIP-AT, as printed",
     "ClipAT_released": "CLIP-AT, as released", "ProjectionCLIP": "projection only (ProLIP)",
     "CLIPFitLike": "CLIPFit-like", "ClipPrompt": "ClipPrompt", "ClipPrompt_sgspl": "ClipPrompt, SG-SPL's setting", "SeCoLike": "SeCo-like",
+    "class": "class loss alone", "triplet": "triplet loss alone, fixed margin", "class+triplet": "class and triplet loss",
+    "adaptive_margin": "the same, adaptive margin (no jigsaw)", "no_layernorm": "without LayerNorms", "no_bv": "without B_v",
+    "no_bt": "without B_t", "no_bvt": "without B_vt", "no_visual_prompts": "without visual prompts",
+    "no_prompts": "without all prompts",
 }  # fmt: skip
+WORDS = {"depth": "prompts in the first {} of 4 layers", "m": "m = {} (tokens of T)", "n": "n = {} (tokens of V^ms)"}
 BASES = (("FrozenCLIP", "above frozen"), ("LayerNormCLIP", "above LayerNorms"))
+PARTS = (("SpLIP", "to the whole method"),)
+# A test without rows of its own for these methods: the folder that has them, and what the others are compared with.
+BORROWED = {
+    "sketchy25_parts": ("sketchy25_zs", ("LayerNormCLIP", "SpLIP"), PARTS),
+    "sketchy25_fg_parts": ("sketchy25_fg", ("LayerNormCLIP", "SpLIP"), PARTS),
+    "sketchy25_less": ("sketchy25_zs", ("FrozenCLIP", "LayerNormCLIP", "SpLIP"), (BASES[0],)),
+}
 ORACLES = ("ClassNameCLIP",)
 HIDDEN = ("mAP@100",)  # the page is wide enough; results.json has it
 
@@ -103,18 +119,21 @@ def over_seeds(method: Method, base: Method) -> str:
 def section(name: str) -> List[str]:
     """Title, sentence and table of results/<name>."""
     methods = {path.name: read_method(path) for path in sorted((ROOT / "results" / name).iterdir()) if path.is_dir()}
+    lender, borrowed, bases = BORROWED.get(name, (name, (), BASES))
+    methods.update({label: read_method(ROOT / "results" / lender / label) for label in borrowed})
     title, what = TITLES[name]
     rows = []
     for label, method in sorted(methods.items(), key=lambda pair: order(pair[0])):
         values = [select(result["metrics"], "min_r_k") for result in method.results]
-        row = {"": METHODS[label], "seeds": str(len(values))}
+        row = {"": called(label), "seeds": str(len(values))}
         row.update({k: spread([v[k] for v in values]) for k in values[0] if k not in HIDDEN})
-        for base, column in BASES:
+        for base, column in bases:
             other = methods.get(base)
             if other and label not in (base, "FrozenCLIP", *ORACLES) and method.queries and other.queries:
                 row[column] = difference(method, other)
-        if label not in ("FrozenCLIP", "LayerNormCLIP", *ORACLES) and methods.get("LayerNormCLIP"):
-            row.update({"the same, over seeds": over} if (over := over_seeds(method, methods["LayerNormCLIP"])) else {})
+        last = methods.get(bases[-1][0])
+        if label not in ("FrozenCLIP", bases[-1][0], *ORACLES) and last:
+            row.update({"the same, over seeds": over} if (over := over_seeds(method, last)) else {})
         if any(result["seconds"]["train"] for result in method.results):
             row["training, s"] = f"{statistics.median(result['seconds']['train'] for result in method.results):.0f}"
         rows.append(row)
@@ -125,10 +144,27 @@ def section(name: str) -> List[str]:
             aligned(rows), ""]  # fmt: skip
 
 
-def order(label: str) -> Tuple[int, str]:
-    """Frozen rows first, then the baselines, then SpLIP."""
+def called(label: str) -> str:
+    """How the page calls a row."""
+    if label in METHODS:
+        return METHODS[label]
+    first, value, *rest = label.split("_")
+    if first in WORDS:
+        return WORDS[first].format(value)
+    return f"{METHODS[first]}, {value} {'sketches a class' if rest == ['sketches'] else 'classes'}".replace("**", "")
+
+
+def order(label: str) -> Tuple[Any, ...]:
+    """Frozen rows first, then the baselines or parts, then SpLIP."""
     first = ("FrozenCLIP", "CenteredCLIP", "ClassNameCLIP", "LayerNormCLIP")
-    return (first.index(label) if label in first else 9 if label.startswith("SpLIP") else 5), label
+    if label in first:
+        return (first.index(label),)
+    name, *rest = label.split("_")
+    if rest and rest[0].isdigit():  # a value of a sweep
+        return 5, rest[1:], name if name in WORDS else "", int(rest[0]), name
+    if label in METHODS and label in (parts := list(METHODS)[list(METHODS).index("class") :]):
+        return 5, parts.index(label)
+    return 9 if label.startswith("SpLIP") else 5, label
 
 
 def page(names: Sequence[str] = tuple(TITLES)) -> str:
@@ -139,8 +175,8 @@ def page(names: Sequence[str] = tuple(TITLES)) -> str:
         "not what they reach with OpenAI's CLIP. They cannot be compared with the paper's numbers.", "",
         "Percent, convention `min_r_k` ([METRICS](METRICS.md)), mean ± standard deviation over seeds, last epoch. "
         "*Above frozen* and *above LayerNorms*: paired differences of the first metric, with 95 % intervals over classes "
-        "and queries. *The same, over seeds*: the 95 % interval of the difference to LayerNorms over further seeds, for "
-        "these queries. Training time is that of the machine at hand, with other work on it.", "",
+        "and queries. *The same, over seeds*: the 95 % interval of the last difference over further seeds, for these "
+        "queries. Training time is that of the machine at hand, with other work on it.", "",
     ]  # fmt: skip
     for name in names:
         if (ROOT / "results" / name).is_dir():
