@@ -1,4 +1,4 @@
-"""Write docs/reference/settings.md and commands.md from the code: `python tools/reference.py [FOLDER]`.
+"""Write docs/reference/ from the code: settings.md, commands.md, README's badges: `python tools/reference.py [FOLDER]`.
 
 A key's effect is the comment behind its default. `tests/test_docs.py` holds that the committed pages are these.
 """
@@ -16,6 +16,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+import splip  # noqa: E402
 import splip.trainers  # noqa: E402
 from splip.cli import COMMANDS, Parser  # noqa: E402
 from splip.engine import TRAINER_REGISTRY  # noqa: E402
@@ -123,13 +124,36 @@ def commands() -> str:
     return "\n".join(lines)
 
 
+def badges() -> Dict[str, str]:
+    """README's badges, as SVG: what setup.py and LICENSE promise."""
+    setup = (ROOT / "setup.py").read_text(encoding="utf-8")
+    least, beyond = re.findall(r'python_requires=">=3\.(\d+),<3\.(\d+)"', setup)[0]
+    words = {
+        "version": splip.__version__,
+        "python": f"3.{least} to 3.{int(beyond) - 1}",
+        "torch": f"{re.findall(r'torch>=([0-9.]+)', setup)[0]} or newer",
+        "code": (ROOT / "LICENSE").read_text(encoding="utf-8").split()[0],
+    }
+    return {f"badge_{name}.svg": badge(name, value) for name, value in words.items()}
+
+
+def badge(name: str, value: str) -> str:
+    left, right = (7 * len(text) + 12 for text in (name, value))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="20" role="img" '
+        f'aria-label="{name}: {value}" font-family="Verdana,sans-serif" font-size="11" fill="#fff">'
+        f'<rect width="{left}" height="20" fill="#555"/><rect x="{left}" width="{right}" height="20" fill="#1f6f43"/>'
+        f'<text x="6" y="14">{name}</text><text x="{left + 6}" y="14">{value}</text></svg>\n'
+    )
+
+
 def main() -> None:
     import os
 
     os.environ["COLUMNS"] = "110"
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs/reference"
-    for name, text in (("settings", settings()), ("commands", commands())):
-        (folder / f"{name}.md").write_text(text, encoding="utf-8")
+    for name, text in {"settings.md": settings(), "commands.md": commands(), **badges()}.items():
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -38,10 +38,19 @@ TITLES = {  # folder of results: title, what it is
     "sketchy25_gzs": ("Sketchy25, generalised", "21 unseen classes; the photos of the seen ones are in the gallery."),
     "sketchy25_fg": ("Sketchy25, fine-grained", "The one right photo is the one that was drawn; 21 unseen classes."),
     "sketchy25_fg_seen": ("Sketchy25, fine-grained, 21 of the seen classes", "On images of the training."),
-    "sketchy25_parts": ("Sketchy25, the parts of the method", "Tables 5 and 6 of the paper in small; 21 unseen classes."),
-    "sketchy25_fg_parts": ("Sketchy25, the parts of the method, fine-grained", "Tables 5 and 6 in small; 21 unseen classes."),
+    "sketchy25_parts": (
+        "Sketchy25, the parts of the method",
+        "Tables 5 and 6 of the paper in small; 21 unseen classes.",
+    ),
+    "sketchy25_fg_parts": (
+        "Sketchy25, the parts of the method, fine-grained",
+        "Tables 5 and 6 in small; 21 unseen classes.",
+    ),
     "sketchy25_less": ("Sketchy25, trained on less", "As many steps, on fewer classes or sketches; 21 unseen classes."),
-    "sketchy25_sweeps": ("Sketchy25, depth and numbers of prompts", "Tested on 10 pseudo-unseen classes, trained on the other 94."),
+    "sketchy25_sweeps": (
+        "Sketchy25, depth and numbers of prompts",
+        "Tested on 10 pseudo-unseen classes, trained on the other 94.",
+    ),
     "sketchy25_cross_sketchmoji": (
         "Trained on Sketchy25, tested on Sketchmoji",
         "121 classes that training has not seen.",
