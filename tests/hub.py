@@ -5,6 +5,7 @@ import hashlib
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 
 import pytest
 
@@ -126,6 +127,8 @@ class Handler(BaseHTTPRequestHandler):
 def hub(monkeypatch, tmp_path):
     """A hub on this machine, in place of the real one."""
     constants = pytest.importorskip("huggingface_hub.constants")
+    if int(version("huggingface_hub").split(".")[0]) < 1:
+        pytest.skip("huggingface_hub 0 keeps the real address in places of its own: it was not tested")
     server = Hub()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     for name, value in {

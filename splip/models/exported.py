@@ -70,7 +70,8 @@ def export_encoder(
     encoder = copy.deepcopy(model).cpu().image_encoder(modality).eval()
     side = clip_dims(model.clip).resolution
     images = torch.zeros(2, 3, side, side)
-    program = torch.export.export(encoder, (images,), dynamic_shapes={"images": {0: torch.export.Dim("batch")}})
+    batch = torch.export.Dim("batch", max=2**31 - 1)  # torch 2.6 cannot prove that it is not the largest integer
+    program = torch.export.export(encoder, (images,), dynamic_shapes={"images": {0: batch}})
     preprocessing = preprocessing or Preprocessing(clip_dims(model.clip).resolution)
     about = json.dumps(metadata(model, preprocessing, modality, backbone))
     if kind == "pt2":

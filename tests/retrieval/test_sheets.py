@@ -116,7 +116,7 @@ def test_a_sheet_without_a_format_or_without_room_is_named(tmp_path, monkeypatch
 
 def test_training_curve_draws_terms_and_validation(tmp_path):
     history = [{"epoch": e, "loss": 3 / e, "triplet": 1 / e, "class": 2 / e} for e in range(1, 6)]
-    backend = matplotlib.get_backend(auto_select=False)
+    backend = matplotlib.rcParams._get("backend")  # as it is: rcParams["backend"] would choose one
     plain = Image.open(training_curve(history, tmp_path / "new folder" / "plain.png"))
     history[1]["val"], history[3]["val"] = 20.0, 30.0
     both = Image.open(training_curve(history, tmp_path / "both.png", title="a title"))
@@ -130,7 +130,7 @@ def test_training_curve_draws_terms_and_validation(tmp_path):
         assert f"<!-- {words} -->" in text, words
     assert len(re.findall('<g id="axes_', text)) == 4, "each has an axis of its own"
     assert "Acc@1 on pseudo" in training_curve(history, tmp_path / "fg.svg", val_name="Acc@1").read_text("utf-8")
-    assert matplotlib.get_backend(auto_select=False) == backend
+    assert matplotlib.rcParams._get("backend") == backend
 
 
 def test_training_curve_of_one_epoch_has_a_whole_number_on_its_axis(tmp_path):
