@@ -49,7 +49,8 @@ def add_model(parser: argparse.ArgumentParser, required: bool = False, default: 
         required=required,
         default=default,
         metavar="MODEL",
-        help="a run's output folder, a saved model (a folder, or owner/name on the hub), or exported encoders"
+        help="a run's output folder, a saved model (a folder, or owner/name on the hub), exported encoders, or a CLIP "
+        "as it is (clip:ViT-B/32, clip:owner/name, open_clip:ARCHITECTURE:TAG)"
         + (f" (default: {default})" if default else ""),
     )
     parser.add_argument("--backbone", default="", help="its backbone's name or file, if that is elsewhere now")

@@ -11,17 +11,20 @@ from typing import Any, Dict, Union
 import torch
 from torch import Tensor
 
-from splip.backbone import available_backbones
+from splip.backbone import available_backbones, load_clip
 from splip.backbone.foreign import OPEN_CLIP
 from splip.backbone.weights import TRUST, sha256
 from splip.common.modalities import MODALITIES
 from splip.data.transforms import Preprocessing, preprocess
 from splip.models import pretrained
+from splip.models.base import Recipe
 from splip.models.exported import find_exported, read_encoder, weights_beside
+from splip.models.frozen import FrozenCLIP
 from splip.models.image_model import ImageModel, identity_of
 from splip.models.seen import trained_classes
 
 DEFAULT = "splip-search"  # the trained model that ships with the package
+PLAIN = "clip:"  # comes before a backbone's name
 
 
 def load_model(where: Union[str, os.PathLike] = DEFAULT, device: str = "cpu", backbone: str = "") -> ImageModel:
@@ -29,7 +32,8 @@ def load_model(where: Union[str, os.PathLike] = DEFAULT, device: str = "cpu", ba
 
     Args:
         where: output folder of a run; folder of ``save_pretrained``, or its ``owner/name`` on the Hugging Face hub;
-            folder of ``splip export``; ``splip-search``, the model that ships with the package.
+            folder of ``splip export``; ``splip-search``, the model that ships with the package; or a CLIP as it is:
+            ``clip:`` and an argument of :func:`splip.load_clip` (``clip:ViT-B/32``), or open_clip's names alone.
         device: where the model computes.
         backbone: name or file of its backbone, if the backbone was moved.
 
@@ -40,8 +44,10 @@ def load_model(where: Union[str, os.PathLike] = DEFAULT, device: str = "cpu", ba
     folder = os.path.expanduser(os.fspath(where))
     if folder == DEFAULT:
         return of_saved(pretrained.read(ASSET), DEFAULT, device, backbone)
-    if folder in available_backbones() or folder.startswith(OPEN_CLIP):
-        raise ValueError(f"{folder!r} is a backbone, not a model: train one on it, or splip evaluate --encoder")
+    if folder.startswith((PLAIN, *OPEN_CLIP)):
+        return _plain_clip(folder, device)
+    if folder in available_backbones():
+        raise ValueError(f"{folder!r} is a backbone, not a trained model: {PLAIN}{folder} embeds with it as it is")
     if not os.path.isdir(folder) and (os.path.exists(folder) or folder.count("/") != 1 or folder.startswith(".")):
         raise ValueError(f"no model at {folder!r}: a run's folder, a saved model or exported encoders are wanted")
     if is_exported(folder):
@@ -66,6 +72,15 @@ def of_saved(saved: pretrained.Saved, name: str, device: str = "cpu", backbone: 
 
 
 ASSET = Path(__file__).resolve().parents[1] / "assets" / "search"
+
+
+def _plain_clip(name: str, device: str) -> ImageModel:
+    """A CLIP without any training, for photos, drawings and words."""
+    clip = load_clip(name[len(PLAIN) :] if name.startswith(PLAIN) else name, device)
+    model, preprocessing = FrozenCLIP(clip), preprocess(clip)
+    model.recipe = Recipe("FrozenCLIP", {}, [], {})
+    identity, classes = identity_of(model, preprocessing), trained_classes(model)
+    return ImageModel(model.encode, preprocessing, name, identity, model.encode_text, model.device, model, classes)
 
 
 def check_device(device: str) -> None:

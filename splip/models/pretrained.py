@@ -194,7 +194,9 @@ def _download(repo_id: str, name: str) -> str:
         return hf_hub_download(repo_id, name)
     except Exception as error:  # of many kinds
         reason = " ".join(str(error).split())[:300]
-        raise ValueError(f"{repo_id!r} is neither a folder nor a model of splip on the hub: {reason}") from error
+        raise ValueError(
+            f"{repo_id!r} is neither a folder nor a model of splip on the hub (a CLIP there: clip:{repo_id}): {reason}"
+        ) from error
 
 
 def load(saved: Saved, backbone: str = "", device: Union[str, torch.device] = "cpu") -> RetrievalModel:
