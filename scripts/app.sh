@@ -9,7 +9,15 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 source "$here/scripts/env.sh"
 use_environment app
 if [ $# -gt 0 ]; then
-    "$PYTHON" -m splip index "$@"
+    index=() next=
+    for word in ${APP:-}; do # what names the model and the index goes to both commands
+        case $word in
+            --model | --run | --backbone | --device | --index | --engine | --uri) next=1 index+=("$word") ;;
+            --model=* | --run=* | --backbone=* | --device=* | --index=* | --engine=* | --uri=*) index+=("$word") ;;
+            *) [ -z "$next" ] || index+=("$word"); next= ;;
+        esac
+    done
+    "$PYTHON" -m splip index "$@" ${index[@]+"${index[@]}"}
 fi
 # shellcheck disable=SC2086  # APP is a list of words
 exec "$PYTHON" -m splip app --open ${APP:-}
