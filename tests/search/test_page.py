@@ -245,10 +245,12 @@ def test_draw_a_cat_and_see_cats(browser, scenes, tmp_path_factory):
         for name, strokes in (("cat", CAT), ("scissors", SCISSORS)):
             for line in strokes:
                 stroke(page, *line)
-                film.shoot(page, 300)
+                if name == "scissors":
+                    film.shoot(page, 700)
             playwright.expect(page.locator("#photos li")).to_have_count(60, timeout=10_000)
             time.sleep(1)  # the last stroke's answer
-            film.shoot(page, 2500)
+            if name == "scissors":
+                film.shoot(page, 3000)
             found = page.locator("#photos span").all_inner_texts()[:10]
             assert any(shown.startswith(f"{name}_") for shown in found), found
             assert "ms" in page.locator("#status").inner_text()
