@@ -100,5 +100,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.listen()
     except (OSError, OverflowError) as error:
         listening.close()
-        raise ValueError(f"cannot listen on {host}:{port} ({error}): another --port, or 0 for any") from error
+        raise ValueError(
+            f"cannot listen on {host}:{port} ({error}): is a page open already? Another --port, or 0 for any"
+        ) from error
     return listening

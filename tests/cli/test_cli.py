@@ -130,6 +130,7 @@ def test_ctrl_c_that_a_library_turned_into_its_own_error(capsys):
             pass
         raise TypeError("unsupported operand type(s) for +: 'FakeTensor' and 'FakeTensor'")  # as torch.export does
 
+    own = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's ignores it
     before = signal.getsignal(signal.SIGINT)
     assert guarded("splip export", export) == INTERRUPTED and "interrupted" in capsys.readouterr().err
 
@@ -137,6 +138,7 @@ def test_ctrl_c_that_a_library_turned_into_its_own_error(capsys):
         raise RuntimeError("export failed")
 
     assert guarded("splip export", fail) == OTHER and signal.getsignal(signal.SIGINT) is before
+    signal.signal(signal.SIGINT, own)
 
 
 def test_pillows_warnings_which_name_no_file_are_not_shown(tmp_path):
