@@ -23,8 +23,12 @@ use_environment() {
     if [ -x "$PYTHON" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
         return
     fi
-    echo "Installing SpLIP into $SPLIP_ENV (a few minutes the first time) ..." >&2
-    [ -x "$PYTHON" ] || python3 -m venv "$SPLIP_ENV"
+    if [ -x "$PYTHON" ]; then
+        echo "Checking that $SPLIP_ENV has all that SpLIP needs ..." >&2
+    else
+        echo "Installing SpLIP into $SPLIP_ENV (a few minutes) ..." >&2
+        python3 -m venv "$SPLIP_ENV"
+    fi
     "$PYTHON" -m pip install --quiet --disable-pip-version-check -e "$ROOT${1:+[$1]}"
     echo "$wanted" > "$stamp"
 }
