@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import multiprocessing.util
 import os
 import shutil
 import tempfile
@@ -63,6 +64,7 @@ def _own_places(tmp_path_factory):
     """Nothing is kept in the home of whoever runs the tests, nor in the folder for temporary files: what is killed
     and what fails on purpose leaves much there. (A short path, for the sockets in it.)
     """
+    multiprocessing.util.get_temp_dir()  # made outside: the library removes it at exit, and shows a trace if it is gone
     cache, place = tmp_path_factory.mktemp("cache"), tempfile.mkdtemp(prefix="splip-")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SPLIP_CACHE", str(cache))

@@ -400,9 +400,9 @@ def test_torchrun_trains_tests_and_logs_once(files, tmp_path):
         "TRAINER.SPLIP.PERMUTATIONS", "10",
     ]  # fmt: skip
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", *command]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1"}  # a process that aborts says where
     ended = subprocess.run(run, cwd=REPOSITORY, env=env, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
+    assert ended.returncode == 0, ended.stdout + ended.stderr
     log = (tmp_path / "out" / "log.txt").read_text()
     assert log.count("epoch [1/1] done") == 1 == ended.stdout.count("epoch [1/1] done"), log
     assert "2 processes" in log and len(list((tmp_path / "out").glob("log.txt*"))) == 1
