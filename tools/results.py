@@ -48,8 +48,8 @@ TITLES = {  # folder of results: title, what it is
     ),
     "sketchy25_less": ("Sketchy25, trained on less", "As many steps, on fewer classes or sketches; 21 unseen classes."),
     "sketchy25_sweeps": (
-        "Sketchy25, depth and numbers of prompts",
-        "Tested on 10 pseudo-unseen classes, trained on the other 94.",
+        "Sketchy25, one setting at a time",
+        "Tested on 10 pseudo-unseen classes, trained on the other 94. Every other setting is the recipe's.",
     ),
     "sketchy25_cross_sketchmoji": (
         "Trained on Sketchy25, tested on Sketchmoji",
@@ -75,7 +75,14 @@ METHODS = {  # folder of a method: how the page calls it
     "no_bt": "without B_t", "no_bvt": "without B_vt", "no_visual_prompts": "without visual prompts",
     "no_prompts": "without all prompts",
 }  # fmt: skip
-WORDS = {"depth": "prompts in the first {} of 4 layers", "m": "m = {} (tokens of T)", "n": "n = {} (tokens of V^ms)"}
+WORDS = {  # of a sweep, whose folders are <name>_<value>
+    "depth": "prompts in the first {} of 4 layers", "m": "m = {} (tokens of T)", "n": "n = {} (tokens of V^ms)",
+    "alpha": "weight of the class loss {}", "beta": "weight of the jigsaw {}", "margin": "margin mu, shifted by {}",
+    "permutations": "{} permutations", "conditioning": "T of each {}", "distance": "distance {}",
+    "anchor": "pulled to the frozen embedding, weight {}", "average": "mean of the weights, {}",
+    "prompts_after": "LayerNorms alone for the first {} of 90 steps", "start": "visual prompts start as tokens ({})",
+    "layernorms_only": "LayerNorms only{}",
+}  # fmt: skip
 BASES = (("FrozenCLIP", "above frozen"), ("LayerNormCLIP", "above LayerNorms"))
 PARTS = (("SpLIP", "to the whole method"),)
 # A test without rows of its own for these methods: the folder that has them, and what the others are compared with.

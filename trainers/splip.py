@@ -37,6 +37,12 @@ class SpLIP(SBIRTrainer):
     def build_model(self) -> None:
         super().build_model()
         method, model = self.method, self.model
+        steps = len(self.train_loader_x) * self.cfg.OPTIM.MAX_EPOCH
+        if method.prompts_after >= steps:
+            raise ValueError(
+                f"TRAINER.SPLIP.PROMPTS_AFTER must be less than the {steps:,} steps of the run (prompts would never "
+                f"learn), got {method.prompts_after:,}"
+            )
         if method.beta > 0:
             self.bank = permutation_bank(method.grid, method.permutations, method.jigsaw_seed).to(self.device)
         if method.triplet and self.num_classes > 1:

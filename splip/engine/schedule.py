@@ -39,7 +39,10 @@ def build_lr_scheduler(optimizer: Optimizer, optim_cfg, batches: int = 1) -> Lam
     by_step = getattr(optim_cfg, "BY_STEP", False)
     unit = batches if by_step else 1  # counts in an epoch
     warmup = (by_step and optim_cfg.WARMUP_STEPS) or max(optim_cfg.WARMUP_EPOCH, 0) * unit
-    left = max(optim_cfg.MAX_EPOCH * unit - warmup, 1)
+    whole = optim_cfg.MAX_EPOCH * unit
+    if warmup >= whole > 0:
+        print(f"The warm-up has {warmup:,} {'steps' if by_step else 'epochs'}, the run {whole:,}: the rate only rises")
+    left = max(whole - warmup, 1)
     decay = _decay(optim_cfg, left / unit if optim_cfg.WARMUP_RECOUNT else optim_cfg.MAX_EPOCH)
     if warmup and optim_cfg.WARMUP_TYPE not in WARMUPS:
         raise ValueError(f"OPTIM.WARMUP_TYPE must be one of {WARMUPS}, got {optim_cfg.WARMUP_TYPE!r}")

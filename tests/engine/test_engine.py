@@ -205,9 +205,10 @@ def test_a_cosine_ends_near_zero_whatever_its_warm_up(recount):
         assert 0 < by_epoch[-1] < 0.011 * 0.1, "the last of n epochs has the rate of the last of n without a warm-up"
 
 
-def test_a_warm_up_as_long_as_the_run_divides_by_nothing():
+def test_a_warm_up_as_long_as_the_run_divides_by_nothing_and_is_said(capsys):
     opts = "OPTIM.WARMUP_EPOCH", 2, "OPTIM.WARMUP_MIN_LR", 0.01
     assert rates(optim_cfg(*COS, "OPTIM.MAX_EPOCH", 2, *opts), 2) == pytest.approx([0.01, 0.05])
+    assert "The warm-up has 2 epochs, the run 2: the rate only rises" in capsys.readouterr().out
 
 
 CUT_BY_DASSL = ("cosine after constant", "cosine after linear")

@@ -214,6 +214,7 @@ REFUSED = {
         "TRAINER.SPLIP has no loss",
     ),
     "setting": (["DATASET.SETTING", "few"], "SETTING must be one of"),
+    "prompts after the end": (["TRAINER.SPLIP.PROMPTS_AFTER", 1000], r"PROMPTS_AFTER must be less than the \d+ steps"),
 }
 
 
