@@ -175,6 +175,8 @@ class SpLIPConfig(LossSettings):
     tiles: str = "crop"  # if a side is not a multiple of grid: crop the jigsaw (H, R), or resize (D)
     jigsaw_layers: int = 2  # of the solver's transformer encoder (N)
     jigsaw_seed: int = 0  # of the bank (D)
+    patch_shuffle: float = 0.0  # weight of CLIP-AT's jigsaw, which the paper's is compared with (P); 0 = off
+    patch_margin: float = 0.3  # of that loss, in units of 1 - cos (P)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
-from typing import Any, Dict, Sequence, Tuple, Union
+from typing import Any, Dict, Mapping, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from splip.backbone.encoders import encode_text
 from splip.backbone.texts import PackedTexts
 from splip.common import distributed
 from splip.config import SpLIPConfig
-from splip.jigsaw import JigsawSolver, conditional_jigsaw_loss
+from splip.jigsaw import JigsawSolver, conditional_jigsaw_loss, shuffled_pairs
 from splip.losses import (
     batch_triplet_loss,
     capacity_loss,
@@ -63,7 +63,7 @@ class SpLIP(PromptedCLIP):
         names = class_tokens(config.margin_template, classnames)
         super().__init__(clip, classnames, config, grad_checkpointing=grad_checkpointing, micro_batch=micro_batch)
         self.loss_weights = {"class": config.alpha, "jigsaw": config.beta, "contrastive": config.contrastive}
-        self.loss_weights["anchor"] = config.anchor
+        self.loss_weights.update(anchor=config.anchor, patch_shuffle=config.patch_shuffle)
         settings = {name.upper(): value for name, value in asdict(config).items()}
         self.recipe = Recipe("SpLIP", settings, list(classnames), {})
         self.rates = {part: getattr(config, rate) for part, rate in RATE_OF.items()}
@@ -79,6 +79,10 @@ class SpLIP(PromptedCLIP):
         if config.prompts_after > 0:
             self.trainable["steps"] = nn.Module()
             self.trainable["steps"].register_buffer("done", torch.zeros((), dtype=torch.long, device=self.device))
+
+    @classmethod
+    def reads_images(cls, settings: Mapping[str, Any]) -> str:
+        return "PATCH_SHUFFLE" if settings["PATCH_SHUFFLE"] > 0 else ""
 
     @classmethod
     def from_pretrained(
@@ -101,10 +105,11 @@ class SpLIP(PromptedCLIP):
         return model
 
     def forward(self, batch: Dict[str, Tensor]) -> Tuple[Tensor, Dict[str, Tensor]]:
-        """L = L_triplet + alpha * L_class + beta * L_cjs (+ contrastive * L_con) for a batch.
+        """L = L_triplet + alpha * L_class + beta * L_cjs (+ contrastive * L_con + ...) for a batch.
 
         Args:
-            batch: ``sketch``, ``shuffled``, ``positive``, ``negative`` (B, 3, H, W), or their E_0 (B, N, D);
+            batch: ``sketch``, ``shuffled``, ``positive``, ``negative`` (B, 3, H, W), or (without PATCH_SHUFFLE) their
+                E_0 (B, N, D);
                 ``permutation``, ``label``, ``negative_label`` (B,) long. ``shuffled`` and ``permutation`` are read
                 only if beta > 0; ``instance`` and ``negative_instance`` (B,) long only with negatives from the
                 batch or the contrastive loss. They number the object that an image shows within its class; below 0
@@ -119,28 +124,33 @@ class SpLIP(PromptedCLIP):
         size = len(label)
         sketches = [batch["sketch"], batch["shuffled"]] if config.beta > 0 else [batch["sketch"]]
         anchors = len(sketches) * size if config.bt_shuffled else size
+        photos = [batch["positive"], batch["negative"]]
+        frozen = self.frozen_features(batch["sketch"], *photos) if config.anchor > 0 else None
+        if config.patch_shuffle > 0:
+            mixed, *others = shuffled_pairs(batch["sketch"], batch["positive"])
+            sketches, photos = [*sketches, mixed], [*photos, *others]
         sketch_features, sketch_texts = self._encode("sketch", torch.cat(sketches), anchors, labelled=size)
-        photos = torch.cat([batch["positive"], batch["negative"]])
-        photo_features, photo_texts = self._encode("photo", photos, 2 * size)
+        photo_features, photo_texts = self._encode("photo", torch.cat(photos), 2 * size, labelled=2 * size)
 
-        frozen = None
-        if config.anchor > 0:
-            frozen = self.frozen_features(batch["sketch"], photos)
         with torch.autocast(label.device.type, enabled=False):
-            sketch, (positive, negative) = sketch_features[:size], photo_features.split(size)
+            sketch, *more_sketches = sketch_features.split(size)
+            positive, negative, *more_photos = photo_features.split(size)
             terms: Dict[str, Tensor] = {}
             if config.triplet:
                 terms["triplet"] = self._triplet_loss(sketch, positive, negative, batch)
             if config.alpha > 0:
                 if sketch_texts.dim() == 3:  # one set of class embeddings for each image
-                    sketch_texts = sketch_texts[:size]
+                    sketch_texts, photo_texts = sketch_texts[:size], photo_texts[: 2 * size]
                 labels = [label, torch.cat([label, negative_label])]
-                groups = [sketch, photo_features], [sketch_texts, photo_texts]
+                groups = [sketch, photo_features[: 2 * size]], [sketch_texts, photo_texts]
                 terms["class"] = class_loss(*groups, labels, inverse_temperature(config, self.clip))
             if config.beta > 0:
                 terms["jigsaw"] = conditional_jigsaw_loss(
-                    self.trainable["jigsaw"], sketch, sketch_features[size:], positive, negative, batch["permutation"]
+                    self.trainable["jigsaw"], sketch, more_sketches[0], positive, negative, batch["permutation"]
                 )
+            if config.patch_shuffle > 0:
+                margin = torch.full(label.shape, config.patch_margin, device=label.device)
+                terms["patch_shuffle"] = triplet_loss(more_sketches[-1], *more_photos, margin)
             if config.contrastive > 0:  # over the whole batch, also if processes share it
                 # fine-grained: other objects of the same class are negatives, too
                 ids = torch.where(batch["instance"] < 0, label, label * MOST_INSTANCES + batch["instance"])

@@ -8,6 +8,7 @@ its trainer (the config's name says which).
 from __future__ import annotations
 
 import json
+import re
 import statistics
 import sys
 from pathlib import Path
@@ -81,7 +82,6 @@ WORDS = {  # of a sweep, whose folders are <name>_<value>
     "permutations": "{} permutations", "conditioning": "T of each {}", "distance": "distance {}",
     "anchor": "pulled to the frozen embedding, weight {}", "average": "mean of the weights, {}",
     "prompts_after": "LayerNorms alone for the first {} of 90 steps", "start": "visual prompts start as tokens ({})",
-    "layernorms_only": "LayerNorms only{}",
 }  # fmt: skip
 BASES = (("FrozenCLIP", "above frozen"), ("LayerNormCLIP", "above LayerNorms"))
 PARTS = (("SpLIP", "to the whole method"),)
@@ -90,6 +90,7 @@ BORROWED = {
     "sketchy25_parts": ("sketchy25_zs", ("LayerNormCLIP", "SpLIP"), PARTS),
     "sketchy25_fg_parts": ("sketchy25_fg", ("LayerNormCLIP", "SpLIP"), PARTS),
     "sketchy25_less": ("sketchy25_zs", ("FrozenCLIP", "LayerNormCLIP", "SpLIP"), (BASES[0],)),
+    "sketchy25_sweeps": ("sketchy25_sweeps", ("SpLIP",), (("SpLIP", "to the recipe"),)),
 }
 ORACLES = ("ClassNameCLIP",)
 HIDDEN = ("mAP@100",)  # the page is wide enough; results.json has it
@@ -164,9 +165,10 @@ def called(label: str) -> str:
     """How the page calls a row."""
     if label in METHODS:
         return METHODS[label]
+    name, _, value = label.rpartition("_")
+    if name in WORDS:
+        return WORDS[name].format(value)
     first, value, *rest = label.split("_")
-    if first in WORDS:
-        return WORDS[first].format(value)
     return f"{METHODS[first]}, {value} {'sketches a class' if rest == ['sketches'] else 'classes'}".replace("**", "")
 
 
@@ -175,9 +177,12 @@ def order(label: str) -> Tuple[Any, ...]:
     first = ("FrozenCLIP", "CenteredCLIP", "ClassNameCLIP", "LayerNormCLIP")
     if label in first:
         return (first.index(label),)
+    name, _, value = label.rpartition("_")
+    if name in WORDS:  # a value of a sweep
+        return 5, list(WORDS).index(name), [float(n) for n in re.findall(r"[\d.]+", value)], value
     name, *rest = label.split("_")
-    if rest and rest[0].isdigit():  # a value of a sweep
-        return 5, rest[1:], name if name in WORDS else "", int(rest[0]), name
+    if rest and rest[0].isdigit():  # trained on so many classes or sketches
+        return 5, rest[1:], int(rest[0]), name
     if label in METHODS and label in (parts := list(METHODS)[list(METHODS).index("class") :]):
         return 5, parts.index(label)
     return 9 if label.startswith("SpLIP") else 5, label

@@ -130,19 +130,24 @@ generalised() {
     fi
 }
 
-# variant NAME: the settings of a row of Table 5 (losses) or 6 (modules)
+# variant NAME: the settings of a row of Table 5 (losses) or 6 (modules), or of what is not in the paper (sweep.sh options)
 variant() {
     case $1 in
         class) echo TRAINER.SPLIP.TRIPLET False TRAINER.SPLIP.BETA 0.0 ;;
         triplet) echo TRAINER.SPLIP.MARGIN fixed TRAINER.SPLIP.ALPHA 0.0 TRAINER.SPLIP.BETA 0.0 ;;
         class+triplet) echo TRAINER.SPLIP.MARGIN fixed TRAINER.SPLIP.BETA 0.0 ;;
         adaptive_margin) echo TRAINER.SPLIP.BETA 0.0 ;;
+        clip_at_jigsaw) echo TRAINER.SPLIP.BETA 0.0 TRAINER.SPLIP.PATCH_SHUFFLE 1.0 ;;  # without a PATCH_CACHE
         no_layernorm) echo TRAINER.SPLIP.LAYERNORM none ;;
         no_bv) echo TRAINER.SPLIP.USE_BV False ;;
         no_bt) echo TRAINER.SPLIP.USE_BT False ;;
         no_bvt) echo TRAINER.SPLIP.USE_BVT False ;;
         no_visual_prompts) echo TRAINER.SPLIP.USE_BV False TRAINER.SPLIP.USE_BVT False ;;
         no_prompts) echo TRAINER.SPLIP.USE_BT False TRAINER.SPLIP.USE_BV False TRAINER.SPLIP.USE_BVT False ;;
+        anchor_*) echo TRAINER.SPLIP.ANCHOR "${1#anchor_}.0" ;;
+        average_Gaussian) echo OPTIM.AVERAGE_EPOCHS 5 OPTIM.AVERAGE_MEAN 4.0 OPTIM.AVERAGE_STD 1.0 ;;
+        prompts_after_*) echo TRAINER.SPLIP.PROMPTS_AFTER "${1#prompts_after_}" ;;
+        start_*) echo TRAINER.SPLIP.PROMPT_START "token_${1#start_}" ;;
         full) ;;
         *) echo "no row is called '$1'" >&2; return 2 ;;
     esac

@@ -41,7 +41,7 @@ each_row() {
         cache=$OUTPUT/tokens
         case $row/$cfg/$2 in
             ClassNameCLIP*_fg*) continue ;;                      # no photo is the only one of its class's name
-            SeCoLike* | ClipAT/sketchy25_fg*) cache= ;;            # their losses read images
+            SeCoLike* | ClipAT/sketchy25_fg* | *-clip_at_jigsaw) cache= ;;  # their losses read images
         esac
         OPTS="TRAINER.PATCH_CACHE=$cache $OPTS" TRAINER=${row%%/*} CFG=$cfg "$@"
         folders+=("$OUTPUT/$2/${row%%/*}/$cfg")
@@ -103,6 +103,6 @@ case $TABLE in
         trained "$DATASET"
         retested "${DATASET}_cross_$OTHER" unseen_minus_source
         ;;
-    5) ablated class triplet class+triplet adaptive_margin full ;;
+    5) ablated class triplet class+triplet adaptive_margin clip_at_jigsaw full ;;
     6) ablated no_layernorm no_bv no_bt no_bvt no_visual_prompts no_prompts full ;;
 esac

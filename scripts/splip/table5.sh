@@ -8,4 +8,4 @@
 source "$(dirname "$0")/benchmark.sh" "$@"
 
 need_data Sketchy2
-ablations class triplet class+triplet adaptive_margin full
+ablations class triplet class+triplet adaptive_margin clip_at_jigsaw full

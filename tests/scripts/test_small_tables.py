@@ -9,8 +9,8 @@ TRAINED = (
     "CenteredCLIP LayerNormCLIP VPTSBIR IVLPSBIR MaPLeSBIR PromptSRCSBIR ClipAT ClipAT/sketchy25_released ClipPrompt "
     "ClipPrompt/sketchy25_sgspl ProjectionCLIP CLIPFitLike SeCoLike SpLIP"
 ).split()
-SWITCHES = ("TRIPLET", "ALPHA", "BETA", "MARGIN", "LAYERNORM", "USE_BT", "USE_BV", "USE_BVT")
-LOSSES = ["class", "triplet", "class+triplet", "adaptive_margin", ""]
+SWITCHES = ("TRIPLET", "ALPHA", "BETA", "MARGIN", "LAYERNORM", "USE_BT", "USE_BV", "USE_BVT", "PATCH_SHUFFLE")
+LOSSES = ["class", "triplet", "class+triplet", "adaptive_margin", "clip_at_jigsaw", ""]
 MODULES = ["no_layernorm", "no_bv", "no_bt", "no_bvt", "no_visual_prompts", "no_prompts", ""]
 GZS, HERE, THERE = "gzs-all_seen", "cross_sketchmoji-unseen_minus_source", "cross_sketchy25-unseen_minus_source"
 TABLES = {  # table, data set: names of runs, those that test models of other runs; tables that are shown
@@ -72,6 +72,8 @@ def test_ablations_have_the_settings_of_the_published_tables(small, tmp_path, da
     def settings(name):
         calls, _ = record({**small, "OUTPUT": str(tmp_path)}, f"{name}table{table}.sh", "1")
         method = {key[0]: configs[0].TRAINER.SPLIP for key, (_, configs, _) in runs_of(calls).items()}
+        for (run, *_), (_, (cfg,), _) in runs_of(calls).items():
+            assert not (cfg.TRAINER.SPLIP.PATCH_SHUFFLE and cfg.TRAINER.PATCH_CACHE), run
         return {name: {key: node[key] for key in SWITCHES} for name, node in method.items()}
 
     small_ones, published = settings(f"DATASET={dataset} "), settings("")
@@ -88,7 +90,7 @@ def test_ablations_have_the_settings_of_the_published_tables(small, tmp_path, da
 
 SWEEPS = {
     "classes": ("DATASET.TRAIN_CLASSES", [13, 26, 52, 0]), "sketches": ("DATASET.TRAIN_SKETCHES", [3, 6, 12, 0]),
-    "depth": ("TRAINER.SPLIP.VISION_DEPTH", [1, 2, 3, 4]), "m": ("TRAINER.SPLIP.TEXT_PROMPTS", [1, 2, 4, 8]),
+    "depth": ("TRAINER.SPLIP.VISION_DEPTH", [1, 2, 3, 12]), "m": ("TRAINER.SPLIP.TEXT_PROMPTS", [1, 2, 4, 8]),
     "n": ("TRAINER.SPLIP.VISUAL_PROMPTS", [1, 2, 4, 8]), "alpha": ("TRAINER.SPLIP.ALPHA", [0.0, 0.1, 0.2, 0.5, 1.0]),
     "beta": ("TRAINER.SPLIP.BETA", [0.0, 0.03, 0.1, 0.3, 1.0]),
     "permutations": ("TRAINER.SPLIP.PERMUTATIONS", [100, 1000, 2000]),
@@ -119,6 +121,29 @@ def test_a_sweep_varies_one_setting(small, tmp_path, name):  # noqa: F811
     assert values == wanted
     (shown,) = [call for call in calls if call[:3] == ["-m", "splip", "table"]]
     assert len(shown) == 3 + len(found) + 2
+    recipe = "sketchy25" if of_data else "sketchy25-pseudo_unseen"  # whose folder all sweeps share
+    (own,) = [call for call in calls if call[0] == "train.py" and f"/{recipe}/SpLIP/" in value(call, "--output-dir")]
+    assert key not in own, "the recipe's value is the recipe's, not written a second time"
+    assert [n for n, trainer, _ in found if trainer == "SpLIP"].count(recipe) == 1 and len(values) == len(set(values))
+
+
+def test_what_is_not_in_the_paper_is_swept_one_at_a_time(small, tmp_path):  # noqa: F811
+    calls, _ = record({**small, "OUTPUT": str(tmp_path), "FAST": "0"}, "sweep.sh", "options", "3")
+    found = {name: cfg for (name, _, _), (_, (cfg,), _) in runs_of(calls).items()}
+    plain = found.pop("sketchy25-pseudo_unseen")
+    changed = {}
+    for name, cfg in found.items():
+        assert cfg.DATASET.TEST_CLASSES == "pseudo_unseen"
+        for node in ("OPTIM", "TRAINER.SPLIP"):
+            here, there = cfg, plain
+            for part in node.split("."):
+                here, there = here[part], there[part]
+            changed.setdefault(name.rsplit("-", 1)[1], []).extend(k for k in here if here[k] != there[k])
+    assert changed == {
+        **{f"anchor_{weight}": ["ANCHOR"] for weight in (1, 3, 10)}, "prompts_after_45": ["PROMPTS_AFTER"],
+        "average_Gaussian": ["AVERAGE_EPOCHS", "AVERAGE_MEAN", "AVERAGE_STD"],
+        "start_mean": ["PROMPT_START"], "start_norm": ["PROMPT_START"],
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("script, said", [

@@ -201,8 +201,37 @@ def test_clip_ats_fine_grained_terms(monkeypatch):
     assert float(loss) == pytest.approx(float(rest), rel=1e-5)
 
 
-def test_shuffled_patches_are_cut_from_images():
-    model, batch = make("ClipAT", PATCH_SHUFFLE=1.0), batch_of()
+@torch.no_grad()
+def test_clip_ats_jigsaw_in_splip(monkeypatch):
+    import splip.model as module
+
+    shuffles, of = [], module.shuffled_pairs
+    monkeypatch.setattr(module, "shuffled_pairs", lambda *images: shuffles.append(of(*images)) or shuffles[-1])
+    model, batch = make("SpLIP", BETA=0.0, USE_BT=False, PATCH_SHUFFLE=2.0, PATCH_MARGIN=0.4).eval(), batch_of()
+    loss, terms = model(batch)
+    embedded = (model.encode(images, side) for images, side in zip(shuffles[0], ("sketch", "photo", "photo")))
+    hinges = [max(0.0, 0.4 + cos(a, c) - cos(a, b)) for a, b, c in zip(*embedded)]
+    print(f"{float(terms['patch_shuffle']):.6f}, slowly {sum(hinges) / 6:.6f}")
+    assert float(terms["patch_shuffle"]) == pytest.approx(sum(hinges) / 6, abs=1e-5)
+    assert float(loss) == pytest.approx(float(terms["triplet"] + terms["class"] + 2 * terms["patch_shuffle"]), rel=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("conditioning", ["batch", "instance"])
+def test_clip_ats_jigsaw_changes_no_other_term(conditioning):
+    """T, L_class, L_cjs and the anchor come from the other images."""
+    settings = {"PERMUTATIONS": 10, "ANCHOR": 1.0, "TEXT_CONDITIONING": conditioning}
+    _, plain = make("SpLIP", **settings).train()(batch_of())
+    _, terms = make("SpLIP", **settings, PATCH_SHUFFLE=1.0).train()(batch_of())
+    print(plain, terms)
+    for name, value in plain.items():
+        assert float(terms[name]) == pytest.approx(float(value), abs=2e-6), name
+    assert set(terms) - set(plain) == {"patch_shuffle"}
+
+
+@pytest.mark.parametrize("name", ["ClipAT", "SpLIP"])
+def test_shuffled_patches_are_cut_from_images(name):
+    model, batch = make(name, PATCH_SHUFFLE=1.0, **({"BETA": 0.0} if name == "SpLIP" else {})), batch_of()
     for name in ("sketch", "positive", "negative"):
         batch[name] = patch_embeddings(model.clip.visual, batch[name])
     with pytest.raises(ValueError, match=r"cut from images, not from their E_0 of shape \(6, 9, 128\)"):

@@ -214,6 +214,10 @@ REFUSED = {
         "TRAINER.SPLIP has no loss",
     ),
     "setting": (["DATASET.SETTING", "few"], "SETTING must be one of"),
+    "shuffled patches of a cache": (
+        ["TRAINER.SPLIP.PATCH_SHUFFLE", 1.0, "TRAINER.PATCH_CACHE", "memory"],
+        "PATCH_CACHE keeps no images, and SpLIP's PATCH_SHUFFLE reads them",
+    ),
     "prompts after the end": (["TRAINER.SPLIP.PROMPTS_AFTER", 1000], r"PROMPTS_AFTER must be less than the \d+ steps"),
 }
 
