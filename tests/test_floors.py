@@ -78,3 +78,10 @@ def test_no_file_is_long():
     lines = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in sources()}
     long = {name: count for name, count in lines.items() if count > 300}
     assert not long, long
+
+
+def test_a_method_is_one_short_file():
+    """Under 80 lines, blank ones aside: what methods share lies elsewhere."""
+    files = [path for path in (ROOT / "trainers").glob("*.py") if path.name != "__init__.py"]
+    lines = {path.name: sum(map(bool, map(str.strip, path.read_text().splitlines()))) for path in files}
+    assert len(lines) > 12 and all(count < 80 for count in lines.values()), lines

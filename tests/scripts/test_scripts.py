@@ -102,7 +102,7 @@ def test_the_demo_trains_compares_and_keeps_what_is_finished(small_run, capsys):
 
 # ------------------------------------------------------------- the published benchmarks
 
-TABLE5 = ["class", "triplet", "class+triplet", "adaptive_margin"]
+TABLE5 = ["class", "triplet", "class+triplet", "adaptive_margin", "clip_at_jigsaw"]
 TABLE6 = ["no_layernorm", "no_bv", "no_bt", "no_bvt", "no_visual_prompts", "no_prompts"]
 ZS = ["sketchy1", "sketchy1-zse", "sketchy2", "sketchy2-zse", "tuberlin", "quickdraw"]
 GZS = ["sketchy2_gzs-all_seen", "tuberlin_gzs-all_seen"]
@@ -174,7 +174,7 @@ def value(arguments, option):
 
 def test_every_script_is_listed_here():
     found = {path.name for path in (ROOT / "scripts/splip").glob("*.sh")}
-    found -= {"runs.sh", "benchmark.sh", "small.sh", "sweep.sh"}
+    found -= {"runs.sh", "benchmark.sh", "small.sh", "sweep.sh", "epochs.sh"}
     others = ("sketchmoji", "sketchy25")  # which are tested elsewhere, as are the tables in small
     assert {name for name in found if not any(word in name for word in others)} == {n.split()[-1] for n in SCRIPTS}
 
@@ -274,13 +274,13 @@ def test_without_the_data_nothing_is_trained(small, tmp_path):
 
 
 def test_the_recorded_runs_run(small, monkeypatch, capsys):
-    """Every yaml and every table; of Tables 5 and 6, whose settings are tested above, the whole method alone."""
+    """Every yaml, every row and every table."""
     monkeypatch.setenv("SPLIP_CACHE", small["SPLIP_CACHE"])
     monkeypatch.setattr(sys, "stdout", sys.stdout)  # train.py tees it
     for draw in ("draw_sheet", "draw_curve"):  # pictures have tests of their own
         monkeypatch.setattr(f"splip.training.results.{draw}", lambda *arguments: None)
     yamls = set()
-    for script in [name for name in SCRIPTS if name not in ("table5.sh", "table6.sh")]:
+    for script in SCRIPTS:
         *calls, call_of_table = record(small, script, "1")[0]
         for call in [call for call in calls if call[0] == "train.py"]:
             yamls.add(Path(value(call, "--dataset-config-file")))
@@ -295,8 +295,8 @@ def test_the_recorded_runs_run(small, monkeypatch, capsys):
         for row in csv.DictReader(rows):
             if script == "SPLIT=1 gzs_sketchy.sh":  # which the paper does not have
                 assert (row["paper"], row["gap"]) == ("", ""), shown
-            else:
-                assert abs(float(row["ours"]) - float(row["paper"]) - float(row["gap"])) < 0.02, shown
+            elif row["paper"] or script not in ("table5.sh", "table6.sh"):  # which have rows of ours, too
+                assert abs(float(row["ours"]) - float(row["paper"]) - float(row["gap"])) < 0.02, (script, row)
         assert len(rows) > 2, shown
     published = {path.name for path in (ROOT / "configs/datasets").glob("*.yaml")}
     assert {path.name for path in yamls} == {

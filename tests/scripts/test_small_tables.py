@@ -146,6 +146,20 @@ def test_what_is_not_in_the_paper_is_swept_one_at_a_time(small, tmp_path):  # no
     }  # fmt: skip
 
 
+def test_every_epoch_is_tested_on_seen_and_on_unseen_classes(small, tmp_path):  # noqa: F811
+    calls, _ = record({**small, "OUTPUT": str(tmp_path), "EPOCHS": "2", "TRAINER": "SpLIP"}, "epochs.sh", "1", "2")
+    trained = [value(call, "--output-dir") for call in calls if call[0] == "train.py"]
+    assert trained == [f"{tmp_path}/sketchy25-epochs/SpLIP/sketchy25/seed{seed}" for seed in (1, 2)]
+    tested = [call for call in calls if call[2:3] == ["evaluate"]]
+    rows = [(c, e, s) for c in ("unseen", "seen") for e in (1, 2) for s in (1, 2)]
+    assert len(tested) == len(rows)
+    for call, (classes, epoch, seed) in zip(tested, rows):
+        assert value(call, "--run") == trained[seed - 1] and value(call, "--load-epoch") == str(epoch)
+        assert value(call, "DATASET.TEST_CLASSES") == classes
+        assert value(call, "--output-dir") == f"{tmp_path}/sketchy25-epochs-{classes}/SpLIP-{epoch}/sketchy25/seed{seed}"
+    assert calls[-1][2] == "table" and len([word for word in calls[-1] if word.startswith(str(tmp_path))]) == 4 + 1
+
+
 @pytest.mark.parametrize("script, said", [
     ("DATASET=sketchy26 table1.sh", "DATASET must be sketchy25 or sketchmoji, got 'sketchy26'"),
     ("DATASET=sketchy25 GALLERY=nope table2.sh", "GALLERY must be one of all_seen sampled_20 classes_20 held_out"),
