@@ -150,7 +150,7 @@ class SpLIP(PromptedCLIP):
                 )
             if config.patch_shuffle > 0:
                 margin = torch.full(label.shape, config.patch_margin, device=label.device)
-                terms["patch_shuffle"] = triplet_loss(more_sketches[-1], *more_photos, margin)
+                terms["patch_shuffle"] = triplet_loss(more_sketches[-1], more_photos[0], more_photos[1], margin)
             if config.contrastive > 0:  # over the whole batch, also if processes share it
                 # fine-grained: other objects of the same class are negatives, too
                 ids = torch.where(batch["instance"] < 0, label, label * MOST_INSTANCES + batch["instance"])

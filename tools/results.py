@@ -66,13 +66,14 @@ TITLES = {  # folder of results: title, what it is
 }
 METHODS = {  # folder of a method: how the page calls it
     "FrozenCLIP": "frozen backbone", "LayerNormCLIP": "LayerNorms only", "SpLIP": "**SpLIP, the paper's losses**",
-    "SpLIP_plus": "SpLIP, beyond the paper", "CenteredCLIP": "frozen, mean of each modality taken off",
+    "SpLIP_plus": "SpLIP, beyond the paper", "SpLIP_best": "SpLIP, epoch chosen on pseudo-unseen classes", "CenteredCLIP": "frozen, mean of each modality taken off",
     "ClassNameCLIP": "frozen, the class name as query (oracle)", "VPTSBIR": "VPT-deep", "IVLPSBIR": "IVLP",
     "MaPLeSBIR": "MaPLe", "PromptSRCSBIR": "PromptSRC", "ClipAT": "CLIP-AT, as printed",
     "ClipAT_released": "CLIP-AT, as released", "ProjectionCLIP": "projection only (ProLIP)",
     "CLIPFitLike": "CLIPFit-like", "ClipPrompt": "ClipPrompt", "ClipPrompt_sgspl": "ClipPrompt, SG-SPL's setting", "SeCoLike": "SeCo-like",
     "class": "class loss alone", "triplet": "triplet loss alone, fixed margin", "class+triplet": "class and triplet loss",
-    "adaptive_margin": "the same, adaptive margin (no jigsaw)", "no_layernorm": "without LayerNorms", "no_bv": "without B_v",
+    "adaptive_margin": "the same, adaptive margin (no jigsaw)",
+    "clip_at_jigsaw": "the same, CLIP-AT's jigsaw", "no_layernorm": "without LayerNorms", "no_bv": "without B_v",
     "no_bt": "without B_t", "no_bvt": "without B_vt", "no_visual_prompts": "without visual prompts",
     "no_prompts": "without all prompts",
 }  # fmt: skip

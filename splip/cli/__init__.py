@@ -66,6 +66,12 @@ def add_index(parser: argparse.ArgumentParser) -> None:
     add("--device", default="cpu", help="where the model computes, as cuda (default: %(default)s)")
 
 
+def index_words(args: argparse.Namespace) -> List[str]:
+    """The arguments of :func:`add_index`, as they are given to another command."""
+    named = {name: str(getattr(args, name)) for name in ("model", "backbone", "index", "engine", "uri", "device")}
+    return [word for name, value in named.items() if value for word in (f"--{name}", value)]
+
+
 def check_model(where: str) -> None:
     """Check quickly, before slow imports, that a model can exist at ``where``.
 

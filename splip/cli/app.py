@@ -1,15 +1,16 @@
 """A web page where you draw, and see the photos that match while you draw.
 
-    splip index ~/Pictures
-    splip app --open
+    splip app ~/Pictures --open      # indexes them meanwhile; later  splip app --open  is enough
 
-The page opens at once, and answers as soon as the model is loaded. It listens on this machine only (127.0.0.1)
-unless --host gives another address. Everyone who can reach that address can see every photo in the index.
+The page opens at once. It answers as soon as the model is loaded, from the photos that are indexed by then. It listens
+on this machine only (127.0.0.1) unless --host gives another address. Everyone who can reach that address can see every
+photo in the index.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import socket
 import sys
@@ -18,8 +19,9 @@ import webbrowser
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
-from splip.cli import add_index, check_model
+from splip.cli import add_index, check_model, index_words
 from splip.common.errors import one_line
+from splip.search.walk import require_folder
 
 if TYPE_CHECKING:
     from splip.search.index import Index
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``splip app``."""
+    parser.add_argument("folders", nargs="*", metavar="FOLDER", help="to index, while the page is open")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=7860, help="0 = any that is free (default: %(default)s)")
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
@@ -40,9 +43,12 @@ def run(args: argparse.Namespace) -> int:
         ValueError: starlette or uvicorn is not installed, or the port cannot be opened.
     """
     check_model(args.model)
+    for folder in args.folders:
+        require_folder(os.path.abspath(os.path.expanduser(folder)))
     try:
         import uvicorn
 
+        from splip.search.background import Indexing
         from splip.search.server import LOCAL, make_app, warm_up
     except ModuleNotFoundError as error:
         raise ValueError(f'splip app needs {error.name}: pip install -e ".[app]"') from error
@@ -51,10 +57,10 @@ def run(args: argparse.Namespace) -> int:
     name = f"[{args.host}]" if ":" in args.host else args.host
     address = f"http://{name}:{listening.getsockname()[1]}"
     opening: Future[Index] = Future()
-    server = uvicorn.Server(
-        uvicorn.Config(make_app(opening, local), log_level="warning", lifespan="off", timeout_graceful_shutdown=3)
-    )
     _end_by_signals()
+    indexing = Indexing([*args.folders, *index_words(args)]) if args.folders else None
+    app = make_app(opening, local, indexing=indexing.progress if indexing else dict)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=3))
     served = ThreadPoolExecutor(1).submit(server.run, sockets=[listening])
     print(f"{address}  (Ctrl-C ends it)", flush=True)
     if args.open:
@@ -65,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         index = open_index(args)
         warm_up(index)
         print(f"{len(index):,} photos, {index.store.place}", file=sys.stderr)
-        if not len(index):
+        if not len(index) and not indexing:
             print("There are no photos in the index yet: splip index FOLDER (the page finds them)", file=sys.stderr)
         if not local:
             print(f"Anyone who can reach {address} can see all {len(index):,} photos of the index.", file=sys.stderr)
@@ -79,6 +85,8 @@ def run(args: argparse.Namespace) -> int:
         raise
     finally:
         server.should_exit = True
+        if indexing:
+            indexing.stop()
         wait([served], timeout=5)
     served.result()
     return 0

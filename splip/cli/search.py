@@ -14,9 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
@@ -24,11 +22,11 @@ from PIL import Image
 
 from splip.cli import add_index, check_model
 from splip.cli.index import describe, open_index
-from splip.common.errors import is_full, one_line, shown
-from splip.common.files import whole_file
+from splip.common.errors import one_line, shown
 from splip.data.classes import some
-from splip.data.images import is_file, open_rgb
-from splip.data.products import SHEET, copy_name, product_of
+from splip.data.images import open_rgb
+from splip.data.products import SHEET, product_of
+from splip.search.copies import copy_out
 from splip.search.drawings import clean_drawing, open_drawing, split_number
 from splip.search.records import Hit
 from splip.search.walk import require_folder
@@ -167,36 +165,12 @@ def _print(found: Found, args: argparse.Namespace) -> None:
 
 def _copy(found: Found, folder: Path) -> None:
     """Copy the photos that were found and still exist; no existing file is overwritten."""
-    folder = folder.expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
     try:
-        most = os.pathconf(folder, "PC_NAME_MAX")
-    except (OSError, ValueError, AttributeError):
-        most = 255
-    targets = []
-    for number, (_, hits) in enumerate(found, 1):
-        for rank, hit in enumerate(hits, 1):
-            question = number if len(found) > 1 else 0
-            targets.append((hit.path, folder / copy_name(os.path.basename(hit.path), question, rank, most)))
-    for _, target in targets:
-        if os.path.lexists(target):
-            raise ValueError(f"--copy-to: {shown(str(target))} is there already")
-    for path, target in targets:
-        try:
-            _copy_one(path, target)
-        except OSError as error:
-            if is_full(error):
-                raise
-            _note(f"not copied: {shown(path)}: {error.strerror or error}")
-
-
-def _copy_one(path: str, target: Path) -> None:
-    if not is_file(path):  # reading a pipe would block
-        raise OSError("it is not there any more")
-    with open(path, "rb") as source, whole_file(target) as file:
-        shutil.copyfileobj(source, file)
-    with suppress(OSError):  # not every file system stores times and permissions
-        shutil.copystat(path, target)
+        _, lost = copy_out([[hit.path for hit in hits] for _, hits in found], folder)
+    except ValueError as error:
+        raise ValueError(f"--copy-to: {error}") from error
+    for line in lost:
+        _note(line)
 
 
 def _draw(found: Found, path: Path, asked: bool) -> None:

@@ -31,7 +31,7 @@ class Hit(NamedTuple):
 
     path: str
     score: float  # cosine
-    id: int  # of the image, for `path_of` and `vector_of`
+    id: int  # of the image, for `known_of` and `vector_of`
 
 
 class Store(Protocol):
@@ -68,7 +68,9 @@ class Store(Protocol):
 
     def search(self, vectors: np.ndarray, k: int, below: str = "") -> List[List[Hit]]: ...
 
-    def path_of(self, id: int) -> Optional[str]: ...
+    def known_of(self, id: int) -> Optional[Tuple[str, Known]]: ...
+
+    def newest(self, k: int) -> List[Hit]: ...
 
     def vector_of(self, id: int) -> Optional[np.ndarray]: ...
 

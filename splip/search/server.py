@@ -1,20 +1,19 @@
 """The web page of ``splip app``: a canvas, and the photos that match the drawing, updated while you draw.
 
-Photos are requested by their number in the index, never by a path.
+Photos are requested by their number in the index, never by a path. What acts on the machine (a folder is opened, photos
+are copied) is there only if the server answers this machine alone, and only for the page's own scripts.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import threading
 import time
 from concurrent.futures import Future
-from functools import lru_cache
 from hashlib import blake2b
-from io import BytesIO
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 
 import numpy as np
 from PIL import Image
@@ -27,95 +26,67 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from splip.data.images import open_rgb
-from splip.search.drawings import WORKING, clean_drawing
-from splip.search.records import CLEAN, KINDS, Hit
+from splip.data.listing import cache_folder
+from splip.search import folders
+from splip.search.copies import copy_out
+from splip.search.drawings import clean_drawing
+from splip.search.records import CLEAN, KINDS, Hit, Known
+from splip.search.thumbnails import SIDE, Thumbnails, small
+from splip.search.web import Headers, as_json, body_of, count_of, page_file, picture_of
 
 if TYPE_CHECKING:  # it needs torch, which is slow to import; the page opens before that
     from splip.search.index import Index
 
-PAGE = Path(__file__).resolve().parents[1] / "assets" / "app"
-FILES = {"/": "index.html", "/app.js": "app.js", "/style.css": "style.css", "/icon.svg": "icon.svg"}
-MAX_UPLOAD = 20 * 2**20  # bytes of a query image
+NAMES = ("app.js", "paper.js", "photos.js", "samples.js", "style.css", "icon.svg")
+FILES = {"/": "index.html", **{f"/{name}": name for name in NAMES}}
 MAX_TEXT = 300  # characters of a query text
-MOST = 200  # photos in a response, at most
-SIDES = (256, 1600)  # pixels, longer sides of served images: thumbnail and large view
+SIDES = (SIDE, 1600)  # pixels, longer sides of served images: thumbnail and large view
 LOCAL = ("127.0.0.1", "localhost", "::1")
+GONE = "there is no such photo any more, or it cannot be read"
 
 
-def make_app(index: Union[Index, Future[Index]], local: bool = True, frame_ancestors: str = "'none'") -> Starlette:
+def make_app(
+    index: Union[Index, Future[Index]], local: bool = True, frame_ancestors: str = "'none'",
+    indexing: Callable[[], Mapping[str, Any]] = dict,
+) -> Starlette:  # fmt: skip
     """The web application around an index.
 
     Args:
         index: an index, or a future of one; until it is open the page works, and queries wait.
         local: answer only requests with a local host name, so that another web page cannot use a browser on this
-            machine to reach the index.
+            machine to reach the index. Only then photos' full paths are shown, folders opened and photos copied.
         frame_ancestors: who may show the page in a frame, in the syntax of Content-Security-Policy.
+        indexing: :meth:`splip.search.background.Indexing.progress`, if photos are indexed meanwhile.
     """
-    service = _Service(index if isinstance(index, Future) else _ready(index))
-    routes = [Route(path, _file(name)) for path, name in FILES.items()]
+    service = _Service(index if isinstance(index, Future) else _ready(index), local, indexing)
+    routes = [Route(path, page_file(name)) for path, name in FILES.items()]
     routes += [
         Route("/about", service.about),
         Route("/search", service.search, methods=["POST"]),
         Route("/similar/{id:int}", service.similar),
+        Route("/newest", service.newest),
         Route("/image/{id:int}", service.image),
+        Route("/file/{id:int}", service.file),
+        Route("/folder/{id:int}", service.folder, methods=["POST"]),
+        Route("/copy", service.copy, methods=["POST"]),
     ]
     hosts = [*LOCAL[:2], "[::1]", "["] if local else ["*"]  # old starlette versions parse [::1]:7860 as "["
     policy = f"default-src 'self'; img-src 'self' blob: data:; frame-ancestors {frame_ancestors}"
     return Starlette(
         routes=routes,
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts), Middleware(_Headers, policy=policy)],
-        exception_handlers={HTTPException: _error, ValueError: _error},  # type: ignore[dict-item]
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts), Middleware(Headers, policy=policy)],
+        exception_handlers={HTTPException: as_json, ValueError: as_json},  # type: ignore[dict-item]
     )
-
-
-class _Headers:
-    """Adds security headers, and refuses requests from pages of other sites."""
-
-    def __init__(self, app: Any, policy: str) -> None:
-        self.app = app
-        self.headers = [
-            (b"content-security-policy", policy.encode()), (b"x-content-type-options", b"nosniff"),
-            (b"referrer-policy", b"no-referrer"),
-        ]  # fmt: skip
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-        asked = dict(scope["headers"])
-        site, origin = asked.get(b"sec-fetch-site", b"none"), asked.get(b"origin", b"null").rpartition(b"//")[2]
-        foreign = site in (b"cross-site", b"same-site") or (b"origin" in asked and origin != asked.get(b"host"))
-        if foreign and scope["path"] != "/":
-            return await JSONResponse({"error": "asked by another site"}, 403)(scope, receive, send)
-
-        async def with_headers(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *self.headers]
-            await send(message)
-
-        await self.app(scope, receive, with_headers)
-
-
-def _file(name: str) -> Callable[[Request], Any]:
-    async def send(request: Request) -> Response:
-        return FileResponse(PAGE / name, headers={"cache-control": "no-cache"})
-
-    return send
-
-
-async def _error(request: Request, error: Exception) -> Response:
-    """The error, as one line for the page."""
-    if isinstance(error, HTTPException):
-        return JSONResponse({"error": error.detail}, error.status_code)
-    return JSONResponse({"error": str(error)}, 422)
 
 
 class _Service:
     """Answers requests; the model and the index handle one query at a time."""
 
-    def __init__(self, opening: Future[Index]) -> None:
-        self.opening, self.lock, self.decoding = opening, threading.Lock(), threading.Lock()
-        self.thumbnail = lru_cache(maxsize=2000)(self._thumbnail)
+    def __init__(self, opening: Future[Index], local: bool, indexing: Callable[[], Mapping[str, Any]]) -> None:
+        self.opening, self.local, self.indexing = opening, local, indexing
+        self.lock, self.decoding = threading.Lock(), threading.Lock()
+        place = cache_folder()
+        self.thumbnails = Thumbnails(place / "thumbnails" if place else None)
 
     @property
     def index(self) -> Index:
@@ -136,8 +107,10 @@ class _Service:
 
         def look() -> Dict[str, Any]:
             with self.lock:
-                return {"images": len(self.index), "model": os.path.basename(self.index.model.name),
-                        "words": self.index.model.knows_words}  # fmt: skip
+                index, local = self.index, self.local
+                return {"images": len(index), "model": os.path.basename(index.model.name),
+                        "words": index.model.knows_words, "local": local, "opens": local and folders.can_open(),
+                        "indexing": dict(self.indexing())}  # fmt: skip
 
         return JSONResponse(await self._run(look))
 
@@ -149,7 +122,7 @@ class _Service:
             raise HTTPException(400, f"kind must be one of {KINDS}")
         if len(text) > MAX_TEXT:
             raise HTTPException(400, f"at most {MAX_TEXT} characters")
-        count, body = _count(asked.get("k", "60")), await _body(request)
+        count, body = count_of(asked.get("k", "60")), await body_of(request)
         return JSONResponse(await self._run(self._search, body, kind, text, count))
 
     def _search(self, body: bytes, kind: str, text: str, count: int) -> Dict[str, Any]:
@@ -158,13 +131,13 @@ class _Service:
         picture = None
         if body:
             with self.decoding:  # one at a time: a large image needs much memory
-                picture = _picture(body, kind)
+                picture = picture_of(body, kind)
             if kind == "sketch":
                 picture, mended = clean_drawing(picture)
         with self.lock:
             vector = self.index.question(picture, kind="photo" if kind == "photo" else CLEAN, text=text)
             hits = self.index.nearest(vector, count)
-        return {"hits": _rows(hits), "mended": mended, "seconds": round(time.perf_counter() - began, 3)}
+        return {"hits": self._rows(hits), "mended": mended, "seconds": round(time.perf_counter() - began, 3)}
 
     async def similar(self, request: Request) -> Response:
         """Photos similar to one in the index."""
@@ -173,74 +146,94 @@ class _Service:
             with self.lock:
                 return self.index.similar(request.path_params["id"], count)
 
-        count = _count(request.query_params.get("k", "60"))
-        return JSONResponse({"hits": _rows(await self._run(look)), "mended": []})
+        count = count_of(request.query_params.get("k", "60"))
+        return JSONResponse({"hits": self._rows(await self._run(look)), "mended": []})
+
+    async def newest(self, request: Request) -> Response:
+        """The photos whose files changed last."""
+
+        def look() -> List[Hit]:
+            with self.lock:
+                return self.index.store.newest(count)
+
+        count = count_of(request.query_params.get("k", "12"))
+        return JSONResponse({"hits": self._rows(await self._run(look))})
 
     async def image(self, request: Request) -> Response:
-        """A photo of the index as JPEG; URL parameter: side."""
-        side = request.query_params.get("side", str(SIDES[0]))
+        """A photo of the index, made smaller; URL parameter: side."""
+        side = request.query_params.get("side", str(SIDE))
         if side not in map(str, SIDES):
             raise HTTPException(400, f"side must be one of {SIDES}")
-        if int(side) == SIDES[0]:
-            found = await self._run(self.thumbnail, request.path_params["id"], SIDES[0])
-            if found is None:
-                self.thumbnail.cache_clear()  # the photo may exist again later
-        else:
-            found = await self._run(self._thumbnail, request.path_params["id"], int(side))
+        found = await self._run(self._small, request.path_params["id"], int(side))
         if found is None:
-            raise HTTPException(404, "there is no such photo, or it cannot be read any more")
+            raise HTTPException(404, GONE)
         tag = f'"{blake2b(found, digest_size=12).hexdigest()}"'  # in another index the same number is another photo
         headers = {"cache-control": "private, no-cache", "etag": tag}
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers=headers)
-        return Response(found, media_type="image/jpeg", headers=headers)
+        return Response(found, media_type="image/webp" if int(side) == SIDE else "image/jpeg", headers=headers)
 
-    def _thumbnail(self, id: int, side: int) -> Optional[bytes]:
+    def _known(self, id: int) -> Tuple[str, Known]:
+        """Path and record of a photo.
+
+        Raises:
+            HTTPException: there is none of this number, or its file is not there now.
+        """
         with self.lock:
-            path = self.index.store.path_of(id)
-        if path is None:
-            return None
+            found = self.index.store.known_of(id)
+        if found is None or not os.path.isfile(found[0]):
+            raise HTTPException(404, GONE)
+        return found
+
+    def _small(self, id: int, side: int) -> Optional[bytes]:
+        path, known = self._known(id)
+        return self.thumbnails.get(path, known) if side == SIDE else small(path, side, "JPEG")
+
+    async def file(self, request: Request) -> Response:
+        """The photo's own file, as a download."""
+        path, _ = await self._run(self._known, request.path_params["id"])
+        return FileResponse(path, filename=_shown(os.path.basename(path)), headers={"cache-control": "no-cache"})
+
+    async def folder(self, request: Request) -> Response:
+        """Open the photo's folder in this machine's file manager."""
+        self._require_local()
+        path, _ = await self._run(self._known, request.path_params["id"])
+        await run_in_threadpool(folders.open_folder, os.path.dirname(path))
+        return JSONResponse({})
+
+    async def copy(self, request: Request) -> Response:
+        """Copy photos to a folder of this machine. The body: {"ids": [...], "folder": "..."}."""
+        self._require_local()
         try:
-            image = open_rgb(path, at_least=side // 2)
-        except ValueError:
-            return None
-        image.thumbnail((side, side))
-        out = BytesIO()
-        image.save(out, "JPEG", quality=85)
-        return out.getvalue()
+            asked = json.loads(await body_of(request))
+            ids, folder = [int(id) for id in asked["ids"]], str(asked["folder"]).strip()
+        except (ValueError, TypeError, KeyError) as error:
+            raise HTTPException(400, "which photos, and to which folder?") from error
+        if not ids or not os.path.isabs(os.path.expanduser(folder)):
+            raise HTTPException(400, "give a whole path, as ~/found or /home/me/found")
 
+        def copy() -> Dict[str, Any]:
+            paths = [self._known(id)[0] for id in ids]
+            try:
+                place, lost = copy_out([paths], folder)
+            except OSError as error:
+                raise HTTPException(422, f"{folder}: {error.strerror or error}") from error
+            return {"folder": _shown(str(place)), "copied": len(paths) - len(lost), "lost": lost}
 
-async def _body(request: Request) -> bytes:
-    """The request's body, at most MAX_UPLOAD bytes (else status 413)."""
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > MAX_UPLOAD:
-            raise HTTPException(413, f"the picture is larger than {MAX_UPLOAD // 2**20} MB")
-        parts.append(part)
-    return b"".join(parts)
+        return JSONResponse(await self._run(copy))
 
+    def _require_local(self) -> None:
+        if not self.local:
+            raise HTTPException(403, "only the machine on which this program runs can do that")
 
-def _picture(body: bytes, kind: str) -> Image.Image:
-    """The query image; a drawing keeps its transparent parts."""
-    picture = open_rgb(BytesIO(body), at_least=WORKING // 2, keep_alpha=kind == "sketch")
-    picture.thumbnail((WORKING, WORKING))
-    return picture
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 4) or not 1 <= int(text) <= MOST:
-        raise HTTPException(400, f"k must be 1 to {MOST}")
-    return int(text)
-
-
-def _rows(hits: List[Hit]) -> List[Dict[str, Any]]:
-    """The fields of hits that the page shows; ids as text, because JavaScript integers have 53 bits."""
-    return [
-        {"id": str(hit.id), "score": round(hit.score, 4), "name": _shown(os.path.basename(hit.path)),
-         "folder": _shown(os.path.basename(os.path.dirname(hit.path)))}
-        for hit in hits
-    ]  # fmt: skip
+    def _rows(self, hits: List[Hit]) -> List[Dict[str, Any]]:
+        """The fields of hits that the page shows; ids as text, because JavaScript integers have 53 bits."""
+        return [
+            {"id": str(hit.id), "score": round(hit.score, 4), "name": _shown(os.path.basename(hit.path)),
+             "folder": _shown(os.path.basename(os.path.dirname(hit.path))),
+             **({"path": _shown(hit.path)} if self.local else {})}
+            for hit in hits
+        ]  # fmt: skip
 
 
 def _shown(name: str) -> str:

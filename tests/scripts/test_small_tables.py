@@ -156,7 +156,8 @@ def test_every_epoch_is_tested_on_seen_and_on_unseen_classes(small, tmp_path):  
     for call, (classes, epoch, seed) in zip(tested, rows):
         assert value(call, "--run") == trained[seed - 1] and value(call, "--load-epoch") == str(epoch)
         assert value(call, "DATASET.TEST_CLASSES") == classes
-        assert value(call, "--output-dir") == f"{tmp_path}/sketchy25-epochs-{classes}/SpLIP-{epoch}/sketchy25/seed{seed}"
+        row = f"sketchy25-epochs-{classes}/SpLIP-{epoch}/sketchy25/seed{seed}"
+        assert value(call, "--output-dir") == f"{tmp_path}/{row}"
     assert calls[-1][2] == "table" and len([word for word in calls[-1] if word.startswith(str(tmp_path))]) == 4 + 1
 
 

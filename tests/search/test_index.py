@@ -80,7 +80,11 @@ def test_what_is_there_is_found_by_picture_words_and_both(make, tmp_path):
         "cold" in hit.path for hit in index.search(text="green", k=6, below=folder / "warm")
     )
     assert names(index.similar(hits[0].id, 1)) == ["green"]
-    assert index.store.path_of(hits[0].id) == hits[0].path and index.store.path_of(5) in (None, *index.store.known())
+    path, known = index.store.known_of(hits[0].id)
+    assert path == hits[0].path and index.store.known()[path] == known
+    assert index.store.known_of(5) is None or index.store.known_of(5)[0] in index.store.known()
+    newest = index.store.newest(2)
+    assert [index.store.known_of(hit.id)[0] for hit in newest] == [hit.path for hit in newest]
 
 
 def test_it_is_kept(make, tmp_path):

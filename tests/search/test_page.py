@@ -24,13 +24,13 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium h
 
 
 @contextmanager
-def served(index):
+def served(index, **options):
     """The page's address."""
     from splip.cli.app import _listen
     from splip.search.server import make_app
 
     listening = _listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(make_app(index), log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(make_app(index, **options), log_level="error"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -82,7 +82,7 @@ def stroke(page, *points):
 
 
 def photos(page, count=6):
-    playwright.expect(page.locator("#photos li")).to_have_count(count, timeout=10_000)
+    playwright.expect(page.locator("#photos > li")).to_have_count(count, timeout=10_000)
     return page.locator("#photos span").all_inner_texts()
 
 
@@ -133,7 +133,8 @@ def test_upload_a_photo_and_go_on_from_a_result(page, tmp_path):
     page.locator("input[value=photo]").check()
     page.locator("#upload").set_input_files(tmp_path / "cold" / "blue.png")
     playwright.expect(page.locator("#photos span").first).to_have_text("blue.png")
-    page.locator("#photos .like").nth(2).click()
+    page.locator("#photos .shot").nth(2).click()
+    page.locator("#more-like").click()
     playwright.expect(page.locator("#similar")).to_be_visible()
     name = page.locator("#similar span").inner_text().replace("Like ", "")
     playwright.expect(page.locator("#photos span").first).to_have_text(name)
@@ -151,7 +152,7 @@ def test_what_is_no_picture_is_said(page, tmp_path):
 def test_look_at_a_photo_by_keyboard(page):
     page.locator("#text").fill("green")
     photos(page)
-    page.locator("#photos .open").first.focus()
+    page.locator("#photos .shot").first.focus()
     page.keyboard.press("Enter")
     playwright.expect(page.locator("#look")).to_be_visible()
     assert "green.png" in page.locator("#name").inner_text()

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from io import BytesIO
 from subprocess import PIPE
@@ -44,8 +45,10 @@ def png(image):
 
 
 def test_about_and_page(client):
-    assert client.get("/about").json() == {"images": 6, "model": "colours", "words": True}
-    for path, kind in (("/", "text/html"), ("/app.js", "text/javascript"), ("/style.css", "text/css")):
+    about = {"images": 6, "model": "colours", "words": True, "local": True, "opens": False, "indexing": {}}
+    assert {**client.get("/about").json(), "opens": False} == about
+    scripts = [(f"/{name}.js", "text/javascript") for name in ("app", "paper", "photos", "samples")]
+    for path, kind in (("/", "text/html"), ("/style.css", "text/css"), *scripts):
         answer = client.get(path)
         assert answer.status_code == 200 and kind in answer.headers["content-type"], path
         assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
@@ -66,7 +69,9 @@ def test_pictures_by_number_alone(client):
     id = client.post("/search?text=red&k=1").json()["hits"][0]["id"]
     answer = client.get(f"/image/{id}")
     image = Image.open(BytesIO(answer.content))
-    assert answer.headers["content-type"] == "image/jpeg" and max(image.size) <= 256
+    assert answer.headers["content-type"] == "image/webp" and max(image.size) <= 256
+    large = client.get(f"/image/{id}?side=1600")
+    assert large.headers["content-type"] == "image/jpeg" and Image.open(BytesIO(large.content)).size >= image.size
     red, green, _ = image.resize((1, 1)).getpixel((0, 0))
     assert red > 150 > green
     for path in ("/image/999999", "/image/../../etc/passwd", "/image//etc/passwd", "/image/1?side=9999",
@@ -101,6 +106,98 @@ def test_other_sites_get_nothing(client):
             assert client.request(method, path, headers=headers).status_code == 403, headers
     assert client.get("/about", headers={"origin": "http://127.0.0.1:7860"}).status_code == 200
     assert client.get("/", headers={"sec-fetch-site": "cross-site"}).status_code == 200  # a link to the page
+
+
+OURS = {"x-splip": "1"}
+
+
+def test_what_acts_on_the_machine_is_for_the_page_on_it_alone(client, folder, tmp_path, monkeypatch):
+    from splip.search import folders
+    from splip.search.server import make_app
+
+    opened = []
+    monkeypatch.setattr(folders, "open_folder", opened.append)
+    hit = client.post("/search?text=red&k=1").json()["hits"][0]
+    body = json.dumps({"ids": [hit["id"]], "folder": str(tmp_path / "found")})
+    for path in ("/copy", f"/folder/{hit['id']}"):
+        for headers in ({}, {**OURS, "origin": "http://evil.example"}, {**OURS, "sec-fetch-site": "cross-site"}):
+            assert client.post(path, content=body, headers=headers).status_code == 403, (path, headers)
+        assert client.get(path, headers=OURS).status_code == 405
+    assert not opened and not (tmp_path / "found").exists()
+    assert client.post(f"/folder/{hit['id']}", headers=OURS).status_code == 200
+    assert opened == [str(folder / "warm")]
+    answer = client.post("/copy", content=body, headers=OURS).json()
+    assert answer == {"folder": str(tmp_path / "found"), "copied": 1, "lost": []}
+    assert (tmp_path / "found/001_red.png").read_bytes() == (folder / "warm/red.png").read_bytes()
+    again = client.post("/copy", content=body, headers=OURS)
+    assert again.status_code == 422 and "is there already" in again.json()["error"]
+    for wrong, said in (
+        ({"ids": []}, "which photos"), ({"ids": ["x"], "folder": "/"}, "which photos"),
+        ({"ids": [hit["id"]], "folder": "here"}, "give a whole path"), ({"ids": [], "folder": "/x"}, "a whole path"),
+    ):  # fmt: skip
+        answer = client.post("/copy", content=json.dumps(wrong), headers=OURS)
+        assert answer.status_code == 400 and said in answer.json()["error"], (wrong, answer.text)
+    assert client.post("/copy", content=json.dumps({"ids": [999999], "folder": "/x"}), headers=OURS).status_code == 404
+    index = Index.open(tmp_path / "index", colour_model())
+    index.add([folder], quiet=True)
+    with testclient.TestClient(make_app(index, local=False), base_url="http://photos.example") as public:
+        about, (shown,) = public.get("/about").json(), public.post("/search?text=red&k=1").json()["hits"]
+        assert about["local"] is about["opens"] is False and "path" not in shown and shown["name"] == "red.png"
+        for path in ("/copy", f"/folder/{shown['id']}"):
+            answer = public.post(path, content=body, headers=OURS)
+            assert answer.status_code == 403 and "only the machine" in answer.json()["error"]
+
+
+def test_a_download_is_the_file_itself(client, folder):
+    hit = client.post("/search?text=red&k=1").json()["hits"][0]
+    answer = client.get(f"/file/{hit['id']}")
+    assert answer.content == (folder / "warm/red.png").read_bytes()
+    assert answer.headers["content-disposition"] == 'attachment; filename="red.png"'
+    assert client.get("/file/999999").status_code == 404
+
+
+def test_the_newest_photos_come_first(client, folder):
+    names = [hit["name"] for hit in client.get("/newest?k=6").json()["hits"]]
+    assert sorted(names) == sorted(path.name for path in folder.rglob("*.png"))
+    assert client.get("/newest?k=0").status_code == 400
+
+
+def test_thumbnails_are_kept_by_content_and_bounded(folder, tmp_path):
+    from splip.search.thumbnails import Thumbnails
+
+    index = Index.open(tmp_path / "index", colour_model())
+    index.add([folder], quiet=True)
+    kept, known = Thumbnails(tmp_path / "kept"), index.store.known()
+    red, blue = str(folder / "warm/red.png"), str(folder / "cold/blue.png")
+    shown = kept.get(red, known[red])
+    (file,) = (tmp_path / "kept").rglob("*.webp")
+    assert file.read_bytes() == shown and known[red].digest.hex() == file.stem
+    file.write_bytes(b"what was kept")
+    assert kept.get(red, known[red]) == b"what was kept"
+    assert kept.get(blue, known[red]) != b"what was kept", "another photo under the name of an indexed one"
+    assert kept.get(str(tmp_path / "gone.png"), known[red]) is None
+    assert len(list((tmp_path / "kept").rglob("*.webp"))) == 1, "of a changed file nothing is kept"
+    small = Thumbnails(tmp_path / "small", most=1)
+    for path in (red, blue):
+        small.made = 0  # a look at what is kept each time
+        assert small.get(path, known[path])
+        assert not list((tmp_path / "small").rglob("*.webp"))
+    assert Thumbnails(None).get(red, known[red])
+
+
+def test_photos_are_indexed_while_the_page_is_open(folder, tmp_path):
+    command = [sys.executable, "-W", "ignore", "-m", "splip", "app", str(folder), "--port", "0"]
+    with subprocess.Popen([*command, "--index", str(tmp_path)], stdout=PIPE, stderr=PIPE, text=True) as program:
+        address = program.stdout.readline().split()[0]
+        for _ in range(120):
+            about = json.load(urlopen(f"{address}/about", timeout=60))
+            if about["images"] == 6 and not about["indexing"]["running"]:
+                break
+            time.sleep(0.5)
+        program.send_signal(signal.SIGINT)
+        _, said = program.communicate(timeout=30)
+    assert about["images"] == 6 and about["indexing"]["error"] == "", (about, said)
+    assert "6 new" in said and "Traceback" not in said, said
 
 
 def test_a_photo_that_went_is_a_404_and_comes_back(client, folder):
@@ -147,7 +244,7 @@ def test_the_command_serves_until_it_is_ended(tmp_path, sent):
         address = program.stdout.readline().split()[0]
         assert b"Draw" in urlopen(f"{address}/", timeout=30).read()
         about = json.load(urlopen(f"{address}/about", timeout=60))  # waits for the model
-        assert about == {"images": 0, "model": "splip-search", "words": True}
+        assert (about["images"], about["model"], about["words"]) == (0, "splip-search", True), about
         program.send_signal(sent)
         _, said = program.communicate(timeout=30)
     assert program.returncode == 128 + sent and "no photos in the index yet" in said and "Traceback" not in said, said

@@ -1,162 +1,41 @@
-"use strict";
+// Questions and answers: when one is asked, what is shown, and the address that each has.
+
+import * as paper from "./paper.js";
+import * as photos from "./photos.js";
 
 const $ = (selector) => document.querySelector(selector);
-const SIDE = 512; // of the canvas, in its own pixels
 const WAIT = 60; // ms after a change before the question is asked
+const SETTLED = 1200; // ms without a change after which the next one gets an entry of its own in the history
+const KEPT = 40; // drawings that this browser remembers
+const SILENT = "The program does not answer: is it still running?";
 
-const canvas = $("#canvas");
-const pen = canvas.getContext("2d", { willReadFrequently: false });
-let items = []; // what is on the paper, in order: {stroke: [[x, y], ...], width, erase} or {image}
-let current = null; // the stroke that is being drawn
-let erase = false;
 let asked = 0; // number of the newest question
 let answering = null; // AbortController of the question that is on its way
-let again = false; // whether the paper has changed since that question was asked
+let again = false; // whether something has changed since that question was asked
 let timer = 0;
+let noting = 0;
+let settling = 0;
+let settled = true;
+let passing = ""; // the kept drawing of a question that has not settled yet
 let photo = null; // the photo of the index that others are likened to
-
-// ------------------------------------------------------------------- the paper
-
-function drawStroke({ stroke, width, erase }) {
-  pen.strokeStyle = pen.fillStyle = erase ? "#fff" : "#000";
-  pen.lineWidth = width;
-  pen.lineCap = pen.lineJoin = "round";
-  pen.beginPath();
-  if (stroke.length === 1) {
-    pen.arc(stroke[0][0], stroke[0][1], width / 2, 0, 7);
-    pen.fill();
-    return;
-  }
-  pen.moveTo(...stroke[0]);
-  for (let i = 1; i < stroke.length - 1; i++) {
-    const [x, y] = stroke[i];
-    const [nextX, nextY] = stroke[i + 1];
-    // a quick hand leaves few points: between distant ones the line is straight, and corners stay corners
-    if (Math.hypot(nextX - x, nextY - y) > 24) pen.lineTo(x, y);
-    else pen.quadraticCurveTo(x, y, (x + nextX) / 2, (y + nextY) / 2);
-  }
-  pen.lineTo(...stroke[stroke.length - 1]);
-  pen.stroke();
-}
-
-function drawImage({ image }) {
-  const scale = Math.min(SIDE / image.width, SIDE / image.height);
-  const [width, height] = [image.width * scale, image.height * scale];
-  pen.drawImage(image, (SIDE - width) / 2, (SIDE - height) / 2, width, height);
-}
-
-function redraw() {
-  pen.fillStyle = "#fff";
-  pen.fillRect(0, 0, SIDE, SIDE);
-  for (const item of items) item.image ? drawImage(item) : drawStroke(item);
-  if (current) drawStroke(current);
-  $("#hint").hidden = items.length > 0 || current !== null;
-  $("#undo").disabled = $("#clear").disabled = items.length === 0;
-}
-
-function position(event) {
-  const box = canvas.getBoundingClientRect();
-  return [((event.clientX - box.left) * SIDE) / box.width, ((event.clientY - box.top) * SIDE) / box.height];
-}
-
-canvas.addEventListener("pointerdown", (event) => {
-  if (event.button !== 0) return;
-  event.preventDefault();
-  canvas.focus({ preventScroll: true });
-  canvas.setPointerCapture(event.pointerId);
-  current = { stroke: [position(event)], width: Number($("#width").value) * (erase ? 3 : 1), erase };
-  redraw();
-});
-canvas.addEventListener("pointermove", (event) => {
-  if (!current) return;
-  for (const part of event.getCoalescedEvents?.() ?? [event]) current.stroke.push(position(part));
-  redraw();
-  changed();
-});
-function lift() {
-  if (!current) return;
-  items.push(current);
-  current = null;
-  redraw();
-  changed();
-}
-canvas.addEventListener("pointerup", lift);
-canvas.addEventListener("pointercancel", lift);
-
-function undo() {
-  items.pop();
-  redraw();
-  changed();
-}
-function clear() {
-  items = [];
-  setKind("sketch");
-  redraw();
-  changed();
-}
-function setTool(eraser) {
-  erase = eraser;
-  $("#pen").setAttribute("aria-pressed", String(!eraser));
-  $("#eraser").setAttribute("aria-pressed", String(eraser));
-}
-$("#undo").addEventListener("click", undo);
-$("#clear").addEventListener("click", clear);
-$("#pen").addEventListener("click", () => setTool(false));
-$("#eraser").addEventListener("click", () => setTool(true));
-
-document.addEventListener("keydown", (event) => {
-  if ($("#look").open || event.target.matches("#text")) return;
-  const key = event.key.toLowerCase();
-  if ((event.ctrlKey || event.metaKey) && key === "z") undo();
-  else if (event.ctrlKey || event.metaKey || event.altKey) return;
-  else if (key === "p") setTool(false);
-  else if (key === "e") setTool(true);
-  else if (key === "delete" || key === "backspace") clear();
-  else if (key === "[") $("#width").stepDown(2);
-  else if (key === "]") $("#width").stepUp(2);
-  else return;
-  event.preventDefault();
-});
-
-// ------------------------------------------------------------- pictures from outside
-
-async function take(file) {
-  if (!file) return;
-  let image;
-  try {
-    image = await createImageBitmap(file);
-  } catch {
-    return say(`${file.name || "That"} is no picture that this browser can show`, true);
-  }
-  items = [{ image }];
-  redraw();
-  changed();
-}
-$("#upload").addEventListener("change", async (event) => {
-  await take(event.target.files[0]);
-  event.target.value = ""; // the same file may be taken again
-});
-$("#upload-label").addEventListener("keydown", (event) => {
-  if (event.key === "Enter" || event.key === " ") $("#upload").click();
-});
-document.addEventListener("paste", (event) => take([...event.clipboardData.files][0]));
-document.addEventListener("dragover", (event) => event.preventDefault());
-document.addEventListener("drop", (event) => {
-  event.preventDefault();
-  take(event.dataTransfer.files[0]);
-});
-
-// --------------------------------------------------------------------- questions
+let images = -1; // in the index, as far as the page knows
 
 const kind = () => $("input[name=kind]:checked").value;
 function setKind(value) {
   $(`input[name=kind][value=${value}]`).checked = true;
 }
-for (const choice of document.querySelectorAll("input[name=kind]")) choice.addEventListener("change", changed);
-$("#text").addEventListener("input", changed);
+
+// --------------------------------------------------------------------- questions
 
 /** Ask soon; while an answer is on its way, once it is there. */
 function changed() {
+  photo = null;
+  for (const old of [noting, settling]) clearTimeout(old);
+  noting = setTimeout(note, 150);
+  settling = setTimeout(() => ([settled, passing] = [true, ""]), SETTLED);
+  soon();
+}
+function soon() {
   if (answering) {
     again = true;
     return;
@@ -167,16 +46,15 @@ function changed() {
 
 async function ask() {
   const text = $("#text").value.trim();
-  const drawn = items.length > 0 || current !== null;
   const number = ++asked;
   again = false;
-  photo = null;
-  if (!drawn && !text) {
+  if (photo) return request(number, `similar/${photo.id}?k=60`);
+  if (!paper.isDrawn() && !text) {
     show([]);
     return say("");
   }
   const query = new URLSearchParams({ kind: kind(), text, k: 60 });
-  const body = drawn ? await new Promise((done) => canvas.toBlob(done, "image/png")) : null;
+  const body = paper.isDrawn() ? await paper.asPNG() : null;
   await request(number, `search?${query}`, { method: "POST", body });
 }
 
@@ -195,10 +73,10 @@ async function request(number, url, options = {}) {
       say([`${answer.hits.length} photos`, answer.seconds && `${Math.round(answer.seconds * 1000)} ms`, ...notes].filter(Boolean).join(" · "));
     }
   } catch (error) {
-    if (error.name !== "AbortError") say("The program does not answer: is it still running?", true);
+    if (error.name !== "AbortError") say(SILENT, true);
   } finally {
     answering = null;
-    if (again) changed();
+    if (again) soon();
   }
 }
 
@@ -207,79 +85,170 @@ function say(text, wrong = false) {
   $("#status").classList.toggle("wrong", wrong);
 }
 
-// ----------------------------------------------------------------------- answers
-
-const source = (id, side = 256) => `image/${id}?side=${side}`;
-
 function show(hits) {
-  const places = [...$("#photos").children];
-  hits.forEach((hit, i) => {
-    const place = places[i] ?? $("#photos").appendChild(newPlace());
-    if (place.hit?.id !== hit.id) place.querySelector("img").src = source(hit.id);
-    place.hit = hit;
-    place.querySelector(".like").title = `${hit.folder}/${hit.name}: show photos like this one`;
-    place.querySelector("img").alt = hit.name;
-    place.querySelector("span").textContent = hit.name;
-  });
-  places.slice(hits.length).forEach((place) => place.remove());
-  $("#empty").hidden = hits.length > 0;
+  photos.show($("#photos"), hits);
+  const question = photo !== null || paper.isDrawn() || $("#text").value.trim() !== "";
+  $("#welcome").hidden = question;
   $("#similar").hidden = photo === null;
+  if (!question) newest();
 }
 
-function newPlace() {
-  const place = document.createElement("li");
-  place.innerHTML = '<button class="like"><img loading="lazy" alt=""><span></span></button><button class="open" title="Look at it" aria-label="Look at it">⤢</button>';
-  place.querySelector(".like").addEventListener("click", () => like(place.hit));
-  place.querySelector(".open").addEventListener("click", () => look(place.hit));
-  return place;
+async function newest() {
+  const response = await fetch("newest?k=24");
+  const hits = response.ok ? (await response.json()).hits : [];
+  photos.show($("#newest"), hits);
+  $("#newest-title").hidden = hits.length === 0;
 }
 
 function like(hit) {
   answering?.abort();
-  again = false;
-  photo = hit;
-  $("#similar img").src = source(hit.id);
-  $("#similar span").textContent = `Like ${hit.name}`;
-  window.scrollTo({ top: $("#answer").offsetTop - 10, behavior: "smooth" });
-  return request(++asked, `similar/${hit.id}?k=60`);
+  for (const old of [noting, settling]) clearTimeout(old);
+  note();
+  setPhoto(hit);
+  [settled, passing] = [true, ""];
+  remember(true);
+  window.scrollTo({ top: 0, behavior: "smooth" });
+  $("#answer").scrollTo({ top: 0 });
+  again = answering !== null;
+  if (!again) ask();
 }
-$("#back").addEventListener("click", () => {
-  photo = null;
+function setPhoto(hit) {
+  photo = hit;
+  if (!hit) return;
+  $("#similar img").src = photos.source(hit.id);
+  $("#similar span").textContent = `Like ${hit.name}`;
+}
+$("#back").addEventListener("click", () => history.back());
+
+photos.onAction({ like, say });
+paper.onChange(() => {
+  if (!paper.isDrawn()) setKind("sketch");
   changed();
 });
+for (const choice of document.querySelectorAll("input[name=kind]")) choice.addEventListener("change", changed);
+$("#text").addEventListener("input", changed);
 
-function look(hit) {
-  $("#look img").src = source(hit.id, 1600);
-  $("#look img").alt = hit.name;
-  $("#name").textContent = `${hit.folder}/${hit.name} · cosine ${hit.score.toFixed(2)}`;
-  $("#look").hit = hit;
-  $("#look").showModal();
+// ------------------------------------------------------ the address of a question
+
+/** A short name for a text. */
+function nameOf(text) {
+  let [a, b] = [0xdeadbeef, 0x41c6ce57];
+  for (let i = 0; i < text.length; i++) {
+    a = Math.imul(a ^ text.charCodeAt(i), 2654435761);
+    b = Math.imul(b ^ text.charCodeAt(i), 1597334677);
+  }
+  return (a >>> 0).toString(36) + (b >>> 0).toString(36);
 }
-$("#close").addEventListener("click", () => $("#look").close());
-$("#more-like").addEventListener("click", () => {
-  $("#look").close();
-  like($("#look").hit);
+
+/** Keep a drawing in this browser -> its name; the oldest of many goes. */
+function keep(drawing) {
+  const name = nameOf(drawing);
+  let names = JSON.parse(localStorage.getItem("splip-drawings") ?? "[]").filter((other) => other !== name);
+  names = [name, ...names];
+  for (;;) {
+    for (const old of names.splice(KEPT)) localStorage.removeItem(`splip-drawing-${old}`);
+    try {
+      localStorage.setItem(`splip-drawing-${name}`, drawing);
+      localStorage.setItem("splip-drawings", JSON.stringify(names));
+      return name;
+    } catch { // the browser's space is full
+      if (names.length < 2) return "";
+      localStorage.removeItem(`splip-drawing-${names.pop()}`);
+    }
+  }
+}
+
+/** The address follows the question; a settled one stays behind, for Back. */
+function note() {
+  const before = passing;
+  passing = remember(settled);
+  if (!settled && before && before !== passing) localStorage.removeItem(`splip-drawing-${before}`);
+  settled = false;
+}
+
+/** Write the question into the address, as an entry of its own or not -> the name of its drawing. */
+function remember(own) {
+  const drawing = paper.save();
+  const words = new URLSearchParams();
+  if (photo) words.set("like", photo.id), words.set("name", photo.name);
+  if (drawing) words.set("drawing", keep(drawing));
+  if (drawing && kind() === "photo") words.set("kind", "photo");
+  if ($("#text").value.trim()) words.set("text", $("#text").value.trim());
+  const address = words.size ? `#${words}` : location.pathname;
+  if (address !== (location.hash || location.pathname)) own ? history.pushState(null, "", address) : history.replaceState(null, "", address);
+  return words.get("drawing") ?? "";
+}
+
+/** Ask what the address says. */
+async function restore() {
+  const words = new URLSearchParams(location.hash.slice(1));
+  const name = words.get("drawing") ?? "";
+  const drawing = name ? localStorage.getItem(`splip-drawing-${name}`) : "";
+  await paper.load(drawing ?? "");
+  setKind(words.get("kind") === "photo" ? "photo" : "sketch");
+  $("#text").value = words.get("text") ?? "";
+  setPhoto(words.has("like") ? { id: words.get("like"), name: words.get("name") ?? "this photo" } : null);
+  answering?.abort();
+  await ask();
+  if (drawing === null) say("This browser does not have the drawing of that address any more", true);
+}
+addEventListener("popstate", restore);
+
+// ------------------------------------------------------------- pictures from outside
+
+async function take(file) {
+  if (!file) return;
+  try {
+    await paper.take(file);
+  } catch {
+    say(`${file.name || "That"} is no picture that this browser can show`, true);
+  }
+}
+$("#upload").addEventListener("change", async (event) => {
+  await take(event.target.files[0]);
+  event.target.value = ""; // the same file may be taken again
+});
+document.addEventListener("paste", (event) => take([...event.clipboardData.files][0]));
+document.addEventListener("dragover", (event) => event.preventDefault());
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  take(event.dataTransfer.files[0]);
 });
 
 // ------------------------------------------------------------------------- start
 
+const theme = localStorage.getItem("splip-theme");
+if (theme) document.documentElement.dataset.theme = theme;
 $("#theme").addEventListener("click", () => {
-  const dark = document.documentElement.dataset.theme
-    ? document.documentElement.dataset.theme === "dark"
-    : matchMedia("(prefers-color-scheme: dark)").matches;
-  document.documentElement.dataset.theme = dark ? "light" : "dark";
+  const now = document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+  document.documentElement.dataset.theme = now === "dark" ? "light" : "dark";
+  localStorage.setItem("splip-theme", document.documentElement.dataset.theme);
 });
 
-async function start() {
-  redraw();
-  say("Opening the index …"); // the program is loading its model; questions wait for it
-  const answer = await fetch("about");
-  const about = await answer.json();
-  if (!answer.ok) return say(about.error, true);
-  if (!asked) say("");
-  const count = about.images.toLocaleString("en");
-  $("#about").textContent = `${count} photos · model ${about.model}`;
-  $("#text").hidden = !about.words;
-  if (!about.images) $("#empty").textContent = "There are no photos in the index yet: run  splip index FOLDER";
+/** The header follows the index, and while photos are indexed so do the answers. */
+async function follow() {
+  let next = 10_000;
+  try {
+    const response = await fetch("about");
+    const answer = await response.json();
+    if (!response.ok) return say(answer.error, true); // the index cannot be opened: nothing will change that
+    photos.setAbout(answer);
+    const { running, done, total, error } = answer.indexing;
+    const count = `${answer.images.toLocaleString("en")} photos · model ${answer.model}`;
+    const progress = running ? (total ? `indexing ${done.toLocaleString("en")} of ${total.toLocaleString("en")}` : "looking for photos …") : error;
+    $("#about").textContent = [count, progress].filter(Boolean).join(" · ");
+    $("#about").classList.toggle("wrong", !running && Boolean(error));
+    $("#text").hidden = !answer.words;
+    $("#none-yet").hidden = answer.images > 0 || running;
+    if (images >= 0 && images !== answer.images) soon();
+    images = answer.images;
+    if (running) next = 1500;
+  } catch {
+    if (images >= 0) say(SILENT, true);
+  }
+  setTimeout(follow, document.hidden ? 60_000 : next);
 }
-start().catch(() => say("The program does not answer: is it still running?", true));
+
+say("Opening the index …"); // the program is loading its model; questions wait for it
+follow();
+restore().catch(() => say(SILENT, true));

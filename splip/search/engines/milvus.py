@@ -11,7 +11,7 @@ import logging
 import os
 from contextlib import contextmanager
 from hashlib import blake2b
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -118,7 +118,7 @@ class MilvusStore:
 
     def known(self) -> Dict[str, Known]:
         """Every image by path."""
-        return {row["path"]: Known(row["size"], row["time"], bytes.fromhex(row["digest"])) for row in self._all(FIELDS)}
+        return {row["path"]: _known(row) for row in self._all(FIELDS)}
 
     def failed(self, readers: str = "") -> Dict[str, Tuple[int, int, str]]:
         """Always empty: unreadable files are tried again each time."""
@@ -229,10 +229,14 @@ class MilvusStore:
         rows = [[(hit["entity"]["path"], float(hit["distance"]), hit["id"]) for hit in hits] for hits in found]
         return [[Hit(*hit) for hit in hits if hit[0].startswith(prefix)] for hits in rows]
 
-    def path_of(self, id: int) -> Optional[str]:
-        """Path of an image; None if there is none of this number."""
-        rows = self._client.get(self._name, ids=[id], output_fields=["path"])
-        return rows[0]["path"] if rows else None
+    def known_of(self, id: int) -> Optional[Tuple[str, Known]]:
+        """Path and record of an image; None if there is none of this number."""
+        rows = self._client.get(self._name, ids=[id], output_fields=list(FIELDS))
+        return (rows[0]["path"], _known(rows[0])) if rows else None
+
+    def newest(self, k: int) -> List[Hit]:
+        """None: Milvus sorts by no field."""
+        return []
 
     def vector_of(self, id: int) -> Optional[np.ndarray]:
         """Vector (d,) of an image; None if there is none of this number."""
@@ -265,3 +269,7 @@ def _checked(path: str) -> str:
 
 def _short(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
+
+
+def _known(row: Mapping[str, Any]) -> Known:
+    return Known(row["size"], row["time"], bytes.fromhex(row["digest"]))

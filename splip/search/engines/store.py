@@ -211,14 +211,20 @@ class LocalStore:
         scores, ids = self._index.search(vectors, k, among)
         found = []
         for row_scores, row_ids in zip(scores.tolist(), ids.tolist()):
-            hits = [(self.path_of(id), score, id) for score, id in zip(row_scores, row_ids) if id >= 0]
-            found.append([Hit(path, score, id) for path, score, id in hits if path is not None])
+            hits = [(self.known_of(id), score, id) for score, id in zip(row_scores, row_ids) if id >= 0]
+            found.append([Hit(known[0], score, id) for known, score, id in hits if known])
         return found
 
-    def path_of(self, id: int) -> Optional[str]:
-        """Path of an image; None if there is none of this number."""
-        row = self._db.execute("SELECT path FROM images WHERE id = ?", (id,)).fetchone() if id < 2**63 else None
-        return read_path(row[0]) if row else None
+    def known_of(self, id: int) -> Optional[Tuple[str, Known]]:
+        """Path and record of an image; None if there is none of this number."""
+        query = "SELECT path, size, time, digest FROM images WHERE id = ?"
+        row = self._db.execute(query, (id,)).fetchone() if id < 2**63 else None
+        return (read_path(row[0]), Known(*row[1:])) if row else None
+
+    def newest(self, k: int) -> List[Hit]:
+        """The k images whose files changed last."""
+        rows = self._db.execute("SELECT path, id FROM images ORDER BY time DESC, id LIMIT ?", (k,))
+        return [Hit(read_path(path), 0.0, id) for path, id in rows]
 
     def vector_of(self, id: int) -> Optional[np.ndarray]:
         """Vector (d,) of an image; None if there is none of this number."""
