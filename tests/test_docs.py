@@ -17,8 +17,8 @@ from splip.cli import COMMANDS, Parser
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
-START = [ROOT / "docs/index.md", ROOT / "docs/METHOD.md", *sorted((ROOT / "docs/start").glob("*.md"))]
-PLAIN = [ROOT / "README.md", *START]
+NOT_PLAIN = ("EXPERIMENTS.md", "reference/settings.md")  # notes of experiments; a page that a tool makes
+PLAIN = [page for page in PAGES if not str(page).endswith(NOT_PLAIN)]
 LONGEST = 35  # words of a sentence
 CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
