@@ -105,7 +105,7 @@ def epochs(results: Path) -> Figure:
         lines = {}
         for method, name in NAMES.items():
             folder = results / f"sketchy25_epochs_{classes}"
-            lines[name] = swept(folder, rf"{method}_(\d+)", results / zs / "FrozenCLIP", 0)
+            lines[name] = swept(folder, rf"{method}_(\d+)_epoch", results / zs / "FrozenCLIP", 0)
         draw(axis, lines, frozen, f"21 {classes} classes", "epoch of 10")
     first, second = figure.axes
     low, high = zip(first.get_ylim(), second.get_ylim())

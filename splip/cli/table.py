@@ -22,9 +22,10 @@ from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 import splip
 from splip.cli.formats import aligned, latex, page, spread, write_csv
+from splip.cli.groups import by_epoch, identity, recipes
 from splip.cli.intervals import compare_all
 from splip.retrieval.conventions import CONVENTIONS
-from splip.training.identity import differences, settings_of, shown
+from splip.training.identity import differences, shown
 
 # runs that agree in these are seeds of one experiment; `switches` are the parts of the method that are off
 GROUP = (
@@ -92,13 +93,13 @@ def group(results: List[dict]) -> List[tuple]:
         groups[tuple(str(named[key]) for key in GROUP)].append(result)
     pairs = []
     for key, runs in groups.items():
-        for recipe, part in _recipes(runs).items():
+        for recipe, part in by_epoch(recipes(runs)).items():
             names = {**dict(zip(GROUP, key)), "recipe": recipe}
             seeds = sorted(run["seed"] for run in part)
             # a method without training has the same result for every seed
             if len(set(seeds)) < len(seeds):
                 raise ValueError(f"{names}: seeds {seeds} repeat; give a folder that holds one experiment each")
-            lines = next(filter(None, (differences(_identity(part[0]), _identity(run)) for run in part[1:])), None)
+            lines = next(filter(None, (differences(identity(part[0]), identity(run)) for run in part[1:])), None)
             if lines:
                 raise ValueError(
                     f"{part[0]['trainer']} on {part[0]['dataset']}: seeds {seeds} are of different experiments "
@@ -106,35 +107,6 @@ def group(results: List[dict]) -> List[tuple]:
                 )
             pairs.append(({**names, "seeds": " ".join(map(str, seeds))}, part))
     return sorted(pairs, key=lambda pair: (pair[0]["dataset"], pair[0]["setting"], *rank(pair[1][0])))
-
-
-def _recipes(runs: List[dict]) -> Dict[str, List[dict]]:
-    """Runs that agree in GROUP, by what else they share: {"": runs} if they are seeds of one experiment, or if one
-    folder holds several; else by what differs in the paths of the folders that hold their seeds.
-    """
-    alike: List[List[dict]] = []
-    for run in runs:
-        for part in alike:
-            if not differences(_identity(part[0]), _identity(run)):
-                part.append(run)
-                break
-        else:
-            alike.append([run])
-    folders = [{run["folder"].absolute().parent for run in part} for part in alike]
-    if len(alike) == 1 or any(len(folder) > 1 for folder in folders) or len(set.union(*folders)) < len(folders):
-        return {"": runs}
-    paths = [list(folder.pop().parts) for folder in folders]
-    for end in (0, -1):
-        while all(len(path) > 1 and path[end] == paths[0][end] for path in paths):
-            for path in paths:
-                path.pop(end)
-    return {"/".join(path): part for path, part in zip(paths, alike)}
-
-
-def _identity(result: dict) -> dict:
-    """The values that all seeds of one experiment share."""
-    found = {key: value for key, value in result.get("identity", {}).items() if key != "seed"}
-    return {**found, "settings": settings_of(result.get("config", {}), result.get("method"))}
 
 
 def seen(result: dict) -> str:

@@ -238,6 +238,16 @@ def test_two_recipes_of_a_trainer_are_two_rows_named_by_their_folders(tmp_path, 
         main([str(tmp_path)])
 
 
+def test_tests_after_several_epochs_are_rows_of_their_own(tmp_path):
+    for epoch in (2, 10):
+        for seed in (1, 2):
+            write_run(tmp_path / str(epoch), seed=seed, value=float(epoch), epoch=epoch)
+    main([str(tmp_path), "--csv", str(tmp_path / "table.csv")])
+    with (tmp_path / "table.csv").open() as file:
+        found = [(row["recipe"], row["seeds"], row["mAP@all"]) for row in csv.DictReader(file)]
+    assert found == [("epoch  2", "1 2", "2.00 ± 0.00"), ("epoch 10", "1 2", "10.00 ± 0.00")]
+
+
 def test_an_embedded_backbone_is_named_before_the_numbers(tmp_path, capsys):
     write_run(tmp_path)
     main([str(tmp_path)])
