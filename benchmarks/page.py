@@ -1,0 +1,116 @@
+"""From the pen to a tile on the page, in a browser: `python benchmarks/page.py --photos FOLDER`.
+
+    python benchmarks/page.py --count 10000        # scenes of Sketchmoji; indexed first, two minutes on two cores
+
+Draws with the mouse, and measures in the page: from a movement of the pen until the answer's first tile is shown, its
+photo decoded. Thumbnails are cold at first, so the first question after the start and later ones are printed apart.
+Needs playwright and Chromium (CHROMIUM names another browser).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import List
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+WATCH = """() => new Promise((done) => {
+  const began = performance.now();
+  const status = document.querySelector("#status");
+  const before = status.textContent;
+  const seen = new MutationObserver(async () => {
+    if (!/ ms/.test(status.textContent)) return;
+    seen.disconnect();
+    const answered = performance.now() - began;
+    const image = document.querySelector("#photos img");
+    await image.decode();
+    done([answered, performance.now() - began]);
+  });
+  status.textContent = "";
+  seen.observe(status, { childList: true, characterData: true, subtree: true });
+})"""
+
+
+def make_photos(folder: Path, count: int) -> None:
+    """Scenes of Sketchmoji as JPEG files."""
+    import splip
+    import splip.datasets
+    from splip.common.modalities import PHOTO
+    from splip.engine import build_dataset, get_cfg_default
+
+    cfg = get_cfg_default()
+    splip.extend_cfg(cfg)
+    cfg.DATASET.NAME = "Sketchmoji"
+    data = build_dataset(cfg)
+    items = [item for item in [*data.train_x, *data.test_gallery] if item.domain == PHOTO]
+    for number in range(count):
+        image = data.load_image(items[number % len(items)]).copy()
+        image.putpixel((0, 0), tuple(number >> shift & 255 for shift in (0, 8, 16)))  # no two files are equal
+        image.save(folder / f"{number:06}.jpg", quality=90)
+
+
+def measure(address: str, strokes: int, seed: int) -> List[List[float]]:
+    """Milliseconds from a movement of the pen to the answer, and to its first tile, for each movement."""
+    from playwright.sync_api import sync_playwright
+
+    rng, found = np.random.default_rng(seed), []
+    with sync_playwright() as started:
+        program = os.environ.get("CHROMIUM") or shutil.which("chromium")
+        page = started.chromium.launch(executable_path=program, args=["--no-sandbox"]).new_page()
+        page.goto(address)
+        page.wait_for_function("() => / photos/.test(document.querySelector('#about').textContent)")
+        box = page.locator("#canvas").bounding_box()
+        for _ in range(strokes):
+            x, y = box["x"] + rng.uniform(0.2, 0.8) * box["width"], box["y"] + rng.uniform(0.2, 0.8) * box["height"]
+            page.mouse.move(x, y)
+            page.mouse.down()
+            watching = page.evaluate_handle(f"() => {{ window.seen = ({WATCH})(); }}")
+            page.mouse.move(x + rng.uniform(-60, 60), y + rng.uniform(-60, 60), steps=3)
+            found.append(page.evaluate("() => window.seen"))
+            watching.dispose()
+            page.mouse.up()
+            page.wait_for_timeout(400)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--photos", type=Path, help="a folder of photos (default: scenes of Sketchmoji)")
+    parser.add_argument("--count", type=int, default=10_000, help="of these scenes (default: %(default)s)")
+    parser.add_argument("--strokes", type=int, default=30, help="movements that are measured (default: %(default)s)")
+    args = parser.parse_args()
+    import uvicorn
+
+    from splip.cli.app import _listen
+    from splip.search.index import Index
+    from splip.search.server import make_app
+
+    with tempfile.TemporaryDirectory() as place:
+        os.environ["SPLIP_CACHE"] = f"{place}/cache"
+        photos = args.photos or Path(place, "photos")
+        if not args.photos:
+            photos.mkdir()
+            make_photos(photos, args.count)
+        index = Index.open(f"{place}/index")
+        index.add([photos])
+        listening = _listen("127.0.0.1", 0)
+        server = uvicorn.Server(uvicorn.Config(make_app(index), log_level="error"))
+        threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True).start()
+        found = np.array(measure(f"http://127.0.0.1:{listening.getsockname()[1]}", args.strokes, 0))
+        print(f"{len(index):,} photos, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors; ms from the pen")
+        for name, rows in (("first", found[:1]), ("later", found[1:])):
+            answer, tile = np.median(rows, axis=0)
+            print(f"{name}: answer {answer:.0f}, first tile {tile:.0f} (95 %: {np.quantile(rows[:, 1], 0.95):.0f})")
+        server.should_exit = True
+
+
+if __name__ == "__main__":
+    main()
