@@ -217,7 +217,7 @@ def _show_drawing(questions: Sequence[Question], path: Path) -> None:
 
 
 def _caption(path: str) -> str:
-    """Folder and file name, shortened to fit."""
+    """Folder and file name; the sheet cuts a long one and keeps its end."""
     return os.path.join(os.path.basename(os.path.dirname(path)), os.path.basename(path))
 
 

@@ -17,6 +17,7 @@ INK, FAINT, PAPER = (32, 33, 36), (110, 114, 120), (255, 255, 255)
 # Green and vermilion of Okabe and Ito's palette, which colour-blind readers can distinguish. The mark (tick or
 # cross) and the frame (solid or dashed) show the same without colour.
 RIGHT, WRONG = (0, 158, 115), (213, 94, 0)
+FRONT = 5  # characters of a long caption that stay in front: a score fits
 SCALE = 4  # marks are drawn this much larger and shrunk, for smooth edges
 
 
@@ -47,6 +48,7 @@ def contact_sheet(
 
     hits: (image, correct, caption) each, best first. Right ones have a solid green frame and a tick,
     wrong ones a dashed vermilion frame and a cross. If `correct` is None, there is neither.
+    A caption that is too long keeps its first characters and its end.
     To compare two methods, give two consecutive rows with the same query image: the query is drawn once,
     the methods one above the other.
     heading: a line above all. tile: side of an image in pixels (32 or more).
@@ -165,7 +167,7 @@ class _Sheet:
             else:
                 self._frame(x, y, hit.correct)
                 self._mark(x + self.cell - self._mark_size(), y, hit.correct, self._mark_size())
-            self._centred(x, y + self.cell + 1, hit.caption, INK)
+            self._centred(x, y + self.cell + 1, _keep_end(hit.caption, self.font, self.cell), INK)
 
     def _mark_size(self) -> int:
         return max(14, self.tile // 6)
@@ -239,6 +241,16 @@ def _fit(text: str, font, width: float) -> str:
     while text and font.getlength(text + "…") > width:
         text = text[:-1]
     return text.rstrip() + "…"
+
+
+def _keep_end(text: str, font, width: float) -> str:
+    """Text cut to the width behind its first FRONT characters: names of photos differ at their end."""
+    if font.getlength(text) <= width:
+        return text
+    front, end = text[:FRONT] + "…", text[FRONT:]
+    while end and font.getlength(front + end) > width:
+        end = end[1:]
+    return front + end
 
 
 @lru_cache(maxsize=8)

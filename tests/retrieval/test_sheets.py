@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from splip.retrieval import contact_sheet, training_curve
+from splip.retrieval import contact_sheet, sheets, training_curve
 from splip.retrieval.sheets import RIGHT, WRONG, Row
 
 BLUE, PINK = (0, 0, 255), (255, 0, 200)
@@ -159,3 +159,19 @@ def test_captions_in_other_scripts_are_drawn():
 
     shapes = {letter: bytes(_font(24).getmask(letter)) for letter in "äßЖλşé"}
     assert len(set(shapes.values())) == len(shapes)
+
+
+@pytest.mark.parametrize("score", ["0.51", "-0.12"])
+def test_a_long_caption_keeps_the_score_and_the_end_of_the_name(score):
+    font = sheets._font(12)
+    cut = sheets._keep_end(f"{score} 2024/IMG_20240101_123456 (2).jpg", font, 120)
+    assert cut.startswith(score) and "…" in cut and cut.endswith("(2).jpg")
+    assert font.getlength(cut) <= 120
+    assert sheets._keep_end(f"{score} a/b.jpg", font, 120) == f"{score} a/b.jpg"
+
+
+def test_captions_that_differ_in_their_end_are_drawn_differently(tmp_path):
+    image = Image.new("RGB", (20, 20))
+    names = [f"0.51 2024/IMG_20240101_123456 ({i}).jpg" for i in (1, 2)]
+    drawn = [contact_sheet([(image, [(image, None, name)])], tmp_path / f"{name[-6]}.png") for name in names]
+    assert Image.open(drawn[0]).tobytes() != Image.open(drawn[1]).tobytes()
