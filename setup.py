@@ -10,7 +10,8 @@ SEARCH = ["faiss-cpu>=1.8", "pyarrow", "pathspec>=0.12", "scipy"]
 COMPLETION = ["shtab>=1.7"]
 JPEG = ["simplejpeg"]
 MILVUS = [f'{name}>=3.0; python_version >= "3.10"' for name in ("pymilvus", "milvus-lite")]  # none for 3.9
-APP = [*SEARCH, "starlette>=0.49.1", "uvicorn>=0.30"]
+PHOTOS = ["pillow-heif>=0.18", "resvg-py>=0.1.6"]
+APP = [*SEARCH, *PHOTOS, "starlette>=0.49.1", "uvicorn>=0.30"]
 NOTEBOOKS = ["nbformat", "nbclient", "ipykernel"]
 TEST = ["pytest>=7.3", "pytest-xdist", "scikit-learn", "torchmetrics", "ruff~=0.17.6", "mypy", "httpx", *NOTEBOOKS]
 
@@ -57,6 +58,7 @@ setup(
         "search": SEARCH,  # splip index, splip search
         "milvus": MILVUS,  # the same with --engine milvus
         "app": APP,  # splip app
+        "photos": PHOTOS,  # HEIC (iPhones) and SVG, also in data sets
         "completion": COMPLETION,  # splip --print-completion
         "docs": ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.27"],  # mkdocs build
         "mteb": ["mteb>=2.0", "datasets"],  # splip.search.mteb

@@ -38,7 +38,7 @@ PREFIXES: Tuple[Tuple[bytes, str, str], ...] = (
 )
 HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 MARKUP = (  # first text of a file, after any XML prologue
-    (b"<svg", "an SVG drawing", EXPORT),
+    (b"<svg", "an SVG drawing", f"pip install resvg-py, or {EXPORT}"),
     (b"<!doctype html", "a web page, as a failed download leaves", "fetch the file again"),
     (b"<html", "a web page, as a failed download leaves", "fetch the file again"),
     (b'"excalidraw', "an Excalidraw drawing", EXPORT),
@@ -48,6 +48,7 @@ SUFFIXES: Dict[str, str] = {  # of image and drawing formats that are not read, 
     ".psd": "PSD", ".ai": "AI", ".eps": "EPS", ".xcf": "XCF", ".kra": "KRA", ".jxl": "JPEG XL", ".jp2": "JPEG 2000",
     ".ico": "ICO", ".tga": "TGA", ".cr2": "CR2", ".cr3": "CR3", ".nef": "NEF", ".arw": "ARW", ".dng": "DNG",
 }  # fmt: skip
+NEEDS = {"HEIC": "pillow-heif", "SVG": "resvg-py"}  # packages that read a format, if they are installed
 
 
 def describe_content(file: BinaryIO) -> str:
@@ -63,7 +64,9 @@ def describe_content(file: BinaryIO) -> str:
 def advise(names: Iterable[str]) -> str:
     """ " (HEIC and SVG are not read: save them as JPEG or PNG)" if the names or suffixes have such formats."""
     found = sorted({SUFFIXES.get((os.path.splitext(name)[1] or name).lower(), "") for name in names} - {""})
-    return f" ({' and '.join(found)} {'is' if len(found) == 1 else 'are'} not read: save as JPEG or PNG)" * bool(found)
+    more = " and ".join(f"pip install {NEEDS[name]}" for name in found if name in NEEDS)
+    how = "save as JPEG or PNG" + (f", or {more}" if more else "")
+    return f" ({' and '.join(found)} {'is' if len(found) == 1 else 'are'} not read: {how})" * bool(found)
 
 
 def _kind(head: bytes) -> Tuple[str, str]:
@@ -90,7 +93,7 @@ def _of_boxes(brands: bytes) -> Tuple[str, str]:
             return "", ""  # damaged
         return "an AVIF picture", f"Pillow {__version__} cannot; 11.3 and newer can: pip install -U pillow"
     if any(brand in brands for brand in HEIF):
-        return "a HEIC picture", SAVE
+        return ("", "") if "HEIF" in Image.OPEN else ("a HEIC picture", f"pip install pillow-heif, or {SAVE}")
     if brands.startswith(b"crx"):
         return "a camera's raw file (CR3)", SAVE
     return "a film (MP4 or QuickTime)", "save a frame of it as PNG"

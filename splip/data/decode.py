@@ -11,17 +11,23 @@ import stat
 import struct
 import zlib
 from functools import lru_cache, partial
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, BinaryIO, Callable, Dict, Optional, Tuple, Union
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from splip.data import svg
 from splip.data.contents import describe_content, only_pixels
 
 try:
     import simplejpeg
 except ModuleNotFoundError:
     simplejpeg = None
+pillow_heif: Any = import_module("pillow_heif") if find_spec("pillow_heif") else None
+if pillow_heif:
+    pillow_heif.register_heif_opener()
 
 FORMATS: Dict[str, Tuple[str, ...]] = {  # Pillow's format names, with their file suffixes
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -33,6 +39,8 @@ FORMATS: Dict[str, Tuple[str, ...]] = {  # Pillow's format names, with their fil
     "TIFF": (".tif", ".tiff"),
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
     "AVIF": (".avif",),  # Pillow 11.3 and newer
+    **({"HEIF": (".heic", ".heif", ".hif")} if pillow_heif else {}),
+    **({"SVG": (".svg",)} if svg.resvg_py else {}),
 }
 IMAGE_SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 MAX_PIXELS = 2**27  # of one image; reading one of this size takes less than 2 GB
@@ -110,6 +118,8 @@ def _read_file(file: BinaryIO, at_least: int, keep_alpha: bool) -> Tuple[Image.I
         return _decode(file, at_least, keep_alpha)
     except UnidentifiedImageError as error:
         what = describe_content(file)
+        if svg.resvg_py is not None and what.startswith("it is an SVG"):
+            return _decode(svg.as_png(file), at_least, keep_alpha)
         if what:
             raise ValueError(what) from error
         bare = only_pixels(file)  # None unless it is a PNG or a JPEG

@@ -18,7 +18,7 @@ __all__ = [
     "has_image_suffix", "is_file", "is_hidden", "kind_of", "open_rgb", "readers",
 ]  # fmt: skip
 
-READER = 3  # version of decode.py: increase it if it accepts more files or gives other pixels
+READER = 4  # version of decode.py: increase it if it accepts more files or gives other pixels
 
 
 def is_hidden(name: str) -> bool:
@@ -54,6 +54,7 @@ def readers() -> str:
     """The versions that read images here: another version may read what one of them rejected."""
     codecs = [f"{name} {features.version(name)}" for name in ("jpg", "zlib", "libtiff", "webp", "avif")]
     faster = getattr(decode.simplejpeg, "__version__", decode.simplejpeg is not None)
+    others = [f"{m.__name__} {getattr(m, '__version__', '')}" for m in (decode.pillow_heif, decode.svg.resvg_py) if m]
     Image.init()
     formats = " ".join(sorted(Image.OPEN))
-    return f"{READER}, Pillow {PIL.__version__}, {', '.join(codecs)}, simplejpeg {faster}, {formats}"
+    return f"{READER}, Pillow {PIL.__version__}, {', '.join(codecs)}, simplejpeg {faster}, {formats} {' '.join(others)}"

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from tiny_benchmarks import SKETCHY_SKETCHES, make_sketchy
 
-from splip.data import contents
+from splip.data import contents, decode
 from splip.data.base import PHOTO, SKETCH, SBIRDataset, SBIRDatum
 from splip.data.classes import near
 from splip.data.contents import advise, describe_content
@@ -20,7 +20,7 @@ def media(brand, *others):
 
 
 DRAWINGS = {  # content -> what is said of it
-    "plain.svg": (b"<svg xmlns='http://www.w3.org'/>", "it is an SVG drawing, which is not read: export it as PNG"),
+    "plain.svg": (b"<svg xmlns='http://www.w3.org'/>", "it is an SVG drawing, which is not read: pip install"),
     "inkscape.svg": (b"\xef\xbb\xbf<?xml?>\n<!-- " + b"x" * 900 + b" -->\n<!DOCTYPE svg>\n<SVG>", "an SVG drawing"),
     "page.svg": (b"<!doctype html><body><svg/></body>", "a web page, as a failed download leaves"),
     "wide.svg": ("<?xml version='1.0'?><svg/>".encode("utf-16"), "an SVG drawing"),
@@ -34,7 +34,7 @@ DRAWINGS = {  # content -> what is said of it
     "large.psb": (b"8BPS\0\2" + bytes(40), "a Photoshop file"),
     "layers.xcf": (b"gimp xcf v011\0", "a GIMP file"),
     "layers.kra": (b"PK\3\4" + bytes(40), "a ZIP archive .*Krita"),
-    "phone.heic": (media(b"heic"), "it is a HEIC picture, which is not read: save it as JPEG or PNG"),
+    "phone.heic": (media(b"heic"), "it is a HEIC picture, which is not read: pip install pillow-heif, or save"),
     "other.heic": (media(b"mif1", b"mif1", b"heic"), "a HEIC picture"),
     "film.heif": (media(b"hevc"), "a HEIC picture"),
     "film.mp4": (media(b"isom", b"mp41"), "a film .*save a frame of it as PNG"),
@@ -52,8 +52,18 @@ DRAWINGS = {  # content -> what is said of it
 }  # fmt: skip
 
 
+@pytest.fixture
+def bare(monkeypatch):
+    """A Python without what reads HEIC and SVG."""
+    monkeypatch.setattr(decode.svg, "resvg_py", None)
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
+    decode._readable.cache_clear()
+    yield
+    decode._readable.cache_clear()
+
+
 @pytest.mark.parametrize("name", DRAWINGS)
-def test_what_is_no_picture_is_called_by_its_name(tmp_path, name):
+def test_what_is_no_picture_is_called_by_its_name(tmp_path, bare, name):
     content, said = DRAWINGS[name]
     (tmp_path / name).write_bytes(content)
     for read in (open_rgb, describe_image, lambda path: open_rgb(path, keep_alpha=True)):
@@ -73,7 +83,9 @@ def test_an_avif_says_which_pillow_reads_it(monkeypatch):
 
 
 def test_files_of_other_kinds_in_a_folder():
-    assert advise(["a.svg", "b.SVG", "c.heic", "d.txt"]) == " (HEIC and SVG are not read: save as JPEG or PNG)"
+    assert advise(["a.svg", "b.SVG", "c.heic", "d.txt"]) == (
+        " (HEIC and SVG are not read: save as JPEG or PNG, or pip install pillow-heif and pip install resvg-py)"
+    )
     assert advise([".psd"]) == " (PSD is not read: save as JPEG or PNG)"
     assert advise(["a.txt", "README"]) == ""
 

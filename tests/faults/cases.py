@@ -118,10 +118,10 @@ def _(world):
     return world.train()
 
 
-@case(22, "3 of 4 photos are .heic", r"OK: left out, no images: 3 \.heic")
+@case(22, "3 of 4 photos are .jxl", r"OK: left out, no images: 3 \.jxl")
 def _(world):
     for i in (2, 3, 4):
-        world.photo(i=i).rename(world.photo(i=i).with_suffix(".heic"))
+        world.photo(i=i).rename(world.photo(i=i).with_suffix(".jxl"))
     return world.train()
 
 

@@ -44,10 +44,12 @@ def written(content):
     return lambda path: path.write_bytes(content)
 
 
-drawing_case("new", "an SVG as a drawing", "it is an SVG drawing, which is not read: export it as PNG",
-             written(b"<?xml version='1.0'?>\n<svg xmlns='http://www.w3.org/2000/svg'/>"))  # fmt: skip
+SVG = r"(it is an SVG drawing, which is not read: pip install resvg-py, or export it as PNG|the SVG |it is blank)"
+drawing_case("new", "an empty SVG as a drawing", SVG, written(b"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 9 9'/>"))
+drawing_case("new", "a damaged SVG as a drawing", SVG, written(b"<?xml version='1.0'?>\n<svg><path d='M 1"))
+drawing_case("new", "an SVG with entities", SVG, written(b"<!DOCTYPE svg [<!ENTITY a 'aa'>]><svg>&a;</svg>"))
 drawing_case("new", "a PDF as a drawing", "it is a PDF document, which is not read: export it as PNG", written(b"%PDF-1.4"))
-drawing_case("new", "a HEIC as a drawing", "it is a HEIC picture, which is not read: save it as JPEG or PNG",
+drawing_case("new", "a HEIC as a drawing", r"(it is a HEIC picture, which is not read: pip install pillow-heif, or save|its content is none of)",
              written(b"\0\0\0\x18ftypheic" + bytes(99)))  # fmt: skip
 drawing_case("new", "a PSD as a drawing", r"it is a Photoshop file \(PSD\), which is not read", written(b"8BPS\0\1" + bytes(40)))
 drawing_case("new", "a web page as a drawing", "it is a web page, as a failed download leaves", written(b"<!DOCTYPE html>"))
@@ -74,10 +76,10 @@ def _(world):
     return world.train()
 
 
-@case("new", "photos of a class in SVG alone", r"has no images \(there is 1.svg.*\) \(SVG is not read: save as JPEG or PNG\)")
+@case("new", "photos of a class in PSD alone", r"has no images \(there is 1.psd.*\) \(PSD is not read: save as JPEG or PNG\)")
 def _(world):
     for i in range(1, 5):
-        world.sketch(i=i).rename(world.sketch(i=i).with_suffix(".svg"))
+        world.sketch(i=i).rename(world.sketch(i=i).with_suffix(".psd"))
     return world.train()
 
 

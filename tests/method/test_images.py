@@ -189,7 +189,7 @@ def test_an_extreme_shape_is_never_blown_up(monkeypatch):
 
 
 def test_documents_and_films_are_no_images():
-    assert not {".pdf", ".mpg", ".eps", ".heic"} & IMAGE_SUFFIXES
+    assert not {".pdf", ".mpg", ".eps", ".psd"} & IMAGE_SUFFIXES
 
 
 # ------------------------------------------------------------- the faster way for JPEG

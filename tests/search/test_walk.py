@@ -21,7 +21,7 @@ def left_out(folder, *patterns):
 def test_images_are_found_and_the_rest_is_counted(tmp_path):
     (tmp_path / "a" / "deep").mkdir(parents=True)
     (tmp_path / ".thumbnails").mkdir()
-    for name in ("b.JPG", "a/x.png", "a/deep/y.tiff", "a/._x.png", ".thumbnails/t.png", "c.heic", "a/d.heic", "e.pdf",
+    for name in ("b.JPG", "a/x.png", "a/deep/y.tiff", "a/._x.png", ".thumbnails/t.png", "c.jxl", "a/d.jxl", "e.pdf",
                  "README", "f.mpg"):  # fmt: skip
         (tmp_path / name).write_bytes(b"")
     os.symlink(tmp_path, tmp_path / "a" / "again")
@@ -32,7 +32,7 @@ def test_images_are_found_and_the_rest_is_counted(tmp_path):
     found = walk(str(tmp_path))
     assert sorted(os.path.relpath(path, tmp_path) for path in found.files) == ["a/deep/y.tiff", "a/x.png", "b.JPG"]
     assert describe_skipped(found.skipped) == (
-        "2 .heic, 2 broken link, 1 .mpg, 1 .pdf, 1 hidden, 1 linked folder, 1 no file, 1 without suffix"
+        "2 .jxl, 2 broken link, 1 .mpg, 1 .pdf, 1 hidden, 1 linked folder, 1 no file, 1 without suffix"
     )
     assert not found.folders_unseen and set(found.files_unseen) == {str(tmp_path / n) for n in ("loop.jpg", "lost.png")}
 
