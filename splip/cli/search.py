@@ -4,6 +4,7 @@
     splip search drawing.png --photos ~/Pictures           # in a folder (indexed first)
     splip search --text "a red car"        splip search drawing.png --text red        splip search --photo car.jpg
     splip search drawing.png -f | xargs -d '\\n' ls -l     # only paths
+    splip search drawing.png --server http://127.0.0.1:7860      # asks a running splip app: at once
 
 Prints the nearest photos and draws them into a contact sheet. A drawing may be light on dark, on coloured or
 photographed paper, or transparent. It is converted to dark lines on white first.
@@ -16,7 +17,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from PIL import Image
 
@@ -26,10 +27,14 @@ from splip.common.errors import one_line, shown
 from splip.data.classes import some
 from splip.data.images import open_rgb
 from splip.data.products import SHEET, product_of
+from splip.search.client import Server
 from splip.search.copies import copy_out
 from splip.search.drawings import clean_drawing, open_drawing, split_number
 from splip.search.records import Hit
 from splip.search.walk import require_folder
+
+if TYPE_CHECKING:  # it needs torch, which is slow to import
+    from splip.search.index import Index
 
 DRAWN = 40  # largest number of photos per query in the contact sheet
 DEFAULT_SHEET = Path("search.png")
@@ -64,6 +69,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shown.add_argument("--json", action="store_true", help="print JSON, and draw no sheet")
     add("--show-drawing", type=Path, metavar="FILE", help="write there what is understood of the drawing (.png)")
     add("--copy-to", type=Path, metavar="FOLDER", help="copy the photos that are found there, numbered by rank")
+    add("--server", default="", metavar="ADDRESS", help="ask a running splip app, with its model and its index")
     add_index(parser)
 
 
@@ -77,25 +83,20 @@ def run(args: argparse.Namespace) -> int:
     questions = _questions(args)
     sheet = None if args.files or args.json else _sheet(args.sheet)
     check_model(args.model)
+    asked: Union[Server, Index] = _server(args) if args.server else _index(args)
     if args.show_drawing:
         _show_drawing(questions, args.show_drawing)
-    if args.photos:
-        require_folder(os.path.abspath(os.path.expanduser(args.photos)))
-    index = open_index(args)
-    if args.photos:
-        report = index.add([args.photos], quiet=args.files or args.json, remember=False)
-        if not (args.files or args.json) and (report.failed or report.skipped):
-            print(report)
-        for line in describe(report):
-            print(line, file=sys.stderr)
-    if not len(index):
+    if not len(asked):
         raise ValueError("there are no photos in the index: splip index FOLDER, or --photos FOLDER")
     found, wrong = [], []
     for q in questions:
         try:
-            hits = index.search(
-                q.path or None, args.top, kind=q.kind, text=q.text, text_weight=args.text_weight, below=args.photos
-            )
+            if isinstance(asked, Server):
+                hits = asked.search(_picture(q), args.top, q.kind, q.text)
+            else:
+                hits = asked.search(
+                    q.path or None, args.top, kind=q.kind, text=q.text, text_weight=args.text_weight, below=args.photos
+                )
             found.append((q, hits))
         except ValueError as error:  # of one image: the other queries still run
             wrong.append(str(error))
@@ -108,6 +109,53 @@ def run(args: argparse.Namespace) -> int:
     if wrong:
         raise ValueError("\n".join(dict.fromkeys(wrong)))
     return 0
+
+
+def _index(args: argparse.Namespace) -> Index:
+    """The index on this machine, with the photos of --photos."""
+    if args.photos:
+        require_folder(os.path.abspath(os.path.expanduser(args.photos)))
+    index = open_index(args)
+    if args.photos:
+        report = index.add([args.photos], quiet=args.files or args.json, remember=False)
+        if not (args.files or args.json) and (report.failed or report.skipped):
+            print(report)
+        for line in describe(report):
+            print(line, file=sys.stderr)
+    return index
+
+
+OWN = ("photos", "index", "engine", "uri", "device", "backbone", "text_weight")  # which a server has chosen already
+
+
+def _server(args: argparse.Namespace) -> Server:
+    """The server that is to be asked.
+
+    Raises:
+        ValueError: it does not answer, or an option asks for another model or index than it has.
+    """
+    parser = argparse.ArgumentParser()
+    configure(parser)
+    usual = parser.parse_args([])
+    given = [f"--{name.replace('_', '-')}" for name in OWN if getattr(args, name) != getattr(usual, name)]
+    if given:
+        raise ValueError(
+            f"--server searches its own index with its own model: leave out {', '.join(given)}, or --server"
+        )
+    server = Server(args.server)
+    asked = os.path.basename(args.model.rstrip("/"))
+    if args.model != usual.model and asked != server.about["model"]:
+        raise ValueError(f"the server at {args.server} has the model {server.about['model']}, not {asked}")
+    return server
+
+
+def _picture(question: Question) -> Optional[Image.Image]:
+    """What a server is sent: the picture as it is in its file."""
+    if not question.path:
+        return None
+    if question.kind == "sketch":
+        return open_drawing(question.path)
+    return open_rgb(os.path.expanduser(question.path))
 
 
 def _questions(args: argparse.Namespace) -> List[Question]:

@@ -26,6 +26,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
+import splip
 from splip.data.listing import cache_folder
 from splip.search import folders
 from splip.search.copies import copy_out
@@ -108,7 +109,7 @@ class _Service:
         def look() -> Dict[str, Any]:
             with self.lock:
                 index, local = self.index, self.local
-                return {"images": len(index), "model": os.path.basename(index.model.name),
+                return {"version": splip.__version__, "images": len(index), "model": os.path.basename(index.model.name),
                         "words": index.model.knows_words, "local": local, "opens": local and folders.can_open(),
                         "indexing": dict(self.indexing())}  # fmt: skip
 

@@ -5,13 +5,12 @@ import math
 import os
 import re
 import shutil
-import threading
 import time
-from contextlib import contextmanager
 
 import pytest
 from pictures import colour_model, drawing, gallery
 from PIL import Image
+from test_server import serve as served
 
 from splip.search.index import Index
 
@@ -21,21 +20,6 @@ pytest.importorskip("starlette")
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
-
-
-@contextmanager
-def served(index, **options):
-    """The page's address."""
-    from splip.cli.app import _listen
-    from splip.search.server import make_app
-
-    listening = _listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(make_app(index, **options), log_level="error"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(5)
 
 
 @pytest.fixture(scope="module")

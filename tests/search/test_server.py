@@ -4,8 +4,10 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from io import BytesIO
 from subprocess import PIPE
 from urllib.request import urlopen
@@ -14,12 +16,29 @@ import pytest
 from pictures import colour_model, drawing, gallery, paint
 from PIL import Image
 
+import splip
 from splip.cli import main as splip_command
 from splip.search.index import Index
 
 pytest.importorskip("faiss")
 testclient = pytest.importorskip("starlette.testclient")
+uvicorn = pytest.importorskip("uvicorn")
 pytest.importorskip("httpx")
+
+
+@contextmanager
+def serve(index, **options):
+    """The page's address."""
+    from splip.cli.app import _listen
+    from splip.search.server import make_app
+
+    listening = _listen("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(make_app(index, **options), log_level="error"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(5)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +64,15 @@ def png(image):
 
 
 def test_about_and_page(client):
-    about = {"images": 6, "model": "colours", "words": True, "local": True, "opens": False, "indexing": {}}
+    about = {
+        "version": splip.__version__,
+        "images": 6,
+        "model": "colours",
+        "words": True,
+        "local": True,
+        "opens": False,
+        "indexing": {},
+    }
     assert {**client.get("/about").json(), "opens": False} == about
     scripts = [(f"/{name}.js", "text/javascript") for name in ("app", "paper", "photos", "samples")]
     for path, kind in (("/", "text/html"), ("/style.css", "text/css"), *scripts):
