@@ -52,6 +52,10 @@ TITLES = {  # folder of results: title, what it is
         "Sketchy25, one setting at a time",
         "Tested on 10 pseudo-unseen classes, trained on the other 94. Every other setting is the recipe's.",
     ),
+    "sketchy25_class_loss": (
+        "Sketchy25, without the class loss",
+        "The same 10 pseudo-unseen classes, more seeds. (On unseen classes: in the table of parts.)",
+    ),
     "sketchy25_cross_sketchmoji": (
         "Trained on Sketchy25, tested on Sketchmoji",
         "121 classes that training has not seen.",
@@ -75,11 +79,12 @@ METHODS = {  # folder of a method: how the page calls it
     "adaptive_margin": "the same, adaptive margin (no jigsaw)",
     "clip_at_jigsaw": "the same, CLIP-AT's jigsaw", "no_layernorm": "without LayerNorms", "no_bv": "without B_v",
     "no_bt": "without B_t", "no_bvt": "without B_vt", "no_visual_prompts": "without visual prompts",
-    "no_prompts": "without all prompts",
+    "no_prompts": "without all prompts", "no_class_loss": "without the class loss",
+    "norms_no_class_loss": "LayerNorms only, without the class loss",
 }  # fmt: skip
 WORDS = {  # of a sweep, whose folders are <name>_<value>
     "depth": "prompts in the first {} of 4 layers", "m": "m = {} (tokens of T)", "n": "n = {} (tokens of V^ms)",
-    "alpha": "weight of the class loss {}", "beta": "weight of the jigsaw {}", "margin": "margin mu, shifted by {}",
+    "alpha": "weight of the class loss {}", "norms_alpha": "LayerNorms only, weight of the class loss {}", "beta": "weight of the jigsaw {}", "margin": "margin mu, shifted by {}",
     "permutations": "{} permutations", "conditioning": "T of each {}", "distance": "distance {}",
     "anchor": "pulled to the frozen embedding, weight {}", "average": "mean of the weights, {}",
     "prompts_after": "LayerNorms alone for the first {} of 90 steps", "start": "visual prompts start as tokens ({})",
@@ -91,6 +96,7 @@ BORROWED = {
     "sketchy25_parts": ("sketchy25_zs", ("LayerNormCLIP", "SpLIP"), PARTS),
     "sketchy25_fg_parts": ("sketchy25_fg", ("LayerNormCLIP", "SpLIP"), PARTS),
     "sketchy25_less": ("sketchy25_zs", ("FrozenCLIP", "LayerNormCLIP", "SpLIP"), (BASES[0],)),
+    "sketchy25_class_loss": ("sketchy25_class_loss", ("SpLIP",), (("SpLIP", "to the recipe"),)),
     "sketchy25_sweeps": ("sketchy25_sweeps", ("SpLIP",), (("SpLIP", "to the recipe"),)),
 }
 ORACLES = ("ClassNameCLIP",)
