@@ -52,4 +52,7 @@ class Indexing:
         """End it; what was embedded is kept, and the next start goes on."""
         if self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(10)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()

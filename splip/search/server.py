@@ -214,7 +214,11 @@ class _Service:
             raise HTTPException(400, "give a whole path, as ~/found or /home/me/found")
 
         def copy() -> Dict[str, Any]:
-            paths = [self._known(id)[0] for id in ids]
+            with self.lock:
+                found = [self.index.store.known_of(id) for id in ids]
+            paths = [known[0] for known in found if known]
+            if len(paths) < len(ids):
+                raise HTTPException(404, GONE)
             try:
                 place, lost = copy_out([paths], folder)
             except OSError as error:

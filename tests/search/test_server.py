@@ -167,6 +167,14 @@ def test_what_acts_on_the_machine_is_for_the_page_on_it_alone(client, folder, tm
     assert client.post("/copy", content=json.dumps({"ids": [999999], "folder": "/x"}), headers=OURS).status_code == 404
     index = Index.open(tmp_path / "index", colour_model())
     index.add([folder], quiet=True)
+    extra = gallery(tmp_path / "more") / "warm/red.png"
+    index.add([extra.parent], quiet=True)
+    extra.unlink()
+    with testclient.TestClient(make_app(index), base_url="http://127.0.0.1") as local:
+        ids = [row["id"] for row in local.post("/search?text=red&k=20").json()["hits"]]
+        body = json.dumps({"ids": ids, "folder": str(tmp_path / "some")})
+        answer = local.post("/copy", content=body, headers=OURS).json()
+        assert answer["copied"] == len(ids) - 1 and "it is not there any more" in answer["lost"][0], answer
     with testclient.TestClient(make_app(index, local=False), base_url="http://photos.example") as public:
         about, (shown,) = public.get("/about").json(), public.post("/search?text=red&k=1").json()["hits"]
         assert about["local"] is about["opens"] is False and "path" not in shown and shown["name"] == "red.png"
