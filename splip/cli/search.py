@@ -17,41 +17,26 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, List, Optional, Sequence, Union
 
 from PIL import Image
 
 from splip.cli import add_index, check_model
 from splip.cli.index import describe, open_index
-from splip.common.errors import one_line, shown
-from splip.data.classes import some
+from splip.common.errors import shown
 from splip.data.images import open_rgb
 from splip.data.products import SHEET, product_of
-from splip.search.client import Server
+from splip.search.answers import Answer, Question, count_of, draw
+from splip.search.client import MOST, Server
 from splip.search.copies import copy_out
 from splip.search.drawings import clean_drawing, open_drawing, split_number
-from splip.search.records import Hit
+from splip.search.folding import MORE, Group, fold
 from splip.search.walk import require_folder
 
 if TYPE_CHECKING:  # it needs torch, which is slow to import
     from splip.search.index import Index
 
-DRAWN = 40  # largest number of photos per query in the contact sheet
 DEFAULT_SHEET = Path("search.png")
-
-
-class Question(NamedTuple):
-    """A query."""
-
-    path: str  # of an image; "" = only text
-    kind: str
-    text: str
-
-    def __str__(self) -> str:
-        return " + ".join(filter(None, [shown(self.path), self.text and repr(self.text)]))
-
-
-Found = List[Tuple[Question, List[Hit]]]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     shown.add_argument("--json", action="store_true", help="print JSON, and draw no sheet")
     add("--show-drawing", type=Path, metavar="FILE", help="write there what is understood of the drawing (.png)")
     add("--copy-to", type=Path, metavar="FOLDER", help="copy the photos that are found there, numbered by rank")
+    add("--all-copies", action="store_true", help="show near copies of a photo (resized, saved again), too")
     add("--server", default="", metavar="ADDRESS", help="ask a running splip app, with its model and its index")
     add_index(parser)
 
@@ -89,15 +75,9 @@ def run(args: argparse.Namespace) -> int:
     if not len(asked):
         raise ValueError("there are no photos in the index: splip index FOLDER, or --photos FOLDER")
     found, wrong = [], []
-    for q in questions:
+    for question in questions:
         try:
-            if isinstance(asked, Server):
-                hits = asked.search(_picture(q), args.top, q.kind, q.text)
-            else:
-                hits = asked.search(
-                    q.path or None, args.top, kind=q.kind, text=q.text, text_weight=args.text_weight, below=args.photos
-                )
-            found.append((q, hits))
+            found.append(_answer(question, asked, args))
         except ValueError as error:  # of one image: the other queries still run
             wrong.append(str(error))
     if found:
@@ -105,10 +85,23 @@ def run(args: argparse.Namespace) -> int:
     if args.copy_to and found:
         _copy(found, args.copy_to)
     if sheet and found:
-        _draw(found, sheet, asked=args.sheet is not None)
+        draw(found, sheet, asked=args.sheet is not None, note=_note)
     if wrong:
         raise ValueError("\n".join(dict.fromkeys(wrong)))
     return 0
+
+
+def _answer(question: Question, asked: Union[Server, Index], args: argparse.Namespace) -> Answer:
+    """The photos that are found, near copies together."""
+    count = args.top if args.all_copies else args.top * MORE
+    if isinstance(asked, Server):
+        hits = asked.search(_picture(question), max(args.top, min(count, MOST)), question.kind, question.text)
+    else:
+        hits = asked.search(
+            question.path or None, count, kind=question.kind, text=question.text, text_weight=args.text_weight,
+            below=args.photos,
+        )  # fmt: skip
+    return Answer(question, [Group(hit, []) for hit in hits] if args.all_copies else fold(hits, args.top))
 
 
 def _index(args: argparse.Namespace) -> Index:
@@ -191,61 +184,38 @@ def _note(line: str) -> None:
     print(f"splip search: {line}", file=sys.stderr)
 
 
-def _print(found: Found, args: argparse.Namespace) -> None:
+def _print(found: Sequence[Answer], args: argparse.Namespace) -> None:
     if args.json:
         rows = [{"path": q.path, "kind": q.kind, "text": q.text,
-                 "hits": [{"path": hit.path, "score": hit.score} for hit in hits]}
-                for q, hits in found]  # fmt: skip
+                 "hits": [{"path": hit.path, "score": hit.score,
+                           "copies": [copy.path for copy in copies]} for hit, copies in groups]}
+                for q, groups in found]  # fmt: skip
         print(json.dumps(rows, indent=2))
     elif args.files:
-        paths = [hit.path for _, hits in found for hit in hits]
+        paths = [hit.path for _, groups in found for hit, _ in groups]
         for path in paths:
             print(shown(path))
         changed = sum(shown(path) != path for path in paths)
         if changed:
             _note(f"{changed} names hold what would break a line, shown as an escape: --json has them as they are")
     else:
-        for question, hits in found:
+        for question, groups in found:
             print(question)
-            for hit in hits:
-                print(f"  {hit.score:.3f}  {shown(hit.path)}")
+            for hit, copies in groups:
+                print(f"  {hit.score:.3f}  {shown(hit.path)}{count_of(copies)}")
+    folded = sum(len(copies) for _, groups in found for _, copies in groups)
+    if folded and args.files:
+        _note(f"near copies left out: {folded} (--all-copies prints them)")
 
 
-def _copy(found: Found, folder: Path) -> None:
+def _copy(found: Sequence[Answer], folder: Path) -> None:
     """Copy the photos that were found and still exist; no existing file is overwritten."""
     try:
-        _, lost = copy_out([[hit.path for hit in hits] for _, hits in found], folder)
+        _, lost = copy_out([[hit.path for hit, _ in groups] for _, groups in found], folder)
     except ValueError as error:
         raise ValueError(f"--copy-to: {error}") from error
     for line in lost:
         _note(line)
-
-
-def _draw(found: Found, path: Path, asked: bool) -> None:
-    """Draw the sheet of photos that can still be read, and print its path; a line names what cannot be drawn.
-
-    Args:
-        asked: whether the user requested it; then a failed write is an error.
-    """
-    from splip.retrieval.sheets import contact_sheet
-
-    rows, lost = [], []
-    for question, hits in found:
-        drawn = [(hit, _thumbnail(hit.path)) for hit in hits[:DRAWN]]
-        lost += [shown(hit.path) for hit, image in drawn if image is None]
-        shots = [(image, None, f"{hit.score:.2f} {_caption(hit.path)}") for hit, image in drawn if image is not None]
-        if shots:
-            rows.append((_asked(question), shots, question.text or Path(question.path).stem))
-    if lost:
-        _note(f"not drawn, for they cannot be read now (splip index looks again): {', '.join(some(lost))}")
-    if not rows:
-        return
-    try:
-        print(shown(str(contact_sheet(rows, path))))
-    except OSError as error:
-        if asked:
-            raise
-        _note(f"no sheet is drawn: {one_line(error)} (--sheet NAME)")
 
 
 def _show_drawing(questions: Sequence[Question], path: Path) -> None:
@@ -262,30 +232,3 @@ def _show_drawing(questions: Sequence[Question], path: Path) -> None:
     found = clean_drawing(open_drawing(drawings[0]))
     found.image.save(path)
     _note(f"understood as {path} ({', '.join(found.mended) or 'as it is'})")
-
-
-def _caption(path: str) -> str:
-    """Folder and file name; the sheet cuts a long one and keeps its end."""
-    return os.path.join(os.path.basename(os.path.dirname(path)), os.path.basename(path))
-
-
-def _asked(question: Question) -> Image.Image:
-    """The query as the model saw it."""
-    if not question.path:
-        return Image.new("RGB", (224, 224), "white")
-    if question.kind == "sketch":
-        image = clean_drawing(open_drawing(question.path)).image
-    else:
-        image = open_rgb(os.path.expanduser(question.path))
-    image.thumbnail((224, 224))
-    return image
-
-
-def _thumbnail(path: str, side: int = 224):
-    """A small version of a photo; None if it was deleted after indexing."""
-    try:
-        image = open_rgb(path, at_least=side)
-    except ValueError:
-        return None
-    image.thumbnail((side, side))
-    return image

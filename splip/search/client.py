@@ -15,6 +15,7 @@ import splip
 from splip.search.records import Hit
 
 WAIT = 120  # seconds; a server that has just started still loads its model
+MOST = 200  # photos in an answer, at most
 
 
 class Server:

@@ -12,11 +12,11 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from splip.data.images import open_rgb
+from splip.search.client import MOST
 from splip.search.drawings import WORKING
 
 PAGE = Path(__file__).resolve().parents[1] / "assets" / "app"
 MAX_UPLOAD = 20 * 2**20  # bytes of a query image
-MOST = 200  # photos in a response, at most
 OURS = "x-splip"  # header of the page's scripts in what they send; a form of another site cannot set it
 ACTS = ("/folder/", "/copy")  # requests that act on the machine
 
