@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import splip
 from splip.data.images import open_rgb
 from splip.search.drawings import clean_drawing, open_drawing
+from splip.search.scaling import crowding
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 FIRST = 10  # photos that a person looks at
@@ -64,6 +65,7 @@ def main() -> None:
     parser.add_argument("--drawings", type=Path, required=True)
     parser.add_argument("--model", default="splip-search", help="as splip search has it (default: %(default)s)")
     parser.add_argument("--each", type=int, default=20, help="drawings of each word (default: %(default)s)")
+    parser.add_argument("--scaled", action="store_true", help="photos that are near to everything come later")
     parser.add_argument("--csv", type=Path, help="a row for each word goes there")
     args = parser.parse_args()
     model = splip.load_model(args.model)
@@ -76,6 +78,7 @@ def main() -> None:
         except ValueError as error:
             print(error, file=sys.stderr)
     gallery = np.asarray(model.embed(pictures, "photo"))
+    less = crowding(gallery, gallery) / 2  # every photo is a candidate here
     shown = labels(photos, sorted(path.stem for path in args.drawings.glob("*.ndjson")))
     rows = []
     for word, right in shown.items():
@@ -84,7 +87,8 @@ def main() -> None:
             clean_drawing(open_drawing(f"{args.drawings / word}.ndjson:{n}")).image
             for n in range(1, min(args.each, lines) + 1)
         ]
-        order = np.argsort(-(np.asarray(model.embed(asked, "sketch")) @ gallery.T), axis=1, kind="stable")
+        cosines = np.asarray(model.embed(asked, "sketch")) @ gallery.T
+        order = np.argsort(less - cosines if args.scaled else -cosines, axis=1, kind="stable")
         hits = right[order]
         precision = hits.cumsum(1) / np.arange(1, len(photos) + 1)
         mean = 100 * ((precision * hits).sum(1) / right.sum()).mean()

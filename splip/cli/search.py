@@ -26,6 +26,7 @@ from splip.cli.index import describe, open_index
 from splip.common.errors import shown
 from splip.data.images import open_rgb
 from splip.data.products import SHEET, product_of
+from splip.models.scores import WEAK
 from splip.search.answers import Answer, Question, count_of, draw
 from splip.search.client import MOST, Server
 from splip.search.copies import copy_out
@@ -37,6 +38,7 @@ if TYPE_CHECKING:  # it needs torch, which is slow to import
     from splip.search.index import Index
 
 DEFAULT_SHEET = Path("search.png")
+MINUS_WEIGHT = 0.5
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +48,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--photo", action="append", default=[], help="search with a photo (may be repeated)")
     add("--text", default="", help="words; beside pictures they count as --text-weight")
     add("--text-weight", type=float, default=0.5, help="of the words, from 0 to 1 (default: %(default)s)")
+    add("--scaled", action="store_true", help="photos that are near to everything come later (docs/SEARCH.md)")
+    add("--minus", default="", metavar="WORDS", help="words that the photos should not match")
+    add("--minus-weight", type=float, default=MINUS_WEIGHT, help="of these words, from 0 to 1 (default: %(default)s)")
     add("--photos", default="", metavar="FOLDER", help="search this folder alone; it is indexed first")
     add("--top", type=int, default=10, help="photos for each question (default: %(default)s)")
     add("--sheet", type=Path, help=f"picture of the results (default: {DEFAULT_SHEET})")
@@ -99,7 +104,7 @@ def _answer(question: Question, asked: Union[Server, Index], args: argparse.Name
     else:
         hits = asked.search(
             question.path or None, count, kind=question.kind, text=question.text, text_weight=args.text_weight,
-            below=args.photos,
+            minus=question.minus, minus_weight=args.minus_weight, below=args.photos, scaled=args.scaled,
         )  # fmt: skip
     return Answer(question, [Group(hit, []) for hit in hits] if args.all_copies else fold(hits, args.top))
 
@@ -118,7 +123,8 @@ def _index(args: argparse.Namespace) -> Index:
     return index
 
 
-OWN = ("photos", "index", "engine", "uri", "device", "backbone", "text_weight")  # which a server has chosen already
+# which a server has chosen already
+OWN = ("photos", "index", "engine", "uri", "device", "backbone", "text_weight", "minus", "minus_weight", "scaled")
 
 
 def _server(args: argparse.Namespace) -> Server:
@@ -152,15 +158,17 @@ def _picture(question: Question) -> Optional[Image.Image]:
 
 
 def _questions(args: argparse.Namespace) -> List[Question]:
-    questions = [Question(path, "sketch", args.text) for path in args.drawings]
-    questions += [Question(path, "photo", args.text) for path in args.photo]
+    questions = [Question(path, "sketch", args.text, args.minus) for path in args.drawings]
+    questions += [Question(path, "photo", args.text, args.minus) for path in args.photo]
     if not questions and args.text.strip():
-        questions = [Question("", "sketch", args.text)]
+        questions = [Question("", "sketch", args.text, args.minus)]
     if not questions:
         raise ValueError("what is to be searched for? Give a DRAWING, --photo or --text")
     for question in questions:
         if question.path and not os.path.isfile(split_number(question.path)[0]):
             raise ValueError(f"no file {question.path!r} (words go with --text)")
+    if args.minus_weight != MINUS_WEIGHT and not args.minus.strip():
+        raise ValueError("--minus-weight is the weight of --minus, which is not given")
     if args.top < 1:
         raise ValueError(f"--top must be at least 1, got {args.top}")
     return questions
@@ -186,8 +194,8 @@ def _note(line: str) -> None:
 
 def _print(found: Sequence[Answer], args: argparse.Namespace) -> None:
     if args.json:
-        rows = [{"path": q.path, "kind": q.kind, "text": q.text,
-                 "hits": [{"path": hit.path, "score": hit.score,
+        rows = [{"path": q.path, "kind": q.kind, "text": q.text, "minus": q.minus,
+                 "hits": [{"path": hit.path, "score": hit.score, "right": hit.right,
                            "copies": [copy.path for copy in copies]} for hit, copies in groups]}
                 for q, groups in found]  # fmt: skip
         print(json.dumps(rows, indent=2))
@@ -201,11 +209,25 @@ def _print(found: Sequence[Answer], args: argparse.Namespace) -> None:
     else:
         for question, groups in found:
             print(question)
-            for hit, copies in groups:
-                print(f"  {hit.score:.3f}  {shown(hit.path)}{count_of(copies)}")
+            _print_table(groups)
     folded = sum(len(copies) for _, groups in found for _, copies in groups)
     if folded and args.files:
         _note(f"near copies left out: {folded} (--all-copies prints them)")
+
+
+WEAK_LINE = f"  ---- weak: fewer than {100 * WEAK:.0f} of 100 photos with such scores were right (docs/SEARCH.md)"
+
+
+def _print_table(groups: Sequence[Group]) -> None:
+    """A line for each result, and one above the weak ones."""
+    was_weak = False
+    for hit, copies in groups:
+        weak = hit.right is not None and hit.right < WEAK
+        if weak and not was_weak:
+            print(WEAK_LINE if hit is not groups[0].hit else f"  nothing here looks much like it\n{WEAK_LINE}")
+        was_weak = weak
+        share = "" if hit.right is None else f"{100 * hit.right:3.0f} %  "
+        print(f"  {hit.score:.3f}  {share}{shown(hit.path)}{count_of(copies)}")
 
 
 def _copy(found: Sequence[Answer], folder: Path) -> None:

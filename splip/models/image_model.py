@@ -16,6 +16,7 @@ from splip.common.modalities import check_modality
 from splip.data.images import as_rgb
 from splip.data.transforms import Preprocessing, to_tensor
 from splip.models.base import RetrievalModel
+from splip.models.scores import Scores
 
 
 class ImageModel:
@@ -30,6 +31,7 @@ class ImageModel:
         device: of its images.
         source: the model that it wraps, if that is one of this project.
         classes: that it was trained on; None = not known.
+        scores: how often a photo of a cosine to a drawing is right; None = that was not measured.
     """
 
     def __init__(
@@ -42,10 +44,11 @@ class ImageModel:
         device: Union[str, torch.device] = "cpu",
         source: Optional[RetrievalModel] = None,
         classes: Optional[Sequence[str]] = None,
+        scores: Optional[Scores] = None,
     ) -> None:
         self.encode, self.preprocessing, self.name, self.identity = encode, preprocessing, name, identity
         self._encode_text, self.device, self.source = encode_text, torch.device(device), source
-        self.classes = classes
+        self.classes, self.scores = classes, scores
 
     @property
     def knows_words(self) -> bool:

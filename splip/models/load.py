@@ -68,7 +68,9 @@ def of_saved(saved: pretrained.Saved, name: str, device: str = "cpu", backbone: 
     given = saved.recipe.preprocessing
     preprocessing = Preprocessing(**given) if given else preprocess(model.clip)
     identity, classes = identity_of(model, preprocessing), trained_classes(model)
-    return ImageModel(model.encode, preprocessing, name, identity, model.encode_text, model.device, model, classes)
+    return ImageModel(
+        model.encode, preprocessing, name, identity, model.encode_text, model.device, model, classes, saved.scores
+    )  # fmt: skip
 
 
 ASSET = Path(__file__).resolve().parents[1] / "assets" / "search"

@@ -24,6 +24,7 @@ from splip.common.files import whole_file
 from splip.models import checkpoints
 from splip.models.base import Recipe, RetrievalModel
 from splip.models.registry import build, model_class
+from splip.models.scores import Scores, read_scores
 
 SCHEMA = 2  # of splip.json; another one is refused
 ABOUT, WEIGHTS, CARD = "splip.json", "model.safetensors", "README.md"
@@ -40,6 +41,7 @@ class Saved:
     epoch: int = 0  # of a run's checkpoint
     seed: Optional[int] = None  # of a run that trains
     history: List[Dict[str, float]] = field(default_factory=list)  # of a run's epochs
+    scores: Optional[Scores] = None  # what a cosine says, if that was measured
 
 
 def describe(model: RetrievalModel) -> Dict[str, Any]:
@@ -145,7 +147,7 @@ def read(where: Union[str, os.PathLike], epoch: Optional[int] = None) -> Saved:
         raise ValueError(f"{where!r} is a saved model, which has no epochs to choose from, got {epoch}")
     path = os.path.join(where, WEIGHTS) if local else _download(where, WEIGHTS)
     try:
-        return Saved(recipe, about["backbone"], load_file(path), where)
+        return Saved(recipe, about["backbone"], load_file(path), where, scores=read_scores(about))
     except Exception as error:  # safetensors has errors of its own
         raise ValueError(f"cannot read the model in {where!r}: {error}") from error
 

@@ -24,9 +24,11 @@ class Question(NamedTuple):
     path: str  # of an image; "" = only text
     kind: str
     text: str
+    minus: str = ""
 
     def __str__(self) -> str:
-        return " + ".join(filter(None, [shown(self.path), self.text and repr(self.text)]))
+        asked = " + ".join(filter(None, [shown(self.path), self.text and repr(self.text)]))
+        return f"{asked} - {self.minus!r}" if self.minus else asked
 
 
 class Answer(NamedTuple):

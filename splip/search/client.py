@@ -58,7 +58,7 @@ class Server:
             picture.save(body, "PNG")
         words = urlencode({"kind": kind, "text": text, "k": k})
         rows = self._ask(f"search?{words}", body.getvalue())["hits"]
-        return [Hit(row["path"], row["score"], int(row["id"])) for row in rows]
+        return [Hit(row["path"], row["score"], int(row["id"]), row.get("right")) for row in rows]
 
     def _ask(self, what: str, body: Optional[bytes] = None) -> Any:
         open_ = build_opener(ProxyHandler({})).open  # a proxy would not find this machine's own server

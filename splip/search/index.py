@@ -19,6 +19,7 @@ from splip.search.drawings import clean_drawing, open_drawing
 from splip.search.engines import SHARED, engine_class
 from splip.search.excludes import as_lines
 from splip.search.records import CLEAN, KINDS, Hit, Store
+from splip.search.scaling import CANDIDATES, LEAST, Sample, reorder
 from splip.search.scan import Report, update
 from splip.search.walk import require_folder
 
@@ -46,6 +47,7 @@ class Index:
 
     def __init__(self, store: Store, model: ImageModel) -> None:
         self.store, self.model = store, model
+        self._sample = Sample()
 
     @classmethod
     def open(
@@ -167,7 +169,10 @@ class Index:
         kind: str = "sketch",
         text: str = "",
         text_weight: float = 0.5,
+        minus: str = "",
+        minus_weight: float = 0.5,
         below: Union[str, os.PathLike] = "",
+        scaled: bool = False,
     ) -> List[Hit]:
         """The k photos nearest to a drawing, a photo, text, or image and text together, best first.
 
@@ -176,23 +181,30 @@ class Index:
             kind: ``sketch`` (after :func:`splip.search.drawings.clean_drawing`) or ``photo``.
             text: words that the photos should match, too.
             text_weight: weight of the text against the image, in [0, 1].
+            minus: words that the photos should not match; minus_weight times their embedding is subtracted, in [0, 1].
             below: search only this folder.
+            scaled: photos that are near to everything come later (:mod:`splip.search.scaling`); the index needs at
+                least 100 photos.
 
         Raises:
             ValueError: neither image nor text, the drawing is blank, a file cannot be read, an unknown kind, or k
                 below 1.
         """
-        vector = self.question(question, kind=kind, text=text, text_weight=text_weight)
-        return self.nearest(vector, k, below=below)
+        vector = self.question(question, kind, text, text_weight, minus, minus_weight)
+        hits = self.nearest(vector, k, below, scaled)
+        drawn_alone = question is not None and kind != "photo" and not (text + minus).strip()  # so scores were measured
+        return self.rate(hits) if drawn_alone and not scaled else hits
 
     def question(
-        self, question: Optional[Question], *, kind: str = "sketch", text: str = "", text_weight: float = 0.5
-    ) -> Tensor:
+        self, question: Optional[Question], kind: str = "sketch", text: str = "", text_weight: float = 0.5,
+        minus: str = "", minus_weight: float = 0.5,
+    ) -> Tensor:  # fmt: skip
         """The query as a vector (d,); arguments and errors as :meth:`search`."""
         if kind not in (*KINDS, CLEAN):
             raise ValueError(f"kind must be one of {KINDS}, got {kind!r}")
-        if not 0 <= text_weight <= 1:
-            raise ValueError(f"text_weight must lie in [0, 1], got {text_weight}")
+        for name, weight in (("text_weight", text_weight), ("minus_weight", minus_weight)):
+            if not 0 <= weight <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {weight}")
         parts = []
         if question is not None:
             if isinstance(question, Image.Image):
@@ -215,14 +227,36 @@ class Index:
                 parts = [words]
         if not parts:
             raise ValueError("a picture or words are needed")
-        return torch.nn.functional.normalize(torch.stack(parts).sum(dim=0), dim=0)
+        if minus.strip():
+            parts.append(-minus_weight * self.model.embed_text([minus.strip()])[0])
+        vector = torch.stack(parts).sum(dim=0)
+        if float(vector.norm()) < 1e-4:
+            raise ValueError(f"nothing is left of the question minus {minus!r}")
+        return torch.nn.functional.normalize(vector, dim=0)
 
-    def nearest(self, vector: Union[Tensor, np.ndarray], k: int = 10, below: Union[str, os.PathLike] = "") -> List[Hit]:
-        """The k photos nearest to a vector (d,), best first."""
+    def nearest(
+        self,
+        vector: Union[Tensor, np.ndarray],
+        k: int = 10,
+        below: Union[str, os.PathLike] = "",
+        scaled: bool = False,
+    ) -> List[Hit]:
+        """The k photos nearest to a vector (d,), best first; below, scaled and errors as in :meth:`search`."""
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
         folder = os.path.abspath(os.path.expanduser(below)) if below else ""
-        return self.store.search(np.asarray(vector, dtype=np.float32)[None], k, folder)[0]
+        if scaled and len(self) < LEAST:
+            raise ValueError(f"the scaled order needs an index of at least {LEAST} photos, this one has {len(self)}")
+        count = max(CANDIDATES, 2 * k) if scaled else k
+        hits = self.store.search(np.asarray(vector, dtype=np.float32)[None], count, folder)[0]
+        if not scaled:
+            return hits
+        return reorder(hits, self.store.vectors_at([hit.id for hit in hits]), self._sample.of(self.store), k)
+
+    def rate(self, hits: Sequence[Hit]) -> List[Hit]:
+        """A drawing's hits, each with how often a photo of its cosine was right, if that was measured for the model."""
+        scores = self.model.scores
+        return [hit._replace(right=scores.share(hit.score)) for hit in hits] if scores else list(hits)
 
     def similar(self, id: int, k: int = 10) -> List[Hit]:
         """The k photos nearest to a photo of the index, given by number; that photo is first.
@@ -230,10 +264,10 @@ class Index:
         Raises:
             ValueError: there is no photo with this number.
         """
-        vector = self.store.vector_of(id)
-        if vector is None:
+        vectors = self.store.vectors_at([id])
+        if id not in vectors:
             raise ValueError(f"there is no image {id} in the index")
-        return self.nearest(vector, k)
+        return self.nearest(vectors[id], k)
 
     # ------------------------------------------------------------------ other
 

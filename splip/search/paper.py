@@ -143,7 +143,10 @@ def without_grid(ink: np.ndarray, mask: np.ndarray) -> np.ndarray:
         return mask
     printed = float(np.median(ink[lines & mask]))
     strokes = ink > max(1.4 * printed, printed + STEP)
-    return strokes if strokes.mean() > 4e-4 else mask & ~lines
+    if strokes.mean() > 4e-4:
+        return strokes
+    rest = mask & ~lines
+    return rest if rest.any() else mask  # a drawing of straight lines alone
 
 
 def main_part(mask: np.ndarray) -> np.ndarray:

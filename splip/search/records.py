@@ -30,8 +30,9 @@ class Hit(NamedTuple):
     """A search result."""
 
     path: str
-    score: float  # cosine
-    id: int  # of the image, for `known_of` and `vector_of`
+    score: float  # cosine, or cosine minus crowding (:mod:`splip.search.scaling`)
+    id: int  # of the image, for `known_of` and `vectors_at`
+    right: Optional[float] = None  # how often a photo of this score was right, in (0, 1), if that is known
 
 
 class Store(Protocol):
@@ -72,7 +73,9 @@ class Store(Protocol):
 
     def newest(self, k: int) -> List[Hit]: ...
 
-    def vector_of(self, id: int) -> Optional[np.ndarray]: ...
+    def vectors_at(self, ids: Sequence[int]) -> Dict[int, np.ndarray]: ...
+
+    def sample(self, count: int) -> np.ndarray: ...
 
     def finish(self) -> str: ...
 

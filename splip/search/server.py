@@ -28,6 +28,7 @@ from starlette.routing import Route
 
 import splip
 from splip.data.listing import cache_folder
+from splip.models.scores import WEAK
 from splip.search import folders
 from splip.search.copies import copy_out
 from splip.search.drawings import clean_drawing
@@ -138,6 +139,7 @@ class _Service:
         with self.lock:
             vector = self.index.question(picture, kind="photo" if kind == "photo" else CLEAN, text=text)
             hits = self.index.nearest(vector, count)
+            hits = self.index.rate(hits) if body and kind == "sketch" and not text else hits
         return {"hits": self._rows(hits), "mended": mended, "seconds": round(time.perf_counter() - began, 3)}
 
     async def similar(self, request: Request) -> Response:
@@ -236,6 +238,7 @@ class _Service:
         return [
             {"id": str(hit.id), "score": round(hit.score, 4), "name": _shown(os.path.basename(hit.path)),
              "folder": _shown(os.path.basename(os.path.dirname(hit.path))),
+             **({"right": round(hit.right, 3), "weak": hit.right < WEAK} if hit.right is not None else {}),
              **({"path": _shown(hit.path)} if self.local else {})}
             for hit in hits
         ]  # fmt: skip

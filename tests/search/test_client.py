@@ -66,6 +66,7 @@ def test_what_a_server_has_chosen_already_is_refused(home, tmp_path, capsys):
         (["--photos", tmp_path], "leave out --photos, or --server"),
         (["--index", tmp_path, "--device", "cuda"], "leave out --index, --device, or --server"),
         (["--text-weight", "0.2"], "leave out --text-weight, or --server"),
+        (["--minus", "blue"], "leave out --minus, or --server"), (["--scaled"], "leave out --scaled, or --server"),
         (["--model", "clip:ViT-B/32"], "has the model colours, not"), (["--top", "500"], "k must be 1 to 200"),
     ):  # fmt: skip
         assert said in asked(capsys, "--text", "red", "--server", address, *words, status=2), words

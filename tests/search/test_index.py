@@ -73,6 +73,11 @@ def test_what_is_there_is_found_by_picture_words_and_both(make, tmp_path):
     assert names(index.search(text="red", k=2))[0] == "red"
     mixed = index.search(folder / "warm" / "red.png", 6, kind="photo", text="blue", text_weight=0.95)
     assert names(mixed)[0] == "blue", mixed
+    red, blue = (np.asarray(index.model.embed_text([word])[0]) for word in ("red", "blue"))
+    wanted = (red - 0.3 * blue) / np.linalg.norm(red - 0.3 * blue)
+    assert np.allclose(index.question(None, text="red", minus="blue", minus_weight=0.3), wanted, atol=1e-6)
+    less = {hit.path: hit.score for hit in index.search(text="red", minus="blue", minus_weight=0.3, k=6)}
+    assert less == pytest.approx({hit.path: hit.score for hit in index.nearest(wanted, 6)}, abs=1e-4)
     hits = index.search(text="green", k=6)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
     assert abs(hits[0].score - 1) < 0.02, hits[0]
@@ -196,6 +201,9 @@ def test_what_cannot_be_asked_is_named(make, tmp_path):
         (((blank, 0), {"kind": "photo"}), "k must be at least 1, got 0"),
         (((blank,), {"kind": "film"}), r"kind must be one of \('sketch', 'photo'\), got 'film'"),
         (((blank,), {"text": "red", "text_weight": 2}), r"text_weight must lie in \[0, 1\], got 2"),
+        (((blank,), {"minus": "red", "minus_weight": -1}), r"minus_weight must lie in \[0, 1\], got -1"),
+        (((None,), {"minus": "red"}), "a picture or words are needed"),
+        (((None,), {"text": "red", "minus": "red", "minus_weight": 1}), "nothing is left of the question minus 'red'"),
     ):
         with pytest.raises(ValueError, match=message):
             index.search(*arguments[0], **arguments[1])

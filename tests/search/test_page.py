@@ -220,6 +220,44 @@ class Film:
             first.save(self.path, save_all=True, append_images=others, duration=durations, loop=0, optimize=True)
 
 
+@pytest.mark.parametrize("strong", [2, 0])
+def test_weak_matches_are_below_a_line(browser, tmp_path_factory, strong):
+    index = Index.open(tmp_path_factory.mktemp("index"), colour_model())
+    index.add([gallery(tmp_path_factory.mktemp("photos"))], quiet=True)
+    with served(index) as address:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(address)
+        stroke(page, (0.2, 0.2), (0.8, 0.8))
+        photos(page)
+        assert page.locator("#weak-title").is_hidden(), "the scores of this model were not measured"
+        index.model.scores = Only(strong)
+        stroke(page, (0.2, 0.8), (0.8, 0.2))
+        playwright.expect(page.locator("#weak > li")).to_have_count(6 - strong, timeout=10_000)
+        photos(page, strong)
+        assert page.locator("#weak-title").is_visible()
+        status = page.locator("#status").inner_text()
+        assert ("Nothing here looks much like it" in status) == (strong == 0), status
+        first = page.locator("#photos .shot, #weak .shot").first
+        first.click()
+        said = page.locator("#name").inner_text()
+        assert "1 of 6 · cosine" in said and "of 100" in said, said
+        for number in range(2, 7):
+            page.keyboard.press("ArrowRight")
+            playwright.expect(page.locator("#name")).to_contain_text(f"{number} of 6")
+        page.close()
+
+
+class Only:
+    """Scores by which the first few results are no weak matches."""
+
+    def __init__(self, strong):
+        self.strong, self.asked = strong, 0
+
+    def share(self, cosine):
+        self.asked += 1
+        return 0.2 if (self.asked - 1) % 6 < self.strong else 0.01
+
+
 def test_draw_a_cat_and_see_cats(browser, scenes, tmp_path_factory):
     index = Index.open(tmp_path_factory.mktemp("index"))
     assert index.add([scenes], quiet=True).added == 272
@@ -232,11 +270,11 @@ def test_draw_a_cat_and_see_cats(browser, scenes, tmp_path_factory):
                 stroke(page, *line)
                 if name == "scissors":
                     film.shoot(page, 700)
-            playwright.expect(page.locator("#photos li")).to_have_count(60, timeout=10_000)
+            playwright.expect(page.locator("#photos li, #weak li")).to_have_count(60, timeout=10_000)
             time.sleep(1)  # the last stroke's answer
             if name == "scissors":
                 film.shoot(page, 3000)
-            found = page.locator("#photos span").all_inner_texts()[:10]
+            found = page.locator("#photos span, #weak span").all_inner_texts()[:10]
             assert any(shown.startswith(f"{name}_") for shown in found), found
             assert "ms" in page.locator("#status").inner_text()
             page.locator("#clear").click()

@@ -70,7 +70,8 @@ async function request(number, url, options = {}) {
     } else {
       show(answer.hits);
       const notes = answer.mended.filter((note) => !note.startsWith("cropped"));
-      say([`${answer.hits.length} photos`, answer.seconds && `${Math.round(answer.seconds * 1000)} ms`, ...notes].filter(Boolean).join(" · "));
+      const nothing = answer.hits.length > 0 && answer.hits[0].weak;
+      say([nothing ? "Nothing here looks much like it" : `${answer.hits.length} photos`, answer.seconds && `${Math.round(answer.seconds * 1000)} ms`, ...notes].filter(Boolean).join(" · "));
     }
   } catch (error) {
     if (error.name !== "AbortError") say(SILENT, true);
@@ -86,7 +87,9 @@ function say(text, wrong = false) {
 }
 
 function show(hits) {
-  photos.show($("#photos"), hits);
+  photos.show($("#photos"), hits.filter((hit) => !hit.weak));
+  photos.show($("#weak"), hits.filter((hit) => hit.weak));
+  $("#weak-title").hidden = !hits.some((hit) => hit.weak);
   const question = photo !== null || paper.isDrawn() || $("#text").value.trim() !== "";
   $("#welcome").hidden = question;
   $("#similar").hidden = photo === null;

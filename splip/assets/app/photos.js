@@ -50,7 +50,10 @@ function newPlace(list) {
   const place = document.createElement("li");
   place.innerHTML = '<button class="shot" tabindex="-1"><img loading="lazy" alt=""><span></span></button><input type="checkbox" class="tick" tabindex="-1">';
   const [shot, tick] = place.children;
-  shot.addEventListener("click", () => look([...list.children].map((other) => other.hit), place.hit));
+  shot.addEventListener("click", () => {
+    const around = ["photos", "weak"].includes(list.id) ? document.querySelectorAll("#photos > li, #weak > li") : list.children;
+    look([...around].map((other) => other.hit), place.hit);
+  });
   shot.querySelector("img").addEventListener("error", () => {
     place.classList.add("gone");
     place.querySelector("span").textContent = `${place.hit.name} ${GONE}`;
@@ -98,7 +101,8 @@ function turn(to) {
   image.hidden = false;
   image.src = source(hit.id, 1600);
   image.alt = hit.name;
-  const score = hit.score ? ` · cosine ${hit.score.toFixed(2)}` : "";
+  const share = hit.right ? `, right in about ${Math.round(100 * hit.right)} of 100` : "";
+  const score = hit.score ? ` · cosine ${hit.score.toFixed(2)}${share}` : "";
   $("#name").textContent = `${hit.path ?? `${hit.folder}/${hit.name}`} · ${at + 1} of ${shown.length}${score}`;
   $("#copy-path").hidden = !hit.path;
   $("#download").href = `file/${hit.id}`;

@@ -238,10 +238,15 @@ class MilvusStore:
         """None: Milvus sorts by no field."""
         return []
 
-    def vector_of(self, id: int) -> Optional[np.ndarray]:
-        """Vector (d,) of an image; None if there is none of this number."""
-        rows = self._client.get(self._name, ids=[id], output_fields=["vector"])
-        return _vector(rows[0]) if rows else None
+    def vectors_at(self, ids: Sequence[int]) -> Dict[int, np.ndarray]:
+        """Number -> vector (d,) of the images that are there."""
+        rows = self._client.get(self._name, ids=list(ids), output_fields=["id", "vector"]) if len(ids) else []
+        return {row["id"]: _vector(row) for row in rows}
+
+    def sample(self, count: int) -> np.ndarray:
+        """Vectors (at most count, d); Milvus chooses which."""
+        rows = self._client.query(self._name, filter="", limit=count, output_fields=["vector"])
+        return np.array([_vector(row) for row in rows], dtype=np.float32)
 
     def finish(self) -> str:
         """Make the server write its data to disk -> description of the search method."""

@@ -113,12 +113,9 @@ class LocalStore:
 
     def vectors_of(self, digests: Sequence[bytes]) -> Dict[bytes, np.ndarray]:
         """Digest -> vector, for known contents."""
-        found = {}
-        for digest in digests:
-            row = self._db.execute("SELECT vector FROM images WHERE digest = ? LIMIT 1", (digest,)).fetchone()
-            if row:
-                found[digest] = read_vector(row[0])
-        return found
+        asked = "SELECT vector FROM images WHERE digest = ? LIMIT 1"
+        rows = {digest: self._db.execute(asked, (digest,)).fetchone() for digest in digests}
+        return {digest: read_vector(row[0]) for digest, row in rows.items() if row}
 
     def refuses(self, path: str) -> str:
         """Why a path cannot be stored; "" = it can."""
@@ -226,10 +223,16 @@ class LocalStore:
         rows = self._db.execute("SELECT path, id FROM images ORDER BY time DESC, id LIMIT ?", (k,))
         return [Hit(read_path(path), 0.0, id) for path, id in rows]
 
-    def vector_of(self, id: int) -> Optional[np.ndarray]:
-        """Vector (d,) of an image; None if there is none of this number."""
-        row = self._db.execute("SELECT vector FROM images WHERE id = ?", (id,)).fetchone() if id < 2**63 else None
-        return read_vector(row[0]) if row else None
+    def vectors_at(self, ids: Sequence[int]) -> Dict[int, np.ndarray]:
+        """Number -> vector (d,) of the images that are there."""
+        asked = "SELECT vector FROM images WHERE id = ?"
+        rows = {id: self._db.execute(asked, (id,)).fetchone() for id in ids if id < 2**63}
+        return {id: read_vector(row[0]) for id, row in rows.items() if row}
+
+    def sample(self, count: int) -> np.ndarray:
+        """Vectors (at most count, d), the same ones while the images are the same."""
+        rows = self._db.execute("SELECT vector FROM images ORDER BY digest LIMIT ?", (count,))  # a hash: any of them
+        return np.array([read_vector(vector) for (vector,) in rows], dtype=np.float32)
 
     def finish(self) -> str:
         """Update the vectors in memory, save a large index as a file -> description of the search method. Call it while
