@@ -95,6 +95,12 @@ def test_results_follow_while_it_is_drawn(page):
     page.mouse.up()
 
 
+def test_no_question_waits_until_the_browser_is_idle(page):
+    page.evaluate("() => { HTMLCanvasElement.prototype.toBlob = () => {}; }")  # Chromium's takes up to a second
+    stroke(page, (0.2, 0.2), (0.8, 0.8))
+    photos(page)
+
+
 def test_the_eraser_leaves_a_blank_page(page):
     page.expected_errors = ["422"]
     stroke(page, (0.5, 0.5), (0.52, 0.5))

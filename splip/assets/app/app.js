@@ -54,7 +54,7 @@ async function ask() {
     return say("");
   }
   const query = new URLSearchParams({ kind: kind(), text, k: 60 });
-  const body = paper.isDrawn() ? await paper.asPNG() : null;
+  const body = paper.isDrawn() ? paper.asPNG() : null;
   await request(number, `search?${query}`, { method: "POST", body });
 }
 
