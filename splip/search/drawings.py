@@ -16,6 +16,7 @@ SIDE = 384  # of that square, in pixels
 WIDTH = 0.027  # of strokes, as a share of that side
 LEAST = 4e-5  # share of inked pixels; below it the page is blank
 MOST = 0.7  # share of inked pixels; above it the image is not a drawing
+CROPPED = "cropped to what is drawn"  # nearly always done
 WORKING = 1024  # longer side in pixels of the image that is processed
 
 
@@ -93,7 +94,7 @@ def clean_drawing(image: Image.Image) -> Drawing:
     if (mode if found.inverted else 1 - mode) > 0.06:
         mended.append("paper made white")
     if max(bottom - top, right - left) < 0.95 * max(light.shape):
-        mended.append("cropped to what is drawn")
+        mended.append(CROPPED)
     return Drawing(_square(_drawn(found.ink, found.mask), found.mask), mended)
 
 

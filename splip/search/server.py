@@ -31,10 +31,10 @@ from splip.data.listing import cache_folder
 from splip.models.scores import WEAK
 from splip.search import folders
 from splip.search.copies import copy_out
-from splip.search.drawings import clean_drawing
+from splip.search.drawings import CROPPED, clean_drawing
 from splip.search.records import CLEAN, KINDS, Hit, Known
 from splip.search.thumbnails import SIDE, Thumbnails, small
-from splip.search.web import Headers, as_json, body_of, count_of, page_file, picture_of
+from splip.search.web import Headers, as_json, body_of, count_of, data_url, page_file, picture_of
 
 if TYPE_CHECKING:  # it needs torch, which is slow to import; the page opens before that
     from splip.search.index import Index
@@ -140,7 +140,10 @@ class _Service:
             vector = self.index.question(picture, kind="photo" if kind == "photo" else CLEAN, text=text)
             hits = self.index.nearest(vector, count)
             hits = self.index.rate(hits) if body and kind == "sketch" and not text else hits
-        return {"hits": self._rows(hits), "mended": mended, "seconds": round(time.perf_counter() - began, 3)}
+        seconds = round(time.perf_counter() - began, 3)
+        changed = [note for note in mended if note != CROPPED]
+        understood = {"understood": data_url(picture)} if changed and picture else {}
+        return {"hits": self._rows(hits), "mended": changed, "seconds": seconds, **understood}
 
     async def similar(self, request: Request) -> Response:
         """Photos similar to one in the index."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Callable
@@ -85,3 +86,11 @@ def count_of(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 4) or not 1 <= int(text) <= MOST:
         raise HTTPException(400, f"k must be 1 to {MOST}")
     return int(text)
+
+
+def data_url(picture: Image.Image, side: int = 192) -> str:
+    """A picture, made smaller, as an address that holds it."""
+    small, content = picture.copy(), BytesIO()
+    small.thumbnail((side, side))
+    small.save(content, "PNG")
+    return f"data:image/png;base64,{b64encode(content.getvalue()).decode()}"

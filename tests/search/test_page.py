@@ -133,6 +133,18 @@ def test_upload_a_photo_and_go_on_from_a_result(page, tmp_path):
     playwright.expect(page.locator("#photos span").first).to_have_text("blue.png")
 
 
+def test_what_was_understood_of_a_drawing_is_shown(page, tmp_path):
+    assert page.locator("#understood").is_hidden()
+    drawing(tmp_path / "drawing.png", background=(40, 60, 40), ink="white")
+    page.locator("#upload").set_input_files(tmp_path / "drawing.png")
+    playwright.expect(page.locator("#understood")).to_be_visible()
+    playwright.expect(page.locator("#status")).to_contain_text("inverted: light lines on dark")
+    image = page.locator("#understood img")
+    assert image.evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 192
+    page.locator("#clear").click()
+    playwright.expect(page.locator("#understood")).to_be_hidden()
+
+
 def test_what_is_no_picture_is_said(page, tmp_path):
     (tmp_path / "notes.txt").write_text("no picture")
     page.locator("#upload").set_input_files(tmp_path / "notes.txt")

@@ -1,5 +1,6 @@
 """The page's server answers what it should, and nothing that is not in the index."""
 
+import base64
 import json
 import signal
 import subprocess
@@ -12,12 +13,14 @@ from io import BytesIO
 from subprocess import PIPE
 from urllib.request import urlopen
 
+import numpy as np
 import pytest
 from pictures import colour_model, drawing, gallery, paint
 from PIL import Image
 
 import splip
 from splip.cli import main as splip_command
+from splip.search.drawings import clean_drawing
 from splip.search.index import Index
 
 pytest.importorskip("faiss")
@@ -87,7 +90,12 @@ def test_questions(client, folder):
     assert len(hits) == 2 and hits[0]["name"] == "blue.png" and hits[0]["folder"] == "cold"
     assert client.post("/search?text=red&k=1").json()["hits"][0]["name"] == "red.png"
     answer = client.post("/search?k=3", content=png(drawing(background="black", ink="white"))).json()
-    assert len(answer["hits"]) == 3 and "inverted: light lines on dark" in answer["mended"]
+    assert len(answer["hits"]) == 3 and answer["mended"] == ["inverted: light lines on dark"]
+    seen = Image.open(BytesIO(base64.b64decode(answer["understood"].partition(",")[2])))
+    wanted = clean_drawing(drawing(background="black", ink="white")).image.resize((192, 192))
+    assert np.abs(np.asarray(seen, dtype=float) - np.asarray(wanted, dtype=float)).mean() < 3
+    plain = client.post("/search?k=3", content=png(drawing())).json()
+    assert plain["mended"] == [] and "understood" not in plain, "only what was changed is shown"
     like = client.get(f"/similar/{hits[0]['id']}?k=4").json()["hits"]
     assert len(like) == 4 and like[0] == {**hits[0], "score": like[0]["score"]}
 

@@ -69,9 +69,10 @@ async function request(number, url, options = {}) {
       say(answer.error, true);
     } else {
       show(answer.hits);
-      const notes = answer.mended.filter((note) => !note.startsWith("cropped"));
+      $("#understood").hidden = !answer.understood;
+      if (answer.understood) $("#understood img").src = answer.understood;
       const nothing = answer.hits.length > 0 && answer.hits[0].weak;
-      say([nothing ? "Nothing here looks much like it" : `${answer.hits.length} photos`, answer.seconds && `${Math.round(answer.seconds * 1000)} ms`, ...notes].filter(Boolean).join(" · "));
+      say([nothing ? "Nothing here looks much like it" : `${answer.hits.length} photos`, answer.seconds && `${Math.round(answer.seconds * 1000)} ms`, ...answer.mended].filter(Boolean).join(" · "));
     }
   } catch (error) {
     if (error.name !== "AbortError") say(SILENT, true);
@@ -87,6 +88,7 @@ function say(text, wrong = false) {
 }
 
 function show(hits) {
+  if (!hits.length) $("#understood").hidden = true;
   photos.show($("#photos"), hits.filter((hit) => !hit.weak));
   photos.show($("#weak"), hits.filter((hit) => hit.weak));
   $("#weak-title").hidden = !hits.some((hit) => hit.weak);
