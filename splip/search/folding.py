@@ -14,7 +14,8 @@ from splip.search.records import Hit
 ALIKE = 0.95  # correlation of two photos, made small and grey
 SIDE = 16  # pixels
 NEAR = 0.1  # of the cosine: copies have about the same score
-FLAT = 4.0  # grey levels; a picture that varies less has nothing to compare
+FLAT = 4.0  # grey levels, and
+PLAIN = 0.35  # share of a picture within FLAT of each other; made so small, icons and cut-outs are too much alike
 MORE = 3  # results that are looked at for each one that is wanted
 
 
@@ -26,14 +27,18 @@ class Group(NamedTuple):
 
 
 def small_grey(path: str) -> Optional[np.ndarray]:
-    """A photo as (SIDE * SIDE,) grey values of mean 0 and length 1; None if it cannot be read, or is of one colour."""
+    """A photo as (SIDE * SIDE,) grey values of mean 0 and length 1; None if it cannot be read, or is plain."""
     try:
         image = open_rgb(path, at_least=SIDE)
     except ValueError:
         return None
     grey = np.asarray(image.convert("L").resize((SIDE, SIDE)), dtype=np.float32).ravel()
+    levels = np.sort(grey)
+    alike = np.searchsorted(levels, levels + FLAT, side="right") - np.arange(len(levels))
+    if alike.max() > PLAIN * len(levels):
+        return None
     grey -= grey.mean()
-    return grey / np.linalg.norm(grey) if grey.std() >= FLAT else None
+    return grey / np.linalg.norm(grey)
 
 
 def fold(hits: Sequence[Hit], k: int, look: Callable[[str], Optional[np.ndarray]] = small_grey) -> List[Group]:

@@ -53,6 +53,17 @@ def test_other_photos_do_not(tmp_path):
     assert fold(found, 30) == [Group(hit, []) for hit in found]
 
 
+def test_cut_outs_and_icons_are_never_folded(tmp_path):
+    paths = [str(tmp_path / f"{i}.png") for i in range(2)]
+    for i, path in enumerate(paths):
+        icon = Image.new("RGB", (64, 64), "white")
+        icon.paste("black", (12, 12, 52, 52 + i))
+        icon.save(path)
+    assert small_grey(paths[0]) is None
+    found = hits(paths, [0.5, 0.5])
+    assert fold(found, 2) == [Group(hit, []) for hit in found]
+
+
 def test_what_cannot_be_compared_stays(tmp_path):
     flat = [str(paint(tmp_path / f"{i}.png", "red")) for i in range(3)]
     lost = [str(tmp_path / "lost.png")] * 2
