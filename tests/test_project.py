@@ -36,3 +36,10 @@ def test_the_wheels_licence_names_every_licence_of_its_drawings():
     sources = (Path(splip.__file__).parent / "assets" / "sketchmoji" / "SOURCES.md").read_text(encoding="utf-8")
     named = {name.replace(" ", "-") for name in re.findall(r"\b(?:CC BY(?:-SA)? 4\.0|Apache-2\.0|MIT)", sources)}
     assert named == set(stated), (named, stated)
+
+
+def test_results_name_no_machine():
+    """A run writes the paths that it was given; what is committed must mean the same to everyone."""
+    files = sorted((ROOT / "results").rglob("results.json"))
+    named = [path for path in files if re.search(r'"(/|[A-Z]:\\\\)\w', path.read_text(encoding="utf-8"))]
+    assert len(files) > 300 and not named, f"absolute paths in {named[:3]}"
