@@ -61,6 +61,11 @@ def processes() -> Iterator[None]:
         return
     import torch.distributed as dist
 
+    # Its default arguments hold the group that exists when it is imported. An optimizer's first step would import it
+    # (by torch._dynamo), gloo's threads would outlive destroy_process_group, and a process would now and then abort at
+    # its very end ("terminate called without an active exception").
+    import torch.distributed.nn.functional
+
     local = int(os.environ["LOCAL_RANK"])
     if local < torch.cuda.device_count():  # else the run may be for the CPU, which `check_launch` checks
         torch.cuda.set_device(local)
