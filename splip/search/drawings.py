@@ -152,21 +152,33 @@ def _square(light: np.ndarray, mask: np.ndarray) -> Image.Image:
     """The inked part, in a white square of SIDE pixels with a margin; strokes WIDTH of it wide."""
     from splip.search import paper
 
-    top, bottom, left, right = _box(mask)
-    part = Image.fromarray((light[top:bottom, left:right] * 255).astype(np.uint8))
-    room = SIDE * (1 - 2 * MARGIN) / max(part.size)
-    if room > 1:  # larger first, so that a stroke's width can change by less than a pixel
-        size = max(1, round(part.width * room)), max(1, round(part.height * room))
-        part = part.resize(size, Image.Resampling.BICUBIC)
-    side = round(max(part.size) / (1 - 2 * MARGIN))
-    square = Image.new("L", (side, side), 255)
-    square.paste(part, ((side - part.width) // 2, (side - part.height) // 2))
-    own = np.asarray(square) < 128
-    wider = WIDTH * side - paper.line_width(own)
-    if own.any() and (wider > 0.1 * WIDTH * side or -2 * WIDTH * side < wider < -0.2 * WIDTH * side):  # else filled
-        square = Image.fromarray(np.uint8(255 * (1 - paper.widened(own, wider / 2))))
-    square = square.resize((SIDE, SIDE), Image.Resampling.BOX) if side > SIDE else square
+    inner = SIDE * (1 - 2 * MARGIN)
+    part = _cropped(light, mask)
+    if max(part.size) < inner:  # larger first, so that a stroke's width can change by less than a pixel
+        part = _resized(part, inner)
+    width = WIDTH * max(part.size) / (1 - 2 * MARGIN)
+    shade = np.pad(np.asarray(part), round(width), constant_values=255)
+    own = shade < 128
+    wider = width - paper.line_width(own)
+    if own.any() and (wider > 0.1 * width or -2 * width < wider < -0.2 * width):  # else filled
+        ink = paper.with_width(own, width)
+        part = _cropped(1 - ink, ink > 0.5)  # with other edges, its size is another, too
+    part = _resized(part, inner)
+    square = Image.new("L", (SIDE, SIDE), 255)
+    square.paste(part, ((SIDE - part.width) // 2, (SIDE - part.height) // 2))
     return square.convert("RGB")
+
+
+def _cropped(light: np.ndarray, mask: np.ndarray) -> Image.Image:
+    top, bottom, left, right = _box(mask)
+    return Image.fromarray((light[top:bottom, left:right] * 255).astype(np.uint8))
+
+
+def _resized(part: Image.Image, side: float) -> Image.Image:
+    """A picture with a longer side of so many pixels."""
+    scale = side / max(part.size)
+    size = max(1, round(part.width * scale)), max(1, round(part.height * scale))
+    return part.resize(size, Image.Resampling.BICUBIC if scale > 1 else Image.Resampling.BOX)
 
 
 def _flatten(image: Image.Image) -> Tuple[Image.Image, bool]:
