@@ -244,6 +244,84 @@ def coloured_pencils(strokes):
     return noisy(Image.fromarray(page.astype(np.uint8)), 2)
 
 
+def coloured_in(colour):
+    """What lines close in has a colour; the page around it is white."""
+
+    def make(strokes):
+        image = clean(strokes)
+        ImageDraw.floodfill(image, (0, 0), (254, 254, 254))
+        page = np.asarray(image).copy()
+        page[(page == 255).all(-1)] = colour
+        return Image.fromarray(page)
+
+    return make
+
+
+def coloured_in_photographed(strokes):
+    page = np.asarray(coloured_in((230, 140, 60))(strokes).resize((700, 700)), dtype=np.float32)
+    return noisy(Image.fromarray((page * np.linspace(0.7, 0.95, 700)[None, :, None]).astype(np.uint8)))
+
+
+def coloured_ground(strokes):
+    image = clean(strokes)
+    ImageDraw.floodfill(image, (0, 0), (150, 200, 240))
+    return image
+
+
+def signature(strokes):
+    image = paint(255, ink_of(strokes, (800, 800), 12, (80, 40, 600)))
+    line = [(600, 740), (620, 715), (640, 745), (660, 720), (690, 740), (740, 725)]
+    ImageDraw.Draw(image).line(line, fill=(0, 0, 0), width=4)
+    return image
+
+
+def toolbar(strokes):
+    """A screenshot of a drawing program on a phone: a title above, colours to choose from below."""
+    image = paint(255, ink_of(strokes, (540, 900), 8), 20)
+    pen, font = ImageDraw.Draw(image), ImageFont.load_default(size=20)
+    pen.rectangle((0, 0, 540, 60), fill=(245, 245, 246))
+    pen.rectangle((0, 800, 540, 900), fill=(240, 240, 242))
+    pen.text((20, 20), "< Untitled", fill=(0, 0, 0), font=font)
+    pen.text((430, 20), "Share", fill=(0, 100, 240), font=font)
+    colours = [(220, 60, 60), (60, 160, 80), (50, 90, 210), (20, 20, 20), (240, 180, 40), (120, 60, 160)]
+    for x, colour in zip(range(30, 540, 80), colours):
+        pen.ellipse((x, 830, x + 40, 870), fill=colour)
+    return image
+
+
+def card(page, paper, ink):
+    """A canvas on a page of another shade."""
+
+    def make(strokes):
+        image = Image.new("RGB", (700, 600), (page,) * 3)
+        image.paste(paint(paper, ink_of(strokes, (400, 400), 9), ink), (150, 100))
+        return image
+
+    return make
+
+
+def cardboard(strokes):
+    paper = sheet(paper=(170, 130, 88)) + 10 * np.sin(np.arange(800) / 3)[None, :, None]
+    return noisy(multiply(paper, ink_of(strokes, (800, 600), 12)), 5)
+
+
+def blueprint(strokes):
+    paper = sheet((800, 600), (28, 70, 140))
+    paper[::30] = paper[:, ::30] = (60, 100, 165)
+    return noisy(paint(paper, ink_of(strokes, (800, 600), 7), (225, 232, 245)), 3)
+
+
+def sticky_note(strokes):
+    wall = Image.new("RGB", (1200, 900), (214, 208, 200))
+    wall.paste(multiply(sheet((300, 300), (250, 232, 110)), ink_of(strokes, (300, 300), 5)), (500, 300))
+    return noisy(wall)
+
+
+def dim(strokes):
+    light = 0.28 * np.linspace(0.8, 1.1, 800)[None, :, None]
+    return noisy(multiply(sheet() * light, ink_of(strokes, (800, 600), 9), 0.35), 7)
+
+
 ISSUE = {  # the ones that were measured first
     "frame of 2 pixels": framed(2), "frame of 12 pixels": framed(12),
     "grey side bars": barred((60, 60, 60)), "black side bars": barred((0, 0, 0)), "bar above": barred((45, 45, 48), 60),
@@ -259,5 +337,9 @@ MORE = {
     "whiteboard with glare": whiteboard, "chalk": chalk, "JPEG of quality 20": jpeg, "dark mode": dark_mode,
     "thick marker": marker, "crumpled": crumpled, "thumb at the edge": thumb, "punched holes": holes,
     "clear, black lines": clear(0), "clear, white lines": clear(255), "coloured pencils": coloured_pencils,
+    "coloured in, pale": coloured_in((200, 225, 170)), "coloured in, dark": coloured_in((120, 30, 30)),
+    "coloured in, photographed": coloured_in_photographed, "coloured ground": coloured_ground,
+    "signature": signature, "toolbar": toolbar, "white card on black": card(30, 255, 0), "black card on white": card(255, 30, 235),
+    "cardboard": cardboard, "blueprint": blueprint, "sticky note": sticky_note, "dim room": dim,
 }  # fmt: skip
 CASES = {**ISSUE, **MORE}

@@ -54,9 +54,9 @@ def split_number(question: Union[str, os.PathLike]) -> Tuple[str, int]:
 def clean_drawing(image: Image.Image) -> Drawing:
     """Convert a drawing to dark lines on white, cropped to its ink and padded to a square.
 
-    Transparent parts count as paper. Light lines on dark are inverted. Frames and bars along the edge, what lies around
-    a sheet, the lines of squared paper, and a date in a corner are left out. Pale lines become dark, very thin ones
-    wider.
+    Transparent parts count as paper. Light lines on dark are inverted. Frames, bars and tools along the edge, what lies
+    around a sheet, the lines of squared paper, colour inside lines, a date and a signature are left out. Pale lines
+    become dark, very thin ones wider, very thick ones thinner.
 
     Raises:
         ValueError: nothing is drawn on it.
@@ -73,11 +73,11 @@ def clean_drawing(image: Image.Image) -> Drawing:
     light = np.asarray(small, dtype=np.float32) / 255
     top, bottom, left, right = paper.without_surroundings(light)
     sheet = np.zeros(light.shape, dtype=bool)
-    sheet[top:bottom, left:right] = paper.sheet_of(light[top:bottom, left:right])
+    sheet[top:bottom, left:right] = screen or paper.sheet_of(light[top:bottom, left:right])
     if not sheet.all():
         mended.append("cut to the paper")
         light = np.where(sheet, light, np.median(light[sheet]))
-    found = _find(light, sheet, screen)
+    found = _find(light, sheet, screen, page=True)
     top, bottom, left, right = _box(found.mask)
     scale = grey.width / small.width
     if scale > 1.05 and (bottom - top) * (right - left) < 0.5 * light.size:  # a small drawing: look at it closely
@@ -86,7 +86,7 @@ def clean_drawing(image: Image.Image) -> Drawing:
         part = grey.crop((max(0, int(corners[0])), max(0, int(corners[1])),
                           min(grey.width, int(corners[2])), min(grey.height, int(corners[3]))))  # fmt: skip
         light = np.asarray(_reduced(part), dtype=np.float32) / 255
-        found = _find(light, np.ones(light.shape, dtype=bool), screen)
+        found = _find(light, np.ones(light.shape, dtype=bool), screen, page=False)
         top, bottom, left, right = _box(found.mask)
     mode, _ = paper.mode_of(light)
     if found.inverted:
@@ -114,7 +114,7 @@ def _reduced(grey: Image.Image) -> Image.Image:
     return grey.resize((max(1, round(grey.width * scale)), max(1, round(grey.height * scale))), Image.Resampling.BOX)
 
 
-def _find(light: np.ndarray, sheet: np.ndarray, screen: bool) -> _Found:
+def _find(light: np.ndarray, sheet: np.ndarray, screen: bool, page: bool) -> _Found:
     """The drawing's ink within the sheet.
 
     Raises:
@@ -130,7 +130,7 @@ def _find(light: np.ndarray, sheet: np.ndarray, screen: bool) -> _Found:
         raise ValueError("nothing is drawn on it: it is blank")
     if mask.mean() > MOST * sheet.mean():
         raise ValueError("it is no drawing: nearly all of it is dark")
-    return _Found(ink, paper.main_part(paper.without_grid(ink, mask)), inverted)
+    return _Found(ink, paper.main_part(paper.without_grid(ink, mask), page), inverted)
 
 
 def _box(mask: np.ndarray) -> Tuple[int, int, int, int]:

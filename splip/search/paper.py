@@ -15,6 +15,10 @@ EVEN = 0.35  # share of pixels of one lightness from which on a picture is drawn
 BAR = 0.9  # share of a row that is not paper, from which on it is a frame or a bar
 FAR = 0.15  # a small group of strokes that is farther from the drawing than this share of the side is no part of it
 SMALL = 0.25  # ... if it is smaller than this share of the drawing
+LOW = 0.08  # ... and so is a row of things near the edge that is lower than this share of the side
+OUTLINED = 0.6  # share of an area's border that is a darker line, from which on the area is coloured in
+NEAR = 4  # pixels of 256 across which lines belong together
+BEYOND = 0.08  # share of a box; what goes on so far beyond it is cut by it
 GRID = 4  # from so many full straight lines on, a page is squared or lined
 
 
@@ -34,8 +38,8 @@ def ink_of(light: np.ndarray, screen: bool) -> Tuple[np.ndarray, bool]:
         mode, _ = mode_of(light)
         apart = light - mode
         if on_both_sides(apart):
-            return np.abs(apart), False
-        return np.maximum(-apart if darker(apart) else apart, 0), not darker(apart)
+            return without_fill(np.abs(apart)), False
+        return without_fill(np.maximum(-apart if darker(apart) else apart, 0)), not darker(apart)
     step = max(1, max(light.shape) // 256)
     small = ndimage.gaussian_filter(light, 1)[::step, ::step]
     dips, peaks = (top(small, size=(7, 7)) for top in (ndimage.black_tophat, ndimage.white_tophat))
@@ -89,6 +93,12 @@ def without_surroundings(light: np.ndarray) -> Tuple[int, int, int, int]:
                 left, right, moved = left + (edge == "left"), right - (edge == "right"), True
     if (bottom - top) * (right - left) < 0.1 * light.size:
         return 0, light.shape[0], 0, light.shape[1]
+    bars = light[:top], light[bottom:], light[:, :left], light[:, right:]
+    drawn = [mode_of(bar)[0] for bar in bars if bar.size and _goes_on(light, mode_of(bar)[0], top, bottom, left, right)]
+    if drawn:  # what looks like paper is coloured in, and its surroundings are the paper
+        whole = [not bar.size or min(abs(mode_of(bar)[0] - shade) for shade in drawn) < STEP for bar in bars]
+        top, left = (0 if whole[0] else top), (0 if whole[2] else left)
+        bottom, right = (light.shape[0] if whole[1] else bottom), (light.shape[1] if whole[3] else right)
     inner = light[top:bottom, left:right]
     rows, columns = np.median(light[:, left:right], axis=1), np.median(light[top:bottom], axis=0)
     if inner.shape[0] > 2 and inner.shape[1] > 2:  # a bar ends at once; paper that gets darker does not
@@ -97,6 +107,40 @@ def without_surroundings(light: np.ndarray) -> Tuple[int, int, int, int]:
         bottom = bottom if bottom < len(rows) and abs(rows[bottom - 1] - rows[bottom]) > STEP / 2 else len(rows)
         right = right if right < len(columns) and abs(columns[right - 1] - columns[right]) > STEP / 2 else len(columns)
     return top, bottom, left, right
+
+
+def _goes_on(light: np.ndarray, shade: float, top: int, bottom: int, left: int, right: int) -> bool:
+    """Whether what is in a box goes on beyond it, on a ground of this shade: the roof above a wall that is coloured."""
+    step = -(-max(light.shape) // 256)
+    apart = np.abs(light[::step, ::step] - shade) > STEP
+    labels, _ = ndimage.label(ndimage.binary_dilation(apart, iterations=NEAR))
+    inside = np.bincount(labels[top // step : bottom // step, left // step : right // step].ravel(), minlength=2)
+    inside[0] = 0
+    if not inside.any():
+        return False
+    rows, columns = ndimage.find_objects(labels)[int(inside.argmax()) - 1]
+    beyond = max(
+        top - rows.start * step, rows.stop * step - bottom, left - columns.start * step, columns.stop * step - right
+    )
+    return beyond > NEAR * step + BEYOND * min(bottom - top, right - left)
+
+
+def without_fill(ink: np.ndarray) -> np.ndarray:
+    """Ink without even areas that darker lines surround: what somebody coloured in. For pictures from a screen."""
+    ink = ink.copy()
+    values, counts = np.unique((ink[ink > STEP / 2] * 255).astype(np.uint8), return_counts=True)
+    for value in values[counts > 1e-3 * ink.size] / 255:
+        labels, _ = ndimage.label(np.abs(ink - value) < 0.02)
+        sizes = np.bincount(labels.ravel())
+        for i, box in enumerate(ndimage.find_objects(labels), start=1):
+            if sizes[i] < 1e-3 * ink.size or value < STEP / 2:
+                continue
+            grown = tuple(slice(max(0, part.start - 4), part.stop + 4) for part in box)
+            area = labels[grown] == i
+            around = ndimage.binary_dilation(area, iterations=4) & ~ndimage.binary_dilation(area, iterations=2)
+            if (ink[grown][around] > value + STEP).mean() > OUTLINED:
+                ink[grown][ndimage.binary_dilation(area, iterations=1) & (ink[grown] < value + STEP)] = 0
+    return ink
 
 
 def sheet_of(light: np.ndarray) -> np.ndarray:
@@ -149,8 +193,12 @@ def without_grid(ink: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return rest if rest.any() else mask  # a drawing of straight lines alone
 
 
-def main_part(mask: np.ndarray) -> np.ndarray:
-    """The mask of ink without specks, without what lies along the edge, and without small groups far from the rest."""
+def main_part(mask: np.ndarray, page: bool) -> np.ndarray:
+    """The mask of ink without specks, without what lies along the edge, and without small groups far from the rest.
+
+    Args:
+        page: whether this is the whole page; a low row near its edge (tools, a signature) is no part then.
+    """
     side, (labels, count) = max(mask.shape), ndimage.label(mask, structure=np.ones((3, 3)))
     boxes = ndimage.find_objects(labels)
     if count > 1:
@@ -169,7 +217,13 @@ def main_part(mask: np.ndarray) -> np.ndarray:
     if count < 2:
         return mask
     boxes = ndimage.find_objects(groups)
-    extents = [max(_size(box)) - 2 * reach for box in boxes]
+    extents = np.array([max(_size(box)) - 2 * reach for box in boxes])
+    if page:
+        near = round(FAR * side / step) + reach
+        for i, box in enumerate(boxes):
+            ends = [part.stop < near or part.start > n - near for part, n in zip(box, pooled.shape)]
+            if any(end and size - 2 * reach < LOW * side / step for end, size in zip(ends, _size(box))):
+                extents[i] = 1
     main = boxes[int(np.argmax(extents))]
     keep = [False, *(e >= SMALL * max(extents) or _overlap(b, main) for e, b in zip(extents, boxes))]
     whole = np.kron(np.array(keep)[groups], np.ones((step, step), dtype=bool))
