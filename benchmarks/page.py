@@ -1,6 +1,7 @@
 """From the pen to a tile on the page, in a browser: `python benchmarks/page.py --photos FOLDER`.
 
     python benchmarks/page.py --count 10000        # scenes of Sketchmoji; indexed first, two minutes on two cores
+    python benchmarks/page.py --animation docs/images/app.gif        # scissors are drawn, and found; measures nothing
 
 Draws with the mouse, and measures in the page: from a movement of the pen until the answer's first tile is shown, its
 photo decoded. Thumbnails are cold at first, so the first question after the start and later ones are printed apart.
@@ -10,6 +11,8 @@ Needs playwright and Chromium (CHROMIUM names another browser).
 from __future__ import annotations
 
 import argparse
+import io
+import math
 import os
 import shutil
 import sys
@@ -39,8 +42,42 @@ WATCH = """() => new Promise((done) => {
 })"""
 
 
+SCISSORS = (  # strokes, as shares of the canvas
+    [(0.22, 0.10), (0.66, 0.66)], [(0.78, 0.10), (0.34, 0.66)],
+    [(0.27 + 0.13 * math.cos(t / 8), 0.77 + 0.13 * math.sin(t / 8)) for t in range(52)],
+    [(0.73 + 0.13 * math.cos(t / 8), 0.77 + 0.13 * math.sin(t / 8)) for t in range(52)],
+)  # fmt: skip
+
+
+def animate(address: str, target: Path) -> None:
+    """The page while scissors are drawn with the mouse: a frame for each stroke."""
+    from PIL import Image
+    from playwright.sync_api import sync_playwright
+
+    frames = []
+    with sync_playwright() as started:
+        program = os.environ.get("CHROMIUM") or shutil.which("chromium")
+        browser = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1080, "height": 675})
+        page.goto(address)
+        page.wait_for_function("() => document.querySelector('#newest img')?.complete")
+        for stroke in ((), *SCISSORS):
+            box = page.locator("#canvas").bounding_box()
+            for number, (x, y) in enumerate(stroke):
+                page.mouse.move(
+                    box["x"] + x * box["width"], box["y"] + y * box["height"], steps=1 if number == 0 else 5
+                )
+                if number == 0:
+                    page.mouse.down()
+            page.mouse.up()
+            page.wait_for_timeout(1500)
+            frames.append(Image.open(io.BytesIO(page.screenshot())).convert("RGB").resize((800, 500)))
+    frames = [frame.quantize(128, dither=Image.Dither.NONE) for frame in frames]
+    frames[0].save(target, save_all=True, append_images=frames[1:], duration=[1200] * len(SCISSORS) + [4000], loop=0)
+
+
 def make_photos(folder: Path, count: int) -> None:
-    """Scenes of Sketchmoji as JPEG files."""
+    """Scenes of Sketchmoji as JPEG files, those of unseen classes first."""
     import splip
     import splip.datasets
     from splip.common.modalities import PHOTO
@@ -52,9 +89,10 @@ def make_photos(folder: Path, count: int) -> None:
     data = build_dataset(cfg)
     items = [item for item in [*data.train_x, *data.test_gallery] if item.domain == PHOTO]
     for number in range(count):
-        image = data.load_image(items[number % len(items)]).copy()
+        item = items[-1 - number % len(items)]
+        image = data.load_image(item).copy()
         image.putpixel((0, 0), tuple(number >> shift & 255 for shift in (0, 8, 16)))  # no two files are equal
-        image.save(folder / f"{number:06}.jpg", quality=90)
+        image.save(folder / f"{item.classname.replace(' ', '_')}_{number}.jpg", quality=90)
 
 
 def measure(address: str, strokes: int, seed: int) -> List[List[float]]:
@@ -86,6 +124,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, help="a folder of photos (default: scenes of Sketchmoji)")
     parser.add_argument("--count", type=int, default=10_000, help="of these scenes (default: %(default)s)")
     parser.add_argument("--strokes", type=int, default=30, help="movements that are measured (default: %(default)s)")
+    parser.add_argument("--animation", type=Path, help="write this GIF in place of measuring, with 272 scenes")
     args = parser.parse_args()
     import uvicorn
 
@@ -98,13 +137,17 @@ def main() -> None:
         photos = args.photos or Path(place, "photos")
         if not args.photos:
             photos.mkdir()
-            make_photos(photos, args.count)
+            make_photos(photos, 272 if args.animation else args.count)
         index = Index.open(f"{place}/index")
         index.add([photos])
         listening = _listen("127.0.0.1", 0)
         server = uvicorn.Server(uvicorn.Config(make_app(index), log_level="error"))
         threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True).start()
-        found = np.array(measure(f"http://127.0.0.1:{listening.getsockname()[1]}", args.strokes, 0))
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        if args.animation:
+            animate(address, args.animation)
+            return
+        found = np.array(measure(address, args.strokes, 0))
         print(f"{len(index):,} photos, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors; ms from the pen")
         for name, rows in (("first", found[:1]), ("later", found[1:])):
             answer, tile = np.median(rows, axis=0)
