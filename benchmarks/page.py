@@ -76,8 +76,8 @@ def animate(address: str, target: Path) -> None:
     frames[0].save(target, save_all=True, append_images=frames[1:], duration=[1200] * len(SCISSORS) + [4000], loop=0)
 
 
-def make_photos(folder: Path, count: int) -> None:
-    """Scenes of Sketchmoji as JPEG files, those of unseen classes first."""
+def make_photos(folder: Path, count: int, some: bool = False) -> None:
+    """Scenes of Sketchmoji as JPEG files; some: of every twentieth class, and of scissors."""
     import splip
     import splip.datasets
     from splip.common.modalities import PHOTO
@@ -88,8 +88,11 @@ def make_photos(folder: Path, count: int) -> None:
     cfg.DATASET.NAME = "Sketchmoji"
     data = build_dataset(cfg)
     items = [item for item in [*data.train_x, *data.test_gallery] if item.domain == PHOTO]
+    if some:
+        chosen = {"scissors", *sorted({item.classname for item in items})[::20]}
+        items = [item for item in items if item.classname in chosen]
     for number in range(count):
-        item = items[-1 - number % len(items)]
+        item = items[number % len(items)]
         image = data.load_image(item).copy()
         image.putpixel((0, 0), tuple(number >> shift & 255 for shift in (0, 8, 16)))  # no two files are equal
         image.save(folder / f"{item.classname.replace(' ', '_')}_{number}.jpg", quality=90)
@@ -124,7 +127,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, help="a folder of photos (default: scenes of Sketchmoji)")
     parser.add_argument("--count", type=int, default=10_000, help="of these scenes (default: %(default)s)")
     parser.add_argument("--strokes", type=int, default=30, help="movements that are measured (default: %(default)s)")
-    parser.add_argument("--animation", type=Path, help="write this GIF in place of measuring, with 272 scenes")
+    parser.add_argument("--animation", type=Path, help="write this GIF in place of measuring, with 250 scenes")
     args = parser.parse_args()
     import uvicorn
 
@@ -137,7 +140,7 @@ def main() -> None:
         photos = args.photos or Path(place, "photos")
         if not args.photos:
             photos.mkdir()
-            make_photos(photos, 272 if args.animation else args.count)
+            make_photos(photos, 250 if args.animation else args.count, some=bool(args.animation))
         index = Index.open(f"{place}/index")
         index.add([photos])
         listening = _listen("127.0.0.1", 0)

@@ -264,6 +264,15 @@ def test_the_tab_key_has_few_stops(page):
     assert page.evaluate(outline) == "none", "the mouse's is not"
 
 
+def test_the_pen_shows_no_ring_and_the_keyboard_does(page):
+    outline = "[document.activeElement.id, getComputedStyle(document.activeElement).outlineStyle]"
+    stroke(page, (0.2, 0.2), (0.8, 0.8))
+    assert page.evaluate(outline) == ["canvas", "none"]
+    page.keyboard.press("Tab")
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate(outline) == ["canvas", "solid"]
+
+
 AXE = importlib.util.find_spec("axe_playwright_python")
 
 

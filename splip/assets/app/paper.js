@@ -125,11 +125,13 @@ function position(event) {
 canvas.addEventListener("pointerdown", (event) => {
   if (event.button !== 0) return;
   event.preventDefault();
+  canvas.classList.add("by-pen"); // a focus that a script sets is shown as the keyboard's is
   canvas.focus({ preventScroll: true });
   canvas.setPointerCapture(event.pointerId);
   current = { stroke: [position(event)], width: Number($("#width").value) * (erase ? 3 : 1), erase };
   redraw();
 });
+canvas.addEventListener("blur", () => canvas.classList.remove("by-pen"));
 canvas.addEventListener("pointermove", (event) => {
   if (!current) return;
   for (const part of event.getCoalescedEvents?.() ?? [event]) current.stroke.push(position(part));
