@@ -300,6 +300,34 @@ def card(page, paper, ink):
     return make
 
 
+def clear_coloured(strokes):
+    """Strokes of several colours, white among them, on nothing."""
+    image = Image.new("RGBA", (400, 400), (0, 0, 0, 0))
+    for stroke, colour in zip(strokes, [(255, 255, 255), (255, 220, 0), (0, 90, 255), (230, 30, 30)] * 5):
+        ink = Image.fromarray((ink_of([stroke], (400, 400), 9) * 255).astype(np.uint8))
+        image.paste((*colour, 255), mask=ink)
+    return image
+
+
+def coloured_on_black(strokes):
+    page = np.zeros((500, 500, 3), dtype=np.float32)
+    for stroke, colour in zip(strokes, [(255, 255, 255), (255, 60, 60), (60, 60, 255), (60, 160, 60)] * 5):
+        ink = ink_of([stroke], (500, 500), 9)[..., None]
+        page = page * (1 - ink) + np.array(colour) * ink
+    return Image.fromarray(page.astype(np.uint8))
+
+
+def red_on_green(strokes):
+    """The same lightness, so that a grey picture shows nothing."""
+    return paint((60, 140, 60), ink_of(strokes, (400, 400), 9), (214, 60, 60))
+
+
+def frame_inside(strokes):
+    image = multiply(sheet((700, 700)), ink_of(strokes, (700, 700), 9))
+    ImageDraw.Draw(image).rectangle((20, 20, 680, 680), outline=(30, 30, 30), width=5)
+    return noisy(image)
+
+
 def cardboard(strokes):
     paper = sheet(paper=(170, 130, 88)) + 10 * np.sin(np.arange(800) / 3)[None, :, None]
     return noisy(multiply(paper, ink_of(strokes, (800, 600), 12)), 5)
@@ -340,6 +368,7 @@ MORE = {
     "coloured in, pale": coloured_in((200, 225, 170)), "coloured in, dark": coloured_in((120, 30, 30)),
     "coloured in, photographed": coloured_in_photographed, "coloured ground": coloured_ground,
     "signature": signature, "toolbar": toolbar, "white card on black": card(30, 255, 0), "black card on white": card(255, 30, 235),
+    "clear, coloured lines": clear_coloured, "colours on black": coloured_on_black, "red on green": red_on_green, "drawn frame": frame_inside,
     "cardboard": cardboard, "blueprint": blueprint, "sticky note": sticky_note, "dim room": dim,
 }  # fmt: skip
 CASES = {**ISSUE, **MORE}

@@ -15,6 +15,8 @@ MARGIN = 0.08  # around the ink, as a share of the square's side
 SIDE = 384  # of that square, in pixels
 WIDTH = 0.027  # of strokes, as a share of that side
 LEAST = 4e-5  # share of inked pixels; below it the page is blank
+LINES = 0.12  # what is not clear counts as lines up to this width, as a share of the drawing
+LOST = 0.05  # share of the ink that colour shows and lightness does not, from which on colour is used
 MOST = 0.7  # share of inked pixels; above it the image is not a drawing
 CROPPED = "cropped to what is drawn"  # nearly always done
 WORKING = 1024  # longer side in pixels of the image that is processed
@@ -182,19 +184,54 @@ def _resized(part: Image.Image, side: float) -> Image.Image:
 
 
 def _flatten(image: Image.Image) -> Tuple[Image.Image, bool]:
-    """(grey image, whether any part was transparent). Transparent parts become light if the ink is dark, and dark if
-    the ink is light. Ink of both kinds, as on a sticker, is on light paper.
+    """(grey image, whether any part was transparent). Lines with clear surroundings become black on white, whatever
+    their colours. Other transparent parts become light if the ink is dark, and dark if the ink is light. Ink of both
+    kinds, as on a sticker, is on light paper.
     """
+    from splip.search import paper
+
     if image.mode != "RGBA":
-        return ImageOps.grayscale(image), False
+        return _grey(image), False
     alpha = np.asarray(image.getchannel("A"), dtype=np.float32) / 255
+    if alpha.min() > 0.5 or alpha.max() == 0:
+        return _grey(as_rgb(image)), bool(alpha.max() == 0)
+    solid = alpha > 0.5 * alpha.max()
+    top, bottom, left, right = _box(solid)
+    if alpha.min() == 0 and paper.line_width(solid) < LINES * max(bottom - top, right - left):
+        return Image.fromarray(np.uint8(255 * (1 - alpha / alpha.max()))), True
     colour = np.asarray(ImageOps.grayscale(image.convert("RGB")), dtype=np.float32)
-    clear = alpha < 0.5
-    if not clear.any():
-        return ImageOps.grayscale(as_rgb(image)), False
-    shown = colour[~clear]
+    shown = colour[alpha >= 0.5]
     light_alone = shown.size > 0 and np.quantile(shown, 0.03) > 160
     return Image.fromarray((colour * alpha + (0.0 if light_alone else 255.0) * (1 - alpha)).astype(np.uint8)), True
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """Lightness; or, on a screen, how near each pixel's colour is to the paper's, where lightness alone would lose much
+    of the ink: red on green, blue on black.
+    """
+    from scipy import ndimage
+
+    from splip.search import paper
+
+    grey, colours = ImageOps.grayscale(image), np.asarray(image)
+    light = np.asarray(grey, dtype=np.float32) / 255
+    if (np.ptp(colours, axis=-1) < 32).all() or not paper.from_a_screen(light):
+        return grey
+    mode, _ = paper.mode_of(light)
+    ground = np.median(colours[np.abs(light - mode) < 0.02], axis=0)
+    apart = np.abs(colours - ground).max(axis=-1) / 255
+    lost = _strong(apart) & ~_strong(np.abs(light - mode))
+    depth = float(ndimage.distance_transform_edt(lost).max())
+    if lost.sum() < LOST * _strong(apart).sum() or 2 * depth > LINES / 2 * max(lost.shape):
+        return grey  # what only colour shows is little, or is what somebody coloured in
+    return Image.fromarray(np.uint8(255 * (1 - apart)))
+
+
+def _strong(ink: np.ndarray) -> np.ndarray:
+    """The mask of what counts as ink where paper is 0 everywhere."""
+    from splip.search import paper
+
+    return ink > max(paper.STEP, 0.35 * float(np.quantile(ink, 0.999)))
 
 
 def _solid(counts: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ FAR = 0.15  # a small group of strokes that is farther from the drawing than thi
 SMALL = 0.25  # ... if it is smaller than this share of the drawing
 LOW = 0.08  # ... and so is a row of things near the edge that is lower than this share of the side
 OUTLINED = 0.6  # share of an area's border that is a darker line, from which on the area is coloured in
+AROUND = 0.8  # share of the page's width and height from which on a rectangle is a frame around the page
 NEAR = 4  # pixels of 256 across which lines belong together
 BEYOND = 0.08  # share of a box; what goes on so far beyond it is cut by it
 GRID = 4  # from so many full straight lines on, a page is squared or lined
@@ -205,6 +206,7 @@ def main_part(mask: np.ndarray, page: bool) -> np.ndarray:
         sizes, biggest = np.bincount(labels.ravel()), max(max(_size(box)) for box in boxes)
         drop = np.array([False, *(
             (sizes[i] < 12 and max(_size(box)) < 0.03 * biggest) or _at_the_edge(labels, i, box)
+            or (page and _frames(labels, i, box))
             for i, box in enumerate(boxes, start=1)
         )])  # fmt: skip
         if not drop[1:].all():
@@ -251,6 +253,16 @@ def _at_the_edge(labels: np.ndarray, i: int, box: Tuple[slice, ...]) -> bool:
     y, x = y + box[0].start, x + box[1].start
     away = np.minimum.reduce([y, x, shape[0] - 1 - y, shape[1] - 1 - x])
     return float((away > 0.15 * max(shape)).mean()) < 0.6
+
+
+def _frames(labels: np.ndarray, i: int, box: Tuple[slice, ...]) -> bool:
+    """Whether a connected part is a frame around nearly the whole page."""
+    (height, width), shape = _size(box), labels.shape
+    if height < AROUND * shape[0] or width < AROUND * shape[1]:
+        return False
+    part = labels[box] == i
+    border = max(3, round(0.05 * max(shape)))
+    return not part[border:-border, border:-border].any()
 
 
 def with_width(mask: np.ndarray, width: float) -> np.ndarray:
