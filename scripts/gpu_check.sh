@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that only a GPU can show, by one command, in one report:
 #   bash scripts/gpu_check.sh                 leaves gpu_check/<card>.md and a log of each part
-# The suite in fp32, and what trains of it in bf16 and fp16; every benchmark; two epochs of Sketchy-2's size with a random
+# The suite in fp32, and what trains of it in bf16 and fp16; seven benchmarks; two epochs of Sketchy-2's size with a random
 # ViT-B/32, resumed between them, and one with torch.compile; NCCL with all GPUs; search and export of a GPU's run.
 # About an hour on one GPU; TEST_PROCESSES=4 says in how many processes tests run (half of the cores). A part that fails does not stop the others; then the exit status is 1.
 #   PARTS="tests train_step"   only these (tests tests_bf16 tests_fp16 train_step inference evaluation loading trunk index

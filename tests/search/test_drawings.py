@@ -40,7 +40,7 @@ CASES = {
     "coloured paper": (drawing(background=(240, 220, 130), ink=(20, 40, 120)), ["paper made white"]),
     "photographed": (photographed(), ["paper made white"]),
     "transparent": (transparent("black"), ["transparent parts taken as paper"]),
-    "transparent, light": (transparent("white"), ["transparent parts taken as paper", "inverted: light lines on dark"]),
+    "transparent, light": (transparent("white"), ["transparent parts taken as paper"]),
     "coloured ink": (drawing(ink=(200, 30, 30)), []),
     "palette": (drawing().convert("P"), []),
     "one bit": (drawing().convert("1"), []),
