@@ -17,6 +17,7 @@ FAR = 0.15  # a small group of strokes that is farther from the drawing than thi
 SMALL = 0.25  # ... if it is smaller than this share of the drawing
 LOW = 0.08  # ... and so is a row of things near the edge that is lower than this share of the side
 OUTLINED = 0.6  # share of an area's border that is a darker line, from which on the area is coloured in
+EDGE = 0.1  # least difference of lightness across the border of a sheet
 AROUND = 0.8  # share of the page's width and height from which on a rectangle is a frame around the page
 NEAR = 4  # pixels of 256 across which lines belong together
 BEYOND = 0.08  # share of a box; what goes on so far beyond it is cut by it
@@ -133,13 +134,15 @@ def without_fill(ink: np.ndarray) -> np.ndarray:
     for value in values[counts > 1e-3 * ink.size] / 255:
         labels, _ = ndimage.label(np.abs(ink - value) < 0.02)
         sizes = np.bincount(labels.ravel())
+        if sizes[1:].max(initial=0) < 1e-3 * ink.size:
+            continue  # a page of text has many shades, and no area
         for i, box in enumerate(ndimage.find_objects(labels), start=1):
             if sizes[i] < 1e-3 * ink.size or value < STEP / 2:
                 continue
             grown = tuple(slice(max(0, part.start - 4), part.stop + 4) for part in box)
             area = labels[grown] == i
             around = ndimage.binary_dilation(area, iterations=4) & ~ndimage.binary_dilation(area, iterations=2)
-            if (ink[grown][around] > value + STEP).mean() > OUTLINED:
+            if around.any() and (ink[grown][around] > value + STEP).mean() > OUTLINED:
                 ink[grown][ndimage.binary_dilation(area, iterations=1) & (ink[grown] < value + STEP)] = 0
     return ink
 
@@ -163,6 +166,9 @@ def sheet_of(light: np.ndarray) -> np.ndarray:
         return whole
     edge = np.concatenate([sheet[0], sheet[-1], sheet[:, 0], sheet[:, -1]])
     if not 0.15 < sheet.mean() < 0.95 or edge.mean() > 0.25:
+        return whole
+    rim = sheet & ~ndimage.binary_erosion(sheet, iterations=6), ndimage.binary_dilation(sheet, iterations=6) & ~sheet
+    if smooth[rim[0]].mean() - smooth[rim[1]].mean() < EDGE:  # light that fades: a lamp, a flash
         return whole
     return ndimage.binary_erosion(sheet, iterations=max(3, round(max(light.shape) / 80)))
 
@@ -204,8 +210,10 @@ def main_part(mask: np.ndarray, page: bool) -> np.ndarray:
     boxes = ndimage.find_objects(labels)
     if count > 1:
         sizes, biggest = np.bincount(labels.ravel()), max(max(_size(box)) for box in boxes)
+        largest = 1 + int(np.argmax([max(_size(box)) for box in boxes]))
+        speck = max(12, 0.5 * line_width(labels == largest) ** 2)  # a dot of the pen is larger
         drop = np.array([False, *(
-            (sizes[i] < 12 and max(_size(box)) < 0.03 * biggest) or _at_the_edge(labels, i, box)
+            (sizes[i] < speck and max(_size(box)) < 0.03 * biggest) or _at_the_edge(labels, i, box)
             or (page and _frames(labels, i, box))
             for i, box in enumerate(boxes, start=1)
         )])  # fmt: skip
@@ -247,7 +255,7 @@ def _at_the_edge(labels: np.ndarray, i: int, box: Tuple[slice, ...]) -> bool:
     if min(height, width) < 0.03 * max(shape) and (height > 0.85 * shape[0] or width > 0.85 * shape[1]):
         return True
     inner = box[0].start > 0 and box[1].start > 0 and box[0].stop < shape[0] and box[1].stop < shape[1]
-    if inner or max(height, width) >= 0.6 * max(shape):
+    if inner or (max(height, width) >= 0.6 * max(shape) and min(height, width) > 0.12 * max(shape)):
         return False
     y, x = np.nonzero(labels[box] == i)
     y, x = y + box[0].start, x + box[1].start

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from pictures import drawing
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
+from scipy import ndimage
 from tiny_strokes import write_strokes
 
 from splip.search.drawings import MARGIN, clean_drawing, open_drawing, split_number
@@ -105,3 +106,26 @@ def test_what_a_question_names(tmp_path):
     (tmp_path / "b.png").write_bytes(b"x")
     with pytest.raises(ValueError, match=r"b\.png"):
         open_drawing(tmp_path / "b.png")
+
+
+def test_dots_of_the_pen_stay_and_crumbs_go():
+    page = Image.new("RGB", (512, 512), "white")
+    pen = ImageDraw.Draw(page)
+    pen.ellipse((56, 56, 456, 456), outline="black", width=7)
+    for x in (180, 330):
+        pen.ellipse((x - 3.5, 196.5, x + 3.5, 203.5), fill="black")
+    for x in range(100, 420, 40):
+        pen.line((x, 480, x + 3, 481), fill="black", width=2)
+    _, parts = ndimage.label(np.asarray(clean_drawing(page).image.convert("L")) < 128)
+    assert parts == 3, f"a face with two eyes has three parts, not {parts}"
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (3, 40), (40, 3)])
+def test_tiny_pictures_are_drawn_or_refused(size):
+    for seed in range(20):
+        noise = np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8)
+        try:
+            clean_drawing(Image.fromarray(noise))
+        except ValueError as error:
+            assert "blank" in str(error) or "no drawing" in str(error), error
